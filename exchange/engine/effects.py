@@ -1,0 +1,235 @@
+"""What a node wants done once everything it has decided is durable (E3), and its answers.
+
+The shell holds effects back until `durable_lsn` has reached the last LSN decided when they
+were made.  Only a `Send` of an `Applied` may leave at once.
+"""
+
+import msgspec
+
+from exchange.domain.instruments import Instrument
+from exchange.domain.orders import Fill, Order, Side, Status, Trade, Transfer
+from exchange.domain.units import (
+    AccountId,
+    Asset,
+    Epoch,
+    Lots,
+    Lsn,
+    Micros,
+    NodeId,
+    OrderId,
+    Seq,
+    Symbol,
+    Ticks,
+    Units,
+)
+from exchange.engine.inputs import Ticket
+from exchange.engine.messages import PeerMessage, Session
+
+
+class Done(msgspec.Struct, frozen=True):
+    """It is so."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A refusal: a stable code, and a sentence that says what to do."""
+
+    code: str
+    detail: str
+
+
+class OrderAnswer(msgspec.Struct, frozen=True, gc=False):
+    """An order at one moment, in integers; the wire turns it into decimals."""
+
+    order_id: OrderId
+    client_order_id: str
+    instrument: Instrument
+    side: Side
+    time_in_force: int
+    price: Ticks
+    quantity: Lots
+    total: Lots
+    filled: Lots
+    in_doubt: Lots
+    cost: int
+    status: Status
+    reason: str
+    created: Micros
+    lsn: Lsn  # the order is durable through here
+    visible: int  # peers that show it; -1 where the answer did not wait for them
+    is_replay: bool = False  # a retry of a client order id: nothing was done
+
+
+class CancelAnswer(msgspec.Struct, frozen=True):
+    order: OrderAnswer
+    removed: Lots
+    in_doubt: Lots
+
+
+class RemovedAnswer(msgspec.Struct, frozen=True):
+    quantity: Lots
+    in_doubt: Lots
+    orders: int
+
+
+class BalanceAnswer(msgspec.Struct, frozen=True):
+    asset: Asset
+    available: Units
+    held: Units
+    decimals: int
+
+
+class AccountAnswer(msgspec.Struct, frozen=True):
+    account: AccountId
+    balances: list[BalanceAnswer]
+
+
+class OrdersAnswer(msgspec.Struct, frozen=True):
+    orders: list[OrderAnswer]
+    next_cursor: Seq | None
+
+
+class FillsAnswer(msgspec.Struct, frozen=True):
+    fills: list[tuple[Fill, Instrument]]
+    next_seq: Seq
+
+
+class TransfersAnswer(msgspec.Struct, frozen=True):
+    transfers: list[tuple[Transfer, int]]  # with the decimals of the asset
+    next_seq: Seq
+
+
+class SymbolBook(msgspec.Struct, frozen=True):
+    instrument: Instrument
+    seq: Seq  # rises with every change this node has seen in this symbol
+    bids: list[tuple[Ticks, Lots, int]]  # price, quantity, orders; best first
+    asks: list[tuple[Ticks, Lots, int]]
+
+
+class BookAnswer(msgspec.Struct, frozen=True):
+    books: list[SymbolBook]
+
+
+class TradesAnswer(msgspec.Struct, frozen=True):
+    instrument: Instrument
+    trades: list[Trade]
+    next_seq: Seq
+
+
+class PeerStatus(msgspec.Struct, frozen=True):
+    node_id: NodeId
+    address: str
+    state: str  # synced, syncing, suspected, quarantined
+    sent_seq: Seq  # our stream, as far as it is sent
+    acknowledged_seq: Seq  # ... and applied there
+    received_epoch: Epoch
+    received_seq: Seq  # of its stream
+    orders: int  # its open orders in our replica
+    sum: str  # their additive hash (B4)
+    offers_out: int  # ours to it, in doubt
+    detail: str = ""  # why it is quarantined, or the link refused
+
+
+class StatusAnswer(msgspec.Struct, frozen=True):
+    node_id: NodeId
+    cluster: str
+    epoch: Epoch
+    is_ready: bool
+    is_draining: bool
+    is_storage_full: bool
+    applied_lsn: Lsn
+    open_orders: int
+    sum: str  # additive hash of the own open orders (B4)
+    offers_in_doubt: int
+    acceptances: int  # not yet forgotten
+    waiting: int  # answers that wait for visibility
+    stream_seq: Seq
+    instruments: int
+    trades: int  # decided here since the log began
+    offers: int  # made since this boot
+    declines: int  # received since this boot
+    peers: list[PeerStatus]
+
+
+AnswerBody = (
+    Done
+    | Refused
+    | OrderAnswer
+    | CancelAnswer
+    | RemovedAnswer
+    | BalanceAnswer
+    | AccountAnswer
+    | OrdersAnswer
+    | FillsAnswer
+    | TransfersAnswer
+    | BookAnswer
+    | TradesAnswer
+    | StatusAnswer
+)
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    ticket: Ticket
+    body: AnswerBody
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Send a message on a session; dropped silently if the session is over."""
+
+    peer: NodeId
+    session: Session
+    message: PeerMessage
+
+
+class CloseLink(msgspec.Struct, frozen=True):
+    """End a session.  The dialer dials again after its backoff."""
+
+    peer: NodeId
+    session: Session
+    reason: str
+
+
+class WantMore(msgspec.Struct, frozen=True):
+    """Feed `SnapshotMore` back once the link has sent what it holds."""
+
+    peer: NodeId
+    session: Session
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """This node must not go on: it is an old copy of itself (C3).  Exit code 4."""
+
+    reason: str
+
+
+class Alarm(msgspec.Struct, frozen=True):
+    """Something an operator must hear of: a quarantined peer, a refused link."""
+
+    code: str
+    detail: str
+
+
+Effect = Answer | Send | CloseLink | WantMore | Stop | Alarm
+
+
+def order_answer(
+    order: Order, instrument: Instrument, *, lsn: Lsn, visible: int = -1
+) -> OrderAnswer:
+    """Describe an order as it is now."""
+    return OrderAnswer(
+        order.order_id,
+        order.client_order_id,
+        instrument,
+        order.side,
+        order.time_in_force,
+        order.price,
+        order.quantity,
+        order.total,
+        order.filled,
+        order.offered,
+        order.cost,
+        order.status,
+        order.reason,
+        order.created,
+        lsn,
+        visible,
+    )

@@ -1,0 +1,279 @@
+"""Everything that can happen to a node, as values.  Time, ids and randomness come with it (E5).
+
+`ticket` is an opaque number from the shell: the answer carries it back.
+"""
+
+import msgspec
+
+from exchange.domain.instruments import Instrument
+from exchange.domain.orders import Reason, SelfTrade, Side, TimeInForce
+from exchange.domain.units import (
+    AccountId,
+    Asset,
+    Lots,
+    NodeId,
+    OrderId,
+    Seq,
+    Symbol,
+    Ticks,
+    Units,
+)
+from exchange.engine.messages import Batch, Session
+
+Ticket = int
+
+
+class OpenAccount(msgspec.Struct, frozen=True):
+    """Asked by the coordinator.  Answer: Done (also if it is open already)."""
+
+    ticket: Ticket
+    account: AccountId
+    key_hash: bytes
+
+
+class CloseAccount(msgspec.Struct, frozen=True):
+    """Answer: Done, or Refused `not_empty`."""
+
+    ticket: Ticket
+    account: AccountId
+
+
+class SetKey(msgspec.Struct, frozen=True):
+    """Answer: Done."""
+
+    ticket: Ticket
+    account: AccountId
+    key_hash: bytes
+
+
+class MoveFunds(msgspec.Struct, frozen=True):
+    """Deposit or issue (amount > 0), or withdraw (amount < 0).
+
+    Answer: BalanceAnswer, or Refused `insufficient_funds`, `amount_out_of_range`.
+    """
+
+    ticket: Ticket
+    account: AccountId
+    asset: Asset
+    amount: Units
+
+
+class SetBalance(msgspec.Struct, frozen=True):
+    """Make `value` the available balance (`U balance`).  Answer as for MoveFunds."""
+
+    ticket: Ticket
+    account: AccountId
+    asset: Asset
+    value: Units
+
+
+class ListInstrument(msgspec.Struct, frozen=True):
+    """Answer: Done (also if it is listed alike), or Refused `already_listed`."""
+
+    ticket: Ticket
+    instrument: Instrument
+
+
+class PlaceOrder(msgspec.Struct, frozen=True, gc=False):
+    """Answer: OrderAnswer, at acknowledgement, or with `wait_done` once nothing is in doubt."""
+
+    ticket: Ticket
+    account: AccountId
+    symbol: Symbol
+    side: Side
+    price: Ticks
+    quantity: Lots
+    time_in_force: TimeInForce = TimeInForce.GTC
+    self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
+    client_order_id: str = ""
+    wait_done: bool = False
+
+
+class AmendOrder(msgspec.Struct, frozen=True):
+    """Change price and total.  Answer: OrderAnswer, acknowledged as for a new order."""
+
+    ticket: Ticket
+    account: AccountId
+    order_id: OrderId
+    price: Ticks | None
+    quantity: Lots | None  # the new total, filled part included; None keeps it
+
+
+class CancelOrder(msgspec.Struct, frozen=True):
+    """Answer: CancelAnswer."""
+
+    ticket: Ticket
+    account: AccountId
+    order_id: OrderId
+
+
+class CancelAtPrice(msgspec.Struct, frozen=True):
+    """Remove up to `quantity` at a price, the youngest orders first.  Answer: RemovedAnswer."""
+
+    ticket: Ticket
+    account: AccountId
+    symbol: Symbol
+    side: Side
+    price: Ticks
+    quantity: Lots
+
+
+class CancelAll(msgspec.Struct, frozen=True):
+    """Cancel all open orders of the account, or those of one symbol.  Answer: RemovedAnswer."""
+
+    ticket: Ticket
+    account: AccountId
+    symbol: Symbol | None
+    reason: Reason = Reason.CLIENT
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """A query: answered by `engine.queries`, behind everything decided so far (E3)."""
+
+    ticket: Ticket
+    query: "Query"
+
+
+class AccountQuery(msgspec.Struct, frozen=True):
+    """Answer: AccountAnswer."""
+
+    account: AccountId
+
+
+class OrderQuery(msgspec.Struct, frozen=True):
+    """By id, or by client order id.  Answer: OrderAnswer."""
+
+    account: AccountId
+    order_id: OrderId | None
+    client_order_id: str = ""
+
+
+class OrdersQuery(msgspec.Struct, frozen=True):
+    """Orders of the account, oldest first, from place `cursor` on.  Answer: OrdersAnswer.
+
+    `is_open` None gives all.
+    """
+
+    account: AccountId
+    is_open: bool | None
+    symbol: Symbol | None
+    cursor: Seq
+    limit: int
+
+
+class FillsQuery(msgspec.Struct, frozen=True):
+    """Answer: FillsAnswer."""
+
+    account: AccountId
+    from_seq: Seq
+    limit: int
+
+
+class TransfersQuery(msgspec.Struct, frozen=True):
+    """Answer: TransfersAnswer."""
+
+    account: AccountId
+    from_seq: Seq
+    limit: int
+
+
+class BookQuery(msgspec.Struct, frozen=True):
+    """The market's book as this node sees it.  Answer: BookAnswer.  `symbol` None gives all."""
+
+    symbol: Symbol | None
+    depth: int | None
+
+
+class TradesQuery(msgspec.Struct, frozen=True):
+    """Trades this node decided.  Answer: TradesAnswer."""
+
+    symbol: Symbol
+    from_seq: Seq
+    limit: int
+
+
+class StatusQuery(msgspec.Struct, frozen=True):
+    """Answer: StatusAnswer."""
+
+
+Query = (
+    AccountQuery
+    | OrderQuery
+    | OrdersQuery
+    | FillsQuery
+    | TransfersQuery
+    | BookQuery
+    | TradesQuery
+    | StatusQuery
+)
+
+
+class KnowPeer(msgspec.Struct, frozen=True):
+    """The coordinator told of a node: its address, empty if unknown (C5)."""
+
+    peer: NodeId
+    nonce: bytes
+    address: str
+
+
+class LinkOpened(msgspec.Struct, frozen=True):
+    """We dialed a peer and the connection stands.  The dialer has the lower node id (S6)."""
+
+    peer: NodeId
+    session: Session
+
+
+class LinkClosed(msgspec.Struct, frozen=True):
+    peer: NodeId
+    session: Session
+
+
+class PeerBatch(msgspec.Struct, frozen=True):
+    """A batch arrived; the shell has checked that `batch.sender` is who the link belongs to."""
+
+    batch: Batch
+
+
+class SnapshotMore(msgspec.Struct, frozen=True):
+    """The link has sent the last chunk: it has room for the next."""
+
+    peer: NodeId
+    session: Session
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Some time passed: at least four a second, for heartbeats and suspicion."""
+
+
+class StorageState(msgspec.Struct, frozen=True):
+    """Tell whether the log has room for new orders (W7)."""
+
+    is_full: bool
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Refuse new orders from now on: the node is being stopped."""
+
+
+Input = (
+    OpenAccount
+    | CloseAccount
+    | SetKey
+    | MoveFunds
+    | SetBalance
+    | ListInstrument
+    | PlaceOrder
+    | AmendOrder
+    | CancelOrder
+    | CancelAtPrice
+    | CancelAll
+    | Ask
+    | KnowPeer
+    | LinkOpened
+    | LinkClosed
+    | PeerBatch
+    | SnapshotMore
+    | Tick
+    | StorageState
+    | Drain
+)

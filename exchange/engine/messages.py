@@ -1,0 +1,174 @@
+"""What nodes say to each other.  A `Batch` is what one node has to say at once.
+
+Inside a link everything is in order.  A message is a JSON array, its tag first.  The tags
+`order`, `offer` and `reply` are those of the reference protocol, with the fields that make
+them safe added.
+"""
+
+import msgspec
+
+from exchange.domain.instruments import Instrument
+from exchange.domain.orders import Side
+from exchange.domain.units import (
+    AccountId,
+    Clock,
+    Epoch,
+    Lots,
+    Lsn,
+    NodeId,
+    OrderId,
+    Seq,
+    Stamp,
+    Symbol,
+    Ticks,
+    TradeId,
+)
+from exchange.engine.records import OfferId
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """Names a link for ever: the dialer's epoch and its own counter; only ever rising (S6)."""
+
+    epoch: Epoch
+    counter: int
+
+
+class Proof(msgspec.Struct, frozen=True, array_like=True):
+    """A forced LSN and the digest of the log up to it (C3)."""
+
+    lsn: Lsn
+    digest: bytes
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
+    """The first message of each side in a session (S6, C3)."""
+
+    cluster: str
+    nonce: bytes
+    epoch: Epoch
+    boot_id: bytes
+    address: str
+    last_offer: OfferId  # the sender's newest offer to the receiver
+    mark: OfferId  # the sender's high-water mark for the receiver's offers
+    watermark: OfferId  # all my offers to you below it are resolved and durable here (S7)
+    have: tuple[Epoch, Seq] | None  # what I have of your stream; None = send a snapshot
+    seen: Proof | None  # the last I saw of your log
+
+
+class OrderEvent(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
+    """An order as its owner has it now: an event of the stream, or a line of a snapshot (B1)."""
+
+    order_id: OrderId
+    symbol: Symbol
+    side: Side
+    price: Ticks
+    open: Lots  # 0 = not in the book (done, all in doubt, or never resting)
+    stamp: Stamp
+    version: int
+    account: AccountId
+
+
+class Events(msgspec.Struct, frozen=True, array_like=True, tag="events"):
+    """A run of the owner's stream: `first_seq`, `first_seq` + 1, ... (B1)."""
+
+    epoch: Epoch
+    first_seq: Seq
+    events: list[OrderEvent]
+
+
+class SnapshotBegin(msgspec.Struct, frozen=True, array_like=True, tag="snapshot"):
+    epoch: Epoch
+    seq: Seq  # the stream so far; later events follow mixed with the chunks (B2)
+
+
+class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, tag="chunk"):
+    orders: list[OrderEvent]
+
+
+class SnapshotEnd(msgspec.Struct, frozen=True, array_like=True, tag="snapshot_end"):
+    epoch: Epoch
+    seq: Seq
+    count: int
+    sum: str  # 32 hexadecimal digits: the additive hash of the owner's open orders (B4)
+
+
+class Resumed(msgspec.Struct, frozen=True, array_like=True, tag="resumed"):
+    """The events you missed have been sent; you are level with me (B2)."""
+
+    epoch: Epoch
+    seq: Seq
+
+
+class Resync(msgspec.Struct, frozen=True, array_like=True, tag="resync"):
+    """My replica of your orders does not add up: send a snapshot (B4)."""
+
+
+class Applied(msgspec.Struct, frozen=True, array_like=True, tag="applied", gc=False):
+    """I have applied your stream through here (B3).  The only message exempt from E3."""
+
+    epoch: Epoch
+    seq: Seq
+
+
+class Offer(msgspec.Struct, frozen=True, array_like=True, tag="offer", gc=False):
+    offer_id: OfferId
+    trade_id: TradeId
+    taker: OrderId
+    maker: OrderId
+    side: Side  # the taker's
+    quantity: Lots
+    price: Ticks  # the maker's, as the proposer knows it
+    taker_stamp: Stamp
+    maker_stamp: Stamp
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply", gc=False):
+    offer_id: OfferId
+    quantity: Lots  # accepted; 0 is a decline
+
+
+class Ack(msgspec.Struct, frozen=True, array_like=True, tag="ack", gc=False):
+    """The proposer's watermark: everything below is resolved and durable here (S7)."""
+
+    watermark: OfferId
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat", gc=False):
+    epoch: Epoch
+    seq: Seq  # of my stream
+    count: int  # my open orders
+    sum: str  # their additive hash (B4)
+    watermark: OfferId
+
+
+class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
+    """Instruments the sender knows; sent after the hello and at each listing."""
+
+    instruments: list[Instrument]
+
+
+PeerMessage = (
+    Hello
+    | Events
+    | SnapshotBegin
+    | SnapshotChunk
+    | SnapshotEnd
+    | Resumed
+    | Resync
+    | Applied
+    | Offer
+    | Reply
+    | Ack
+    | Heartbeat
+    | Listed
+)
+
+
+class Batch(msgspec.Struct, frozen=True, tag_field="type", tag="batch"):
+    """One line on a link.  Every batch carries the clock (S2) and the log's proof (C3)."""
+
+    session: Session
+    clock: Clock
+    proof: Proof
+    messages: list[PeerMessage]
+    sender: NodeId

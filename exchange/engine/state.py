@@ -1,0 +1,250 @@
+"""The durable state of a node, as tables.  Only `engine.apply` changes it (E2).
+
+A table is a mapping that knows which keys changed since the last checkpoint (W5) and reads
+through to the store when it does not hold a key (E7): most accounts, finished orders and
+client order ids stay on disk.  `docs/log-format.md` lists the tables and their keys.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from exchange.domain.instruments import Instrument
+from exchange.domain.orders import (
+    Account,
+    Fill,
+    Order,
+    SelfTrade,
+    Side,
+    TimeInForce,
+    Trade,
+    Transfer,
+)
+from exchange.domain.units import (
+    AccountId,
+    Asset,
+    Clock,
+    Epoch,
+    Lots,
+    Lsn,
+    Micros,
+    NodeId,
+    OrderId,
+    Seq,
+    Stamp,
+    Symbol,
+    Ticks,
+    TradeId,
+    Units,
+)
+from exchange.engine.records import BEFORE_ANY, OfferId
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(dict[K, V], Generic[K, V]):
+    """Entries held in memory; `find` reads through to the store, plain access does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dirty: set[K] = set()  # changed since the last checkpoint; absent = deleted
+        self.load: Callable[[K], V | None] | None = None  # set by the store
+
+    def find(self, key: K) -> V | None:
+        """Return the entry, from memory or from the checkpoint."""
+        value = self.get(key)
+        if value is None and self.load is not None and key not in self.dirty:
+            value = self.load(key)
+            if value is not None:
+                self[key] = value
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Set an entry and mark it changed."""
+        self[key] = value
+        self.dirty.add(key)
+
+    def drop(self, key: K) -> None:
+        """Delete an entry and mark it changed."""
+        self.pop(key, None)
+        self.dirty.add(key)
+
+
+class Listing(msgspec.Struct, array_like=True):
+    """An instrument, and how long its trade tape is here."""
+
+    instrument: Instrument
+    trade_seq: Seq = Seq(0)
+
+
+class ClientKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a client order id stands for: the terms as first placed; a retry must match them."""
+
+    order_id: OrderId
+    symbol: Symbol
+    side: Side
+    time_in_force: TimeInForce
+    self_trade: SelfTrade
+    price: Ticks
+    quantity: Lots
+
+
+class OfferOut(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An offer we made and have no answer to: in doubt (S4)."""
+
+    decider: NodeId
+    offer_id: OfferId
+    trade_id: TradeId
+    taker: OrderId
+    maker: OrderId
+    side: Side  # the taker's
+    quantity: Lots
+    price: Ticks
+    limit: Ticks
+    taker_stamp: Stamp
+    maker_stamp: Stamp
+    ts: Micros
+
+
+class Acceptance(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An acceptance the proposer has not acknowledged yet (S7)."""
+
+    proposer: NodeId
+    offer_id: OfferId
+    trade_id: TradeId
+    maker: OrderId
+    taker: OrderId
+    quantity: Lots
+    price: Ticks
+
+
+class PeerState(msgspec.Struct, array_like=True):
+    """What is durable about a peer."""
+
+    peer: NodeId
+    nonce: bytes = b""
+    epoch: Epoch = Epoch(0)
+    boot_id: bytes = b""
+    address: str = ""
+    last_offer: OfferId = BEFORE_ANY  # our newest offer to it
+    answered: OfferId = BEFORE_ANY  # the highest of our offers it has answered (C3)
+    mark: OfferId = BEFORE_ANY  # the highest of its offers we have handled (S5)
+    forgotten: OfferId = BEFORE_ANY  # acceptances below are forgotten (S7)
+    seen_lsn: Lsn = Lsn(0)  # the last proof of its log that we stored (C3)
+    seen_digest: bytes = b""
+    clearing: dict[Asset, Units] = {}  # what trades with it owe us: mirrors its own, negated
+
+
+class Scalars(msgspec.Struct, array_like=True):
+    """The counters of a node."""
+
+    epoch: Epoch = Epoch(0)
+    boot_id: bytes = b""
+    number: int = 0  # last order or trade number given out
+    account_number: int = 0  # highest account number opened
+    clock: Clock = Clock(0)  # highest clock in an own stamp; stamps never fall behind it (S2)
+    trades: int = 0  # decided here
+    external: dict[Asset, Units] = {}  # the account outside: minus all that came in (M3)
+    accounts: int = 0  # open accounts
+
+
+class State:
+    """All durable state.  Everything below the tables is derived from them.
+
+    orders holds live orders only (open or in doubt) and is in memory whole; `done` holds the
+    finished ones and is read through.
+    """
+
+    def __init__(self, *, node_id: NodeId, cluster: str, nonce: bytes) -> None:
+        self.node_id = node_id
+        self.cluster = cluster
+        self.nonce = nonce
+        self.lsn = Lsn(0)  # of the last record applied
+        self.instruments: Table[Symbol, Listing] = Table()
+        self.accounts: Table[AccountId, Account] = Table()
+        self.orders: Table[OrderId, Order] = Table()
+        self.done: Table[OrderId, Order] = Table()
+        self.account_orders: Table[tuple[AccountId, Seq], OrderId] = Table()
+        self.client_keys: Table[tuple[AccountId, str], ClientKey] = Table()
+        self.fills: Table[tuple[AccountId, Seq], Fill] = Table()
+        self.transfers: Table[tuple[AccountId, Seq], Transfer] = Table()
+        self.trades: Table[tuple[Symbol, Seq], Trade] = Table()
+        self.offers: Table[tuple[NodeId, OfferId], OfferOut] = Table()
+        self.acceptances: Table[tuple[NodeId, OfferId], Acceptance] = Table()
+        self.peers: Table[NodeId, PeerState] = Table()
+        self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
+        self.scalars_table["node"] = Scalars()
+        # Derived, rebuilt by `derive` after a load.
+        self.open_by_account: dict[AccountId, dict[OrderId, None]] = {}
+        self.offers_by_taker: dict[OrderId, dict[tuple[NodeId, OfferId], None]] = {}
+        self.offered_against: dict[OrderId, int] = {}  # maker -> quantity of our offers out
+        self.decimals: dict[Asset, int] = {}
+
+    @property
+    def scalars(self) -> Scalars:
+        """Return the counters; whoever changes them marks the entry dirty."""
+        return self.scalars_table["node"]
+
+    def tables(self) -> dict[str, Table]:  # type: ignore[type-arg]  # of every key and value type
+        """Return the tables by name, in the order in which they are written."""
+        return {
+            "scalars": self.scalars_table,
+            "instruments": self.instruments,
+            "accounts": self.accounts,
+            "orders": self.orders,
+            "done": self.done,
+            "account_orders": self.account_orders,
+            "client_keys": self.client_keys,
+            "fills": self.fills,
+            "transfers": self.transfers,
+            "trades": self.trades,
+            "offers": self.offers,
+            "acceptances": self.acceptances,
+            "peers": self.peers,
+        }
+
+    def find_order(self, order_id: OrderId) -> Order | None:
+        """Return an order, live or finished."""
+        return self.orders.get(order_id) or self.done.find(order_id)
+
+    def peer(self, peer: NodeId) -> PeerState:
+        """Return what is known of a peer; an empty entry if nothing is."""
+        return self.peers.get(peer) or PeerState(peer)
+
+    def derive(self) -> None:
+        """Rebuild what is derived, after the tables were loaded from a checkpoint."""
+        self.open_by_account.clear()
+        self.offers_by_taker.clear()
+        self.offered_against.clear()
+        self.decimals.clear()
+        for order in self.orders.values():
+            self.open_by_account.setdefault(order.account, {})[order.order_id] = None
+        for key, offer in self.offers.items():
+            self.add_offer(key, offer)
+        for listing in self.instruments.values():
+            self.add_decimals(listing.instrument)
+
+    def add_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
+        """Index an offer out."""
+        self.offers_by_taker.setdefault(offer.taker, {})[key] = None
+        against = self.offered_against
+        against[offer.maker] = against.get(offer.maker, 0) + offer.quantity
+
+    def remove_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
+        """Take an offer out of the index."""
+        keys = self.offers_by_taker[offer.taker]
+        del keys[key]
+        if not keys:
+            del self.offers_by_taker[offer.taker]
+        left = self.offered_against[offer.maker] - offer.quantity
+        if left:
+            self.offered_against[offer.maker] = left
+        else:
+            del self.offered_against[offer.maker]
+
+    def add_decimals(self, instrument: Instrument) -> None:
+        """Learn the decimals of an instrument's assets; fixed at their first listing (M2)."""
+        self.decimals.setdefault(instrument.base, instrument.base_decimals)
+        self.decimals.setdefault(instrument.quote, instrument.quote_decimals)

@@ -1,0 +1,1 @@
+"""Floor 3: the Trio shell of a node."""
