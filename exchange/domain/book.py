@@ -1,0 +1,234 @@
+"""The book, kept per owner and merged when it is matched (B1, price-time priority).
+
+Theory of operation
+===================
+An `OwnerBook` is everything one node's accounts have in the market: our own, or our replica
+of a peer's.  A stale or resynced peer is left out, or swapped, as one object (B4, B5).
+Each instrument has two `HalfBook`s.  Their levels are keyed by rank, which is the price for
+asks and minus the price for bids, so in both halves the least rank is the best price.
+
+Within a level orders stand in the order of their stamps.  Stamps from one owner nearly
+always rise, so an insertion is nearly always an append.
+
+`makers` walks the halves of all owners as one book: best price first, oldest first.
+"""
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+
+import msgspec
+from sortedcontainers import SortedDict
+
+from exchange.domain.orders import Side
+from exchange.domain.units import AccountId, Lots, OrderId, Stamp, Symbol, Ticks
+
+NOTHING = 1 << 62  # the best rank of an empty half: crosses no limit
+_STAMP = attrgetter("stamp")
+_MASK = (1 << 128) - 1
+
+
+class Entry(msgspec.Struct, gc=False):
+    """An open order in the book."""
+
+    order_id: OrderId
+    side: Side
+    price: Ticks
+    open: Lots  # > 0
+    stamp: Stamp
+    version: int
+    account: AccountId
+
+
+def entry_sum(order_id: int, price: int, open_quantity: int, stamp: int) -> int:
+    """Mix an open order into 128 bits; added up, they compare two copies of a book (B4).
+
+    It finds drift, not malice: a peer that lies about its own orders only cheats itself.
+    """
+    mixed = (order_id ^ stamp << 61) * 0x9E3779B97F4A7C15F39CC0605CEDC835
+    mixed ^= (price << 64 | open_quantity) * 0xD1B54A32D192ED03AEF17502B8A5B1A7
+    mixed &= _MASK
+    return (mixed ^ mixed >> 67) * 0xDA942042E4DD58B5C2B2AE3D27D4EB4F & _MASK
+
+
+class HalfBook:
+    """One side of one owner's book of one instrument."""
+
+    __slots__ = ("best", "levels", "sign")
+
+    def __init__(self, side: Side) -> None:
+        self.sign = 1 if side is Side.SELL else -1
+        self.levels: SortedDict[int, list[Entry]] = SortedDict()
+        self.best = NOTHING  # least key of levels
+
+    def add(self, entry: Entry) -> None:
+        """Put an order into its level, in the order of stamps."""
+        rank = entry.price * self.sign
+        level = self.levels.get(rank)
+        if level is None:
+            self.levels[rank] = [entry]
+            if rank < self.best:
+                self.best = rank
+        elif level[-1].stamp < entry.stamp:
+            level.append(entry)
+        else:
+            level.insert(bisect_left(level, entry.stamp, key=_STAMP), entry)
+
+    def remove(self, entry: Entry) -> None:
+        """Take an order out of its level."""
+        rank = entry.price * self.sign
+        level = self.levels[rank]
+        if len(level) == 1:
+            assert level[0] is entry, "the level holds another order"
+            del self.levels[rank]
+            if rank == self.best:
+                self.best = self.levels.keys()[0] if self.levels else NOTHING
+            return
+        place = bisect_left(level, entry.stamp, key=_STAMP)
+        assert level[place] is entry, "the level holds another order at this stamp"
+        del level[place]
+
+    def walk(self, limit: int) -> Iterator[Entry]:
+        """Yield orders up to the limit rank, best price first, oldest first."""
+        for rank, level in self.levels.items():
+            if rank > limit:
+                return
+            yield from level
+
+
+class Book:
+    """Both halves of one owner's book of one instrument."""
+
+    __slots__ = ("asks", "bids")
+
+    def __init__(self) -> None:
+        self.bids = HalfBook(Side.BUY)
+        self.asks = HalfBook(Side.SELL)
+
+    def half(self, side: Side) -> HalfBook:
+        """Return the half where orders of a side rest."""
+        return self.bids if side is Side.BUY else self.asks
+
+
+class OwnerBook:
+    """All open orders of one owner, with the additive hash that replicas are compared by."""
+
+    __slots__ = ("books", "orders", "sum")
+
+    def __init__(self) -> None:
+        self.orders: dict[OrderId, Entry] = {}
+        self.books: dict[Symbol, Book] = {}
+        self.sum = 0  # of entry_sum over orders, modulo 2**128
+
+    def update(
+        self,
+        symbol: Symbol,
+        order_id: OrderId,
+        side: Side,
+        price: Ticks,
+        open_quantity: Lots,
+        stamp: Stamp,
+        version: int,
+        account: AccountId,
+    ) -> Entry | None:
+        """Make an order what its owner says it is; return its entry while it is open."""
+        entry = self.orders.get(order_id)
+        if entry is not None:
+            self.sum -= entry_sum(order_id, entry.price, entry.open, entry.stamp)
+            if open_quantity and entry.stamp == stamp and entry.price == price:
+                entry.open = open_quantity
+                entry.version = version
+                self.sum = self.sum + entry_sum(order_id, price, open_quantity, stamp) & _MASK
+                return entry
+            self.books[symbol].half(entry.side).remove(entry)
+            if not open_quantity:
+                del self.orders[order_id]
+                self.sum &= _MASK
+                return None
+        elif not open_quantity:
+            return None
+        entry = Entry(order_id, side, price, open_quantity, stamp, version, account)
+        self.orders[order_id] = entry
+        self.sum = self.sum + entry_sum(order_id, price, open_quantity, stamp) & _MASK
+        book = self.books.get(symbol)
+        if book is None:
+            book = self.books[symbol] = Book()
+        book.half(side).add(entry)
+        return entry
+
+    def check(self) -> None:
+        """Assert the invariants; tests and fuzzing call it after every step."""
+        total, count = 0, 0
+        for book in self.books.values():
+            for half in (book.bids, book.asks):
+                best = half.levels.keys()[0] if half.levels else NOTHING
+                assert half.best == best, "best rank is not the least"
+                for rank, level in half.levels.items():
+                    assert level, "an empty level stays"
+                    stamps = [entry.stamp for entry in level]
+                    assert stamps == sorted(set(stamps)), "a level is out of time order"
+                    assert all(entry.price * half.sign == rank for entry in level), "wrong level"
+                    count += len(level)
+        for entry in self.orders.values():
+            assert entry.open > 0, "an order with nothing open is in the book"
+            total += entry_sum(entry.order_id, entry.price, entry.open, entry.stamp)
+        assert count == len(self.orders), "an order is in no level, or in two"
+        assert total & _MASK == self.sum, "the additive hash has drifted"
+
+
+def limit_rank(side: Side, price: Ticks) -> int:
+    """Return the worst rank in the opposite half that an order of `side` at `price` crosses."""
+    return price if side is Side.BUY else -price
+
+
+def makers(
+    owners: Iterable[OwnerBook], symbol: Symbol, side: Side, price: Ticks
+) -> Iterable[Entry]:
+    """Return the orders that an order of `side` at `price` crosses: best price, then oldest."""
+    limit = limit_rank(side, price)
+    crossing = []
+    for owner in owners:
+        book = owner.books.get(symbol)
+        if book is not None:
+            half = book.asks if side is Side.BUY else book.bids
+            if half.best <= limit:
+                crossing.append(half)
+    if not crossing:
+        return ()
+    if len(crossing) == 1:
+        return crossing[0].walk(limit)
+    sign = crossing[0].sign
+    return heapq.merge(
+        *(half.walk(limit) for half in crossing),
+        key=lambda entry: (entry.price * sign, entry.stamp),
+    )
+
+
+def crossed_by(owner: OwnerBook, symbol: Symbol, side: Side, price: Ticks) -> list[Entry]:
+    """Return the orders of one owner that an order of `side` at `price` crosses, oldest first."""
+    book = owner.books.get(symbol)
+    limit = limit_rank(side, price)
+    if book is None or book.half(side.opposite).best > limit:
+        return []
+    return sorted(book.half(side.opposite).walk(limit), key=_STAMP)
+
+
+def depth(
+    owners: Iterable[OwnerBook], symbol: Symbol, side: Side, levels_max: int | None
+) -> list[tuple[Ticks, Lots, int]]:
+    """Sum the open quantity of all owners by price: (price, quantity, orders), best first."""
+    sign = 1 if side is Side.SELL else -1
+    totals: SortedDict[int, list[int]] = SortedDict()
+    for owner in owners:
+        book = owner.books.get(symbol)
+        if book is None:
+            continue
+        for count, (rank, level) in enumerate(book.half(side).levels.items()):
+            if count == levels_max:
+                break
+            total = totals.setdefault(rank, [0, 0])
+            total[0] += sum(entry.open for entry in level)
+            total[1] += len(level)
+    rows = list(totals.items())[:levels_max]
+    return [(Ticks(rank * sign), Lots(total[0]), total[1]) for rank, total in rows]
