@@ -162,10 +162,10 @@ def _rule(instrument: Instrument) -> Rule:
 
 def _whole(mantissa: int, shift: int) -> int:
     """Return mantissa x 10**shift, 0 if it is not whole."""
+    power: int = 10 ** abs(shift)  # an int for int exponents that are not negative
     if shift >= 0:
-        return mantissa * 10**shift
-    whole, rest = divmod(mantissa, 10**-shift)
-    return 0 if rest else whole
+        return mantissa * power
+    return 0 if mantissa % power else mantissa // power
 
 
 def money(units: int, decimals: int) -> str:

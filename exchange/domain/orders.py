@@ -122,7 +122,7 @@ class Order(msgspec.Struct, array_like=True, gc=False):
         if self.canceled:
             return Lots(0)
         free = self.total - self.filled - self.offered
-        return Lots(free if free > 0 else 0)
+        return Lots(free) if free > 0 else Lots(0)
 
     @property
     def is_done(self) -> bool:
