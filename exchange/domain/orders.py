@@ -115,6 +115,7 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     canceled: bool = False
     reason: Reason = Reason.NONE
     first: FirstAnswer = FirstAnswer()
+    is_rejected: bool = False
 
     @property
     def open(self) -> Lots:
@@ -132,6 +133,8 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     @property
     def status(self) -> Status:
         """Return the status as people know it."""
+        if self.is_rejected:
+            return Status.REJECTED
         return status_of(self.quantity, self.total, self.filled, self.offered, self.canceled)
 
 

@@ -18,7 +18,6 @@ from exchange.domain.units import (
     NodeId,
     OrderId,
     Seq,
-    Symbol,
     Ticks,
     Units,
 )
@@ -196,7 +195,7 @@ class WantMore(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """This node must not go on: it is an old copy of itself (C3).  Exit code 4."""
+    """Stop the node: it is an old copy of itself (C3).  Exit code 4."""
 
     reason: str
 

@@ -134,7 +134,7 @@ class PeerState(msgspec.Struct, array_like=True):
     forgotten: OfferId = BEFORE_ANY  # acceptances below are forgotten (S7)
     seen_lsn: Lsn = Lsn(0)  # the last proof of its log that we stored (C3)
     seen_digest: bytes = b""
-    clearing: dict[Asset, Units] = {}  # what trades with it owe us: mirrors its own, negated
+    clearing: dict[Asset, Units] = {}  # what went to it less what came; its own mirrors it
 
 
 class Scalars(msgspec.Struct, array_like=True):
@@ -180,7 +180,9 @@ class State:
         self.open_by_account: dict[AccountId, dict[OrderId, None]] = {}
         self.offers_by_taker: dict[OrderId, dict[tuple[NodeId, OfferId], None]] = {}
         self.offered_against: dict[OrderId, int] = {}  # maker -> quantity of our offers out
+        self.acceptances_of: dict[NodeId, dict[OfferId, None]] = {}  # by proposer, oldest first
         self.decimals: dict[Asset, int] = {}
+        self.touched: dict[OrderId, Order] = {}  # orders changed since the engine looked
 
     @property
     def scalars(self) -> Scalars:
@@ -218,7 +220,11 @@ class State:
         self.open_by_account.clear()
         self.offers_by_taker.clear()
         self.offered_against.clear()
+        self.acceptances_of.clear()
         self.decimals.clear()
+        self.touched.clear()
+        for proposer, offer_id in sorted(self.acceptances):
+            self.acceptances_of.setdefault(proposer, {})[offer_id] = None
         for order in self.orders.values():
             self.open_by_account.setdefault(order.account, {})[order.order_id] = None
         for key, offer in self.offers.items():
