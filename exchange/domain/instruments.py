@@ -6,19 +6,20 @@ ten in `Scale`.  A decimal that is not a whole number of them is an error, never
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Self
 
 import msgspec
 
-from exchange.domain.units import Asset, Lots, Symbol, Ticks, Units
+from exchange.domain.units import PRICE_MAX, QUANTITY_MAX, Asset, Lots, Symbol, Ticks, Units
 
 CASH = Asset("USD")
 CASH_DECIMALS = 2
 DECIMALS_MAX = 12
 NUMBER_TEXT_MAX = 40  # characters: longer than any number in bounds, short enough to convert
 SYMBOL_PATTERN = r"\A[A-Z][A-Z0-9]{0,15}(?:[./-][A-Z0-9]{1,15})?\Z"
+_EXACT = Context(prec=4 * NUMBER_TEXT_MAX)  # the default rounds to 28 digits, in silence (M1)
 _SYMBOL = re.compile(SYMBOL_PATTERN, re.ASCII)
 _NUMBER = re.compile(r"\A-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?\Z", re.ASCII)
 
@@ -40,19 +41,25 @@ class Scale(msgspec.Struct, frozen=True):
         exponent = value.as_tuple().exponent
         assert isinstance(exponent, int), "a finite number"
         decimals = max(0, -exponent)
-        mantissa = int(value.scaleb(decimals))
+        mantissa = int(value.scaleb(decimals, _EXACT))
         if mantissa <= 0 or decimals > DECIMALS_MAX:
             raise NumberError(f"{text} is not a unit above zero with up to {DECIMALS_MAX} decimals")
         return cls(mantissa, decimals)
 
-    def count(self, number: "int | str | Decimal", name: str) -> int:
-        """Return how many whole units `number` is; `name` is what the error calls it."""
+    def count(self, number: "int | str | Decimal", name: str, *, bound: int | None = None) -> int:
+        """Return how many whole units `number` is; `name` is what the error calls it.
+
+        With a bound the count must lie between 1 and it (faults 2.7).
+        """
         value = parse_decimal(number)
-        scaled = value.scaleb(self.decimals)
+        scaled = value.scaleb(self.decimals, _EXACT)
         whole = int(scaled) if scaled.adjusted() < NUMBER_TEXT_MAX else None
         if whole is None or whole != scaled or whole % self.mantissa:
             raise NumberError(f"{name} {number} is not a whole number of {self.text(1)}")
-        return whole // self.mantissa
+        count = whole // self.mantissa
+        if bound is not None and not 0 < count <= bound:
+            raise NumberError(f"{name} {number} is not above zero and up to {self.text(bound)}")
+        return count
 
     def text(self, count: int) -> str:
         """Write `count` units in the shortest exact form."""
@@ -110,12 +117,12 @@ class Rule(msgspec.Struct, frozen=True):
     lot_value: int  # base units per lot
 
     def price(self, number: int | str | Decimal) -> Ticks:
-        """Convert a price to ticks, exactly or not at all."""
-        return Ticks(self.tick.count(number, "price"))
+        """Convert a price to ticks, within bounds and exactly or not at all."""
+        return Ticks(self.tick.count(number, "price", bound=PRICE_MAX))
 
     def quantity(self, number: int | str | Decimal) -> Lots:
-        """Convert a quantity to lots, exactly or not at all."""
-        return Lots(self.lot.count(number, "quantity"))
+        """Convert a quantity to lots, within bounds and exactly or not at all."""
+        return Lots(self.lot.count(number, "quantity", bound=QUANTITY_MAX))
 
 
 def is_symbol(text: str) -> bool:
