@@ -1,0 +1,123 @@
+"""House rules that no linter knows, checked on every module, test and document."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(path for top in ("exchange", "recovery") for path in (ROOT / top).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PURE = [ROOT / "exchange" / "domain", ROOT / "exchange" / "engine"]
+
+# Modules without a test file of the same name, and why.
+WITHOUT_TEST_FILE: dict[str, str] = {}
+
+# The rules of the design that are built; each must be cited by the docstring of a test.
+BUILT = {
+    *(f"E{number}" for number in range(1, 8)),
+    *(f"S{number}" for number in [*range(1, 11), 13]),
+    *(f"B{number}" for number in [*range(1, 6), 7]),
+    *(f"W{number}" for number in range(1, 9)),
+    *(f"C{number}" for number in range(1, 7)),
+    *(f"M{number}" for number in range(1, 4)),
+    *(f"faults 2.{number}" for number in range(1, 18)),
+}
+LATER = {"S11", "S12", "B6", "C7", "C8"}  # baskets, transfers, audit versions, gateway, sinks
+
+# Built rules that no test cites yet.  This list only ever shrinks.
+NOT_YET: set[str] = {
+    *("B2", "B7", "C2", "C3", "C4", "C5", "C6", "E1", "E2", "E3", "E4", "E6", "E7", "M3"),
+    *("S1", "S4", "S5", "S6", "S7", "S8", "S13", "W2", "W3", "W4", "W5", "W6", "W7", "W8"),
+    *(f"faults 2.{number}" for number in [1, 2, 3, 4, 5, 6, 13, 14, 15, 16, 17]),
+}
+
+_RULE = re.compile(r"\b([ESBWCM][0-9]{1,2})\b|(?i:\bfaults? (2\.[0-9]{1,2}))")
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield every function of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def cited() -> dict[str, list[str]]:
+    """Return the tests that cite each rule, by rule."""
+    tests: dict[str, list[str]] = {}
+    for path in TESTS:
+        for function in functions(path):
+            for rule, fault in _RULE.findall(ast.get_docstring(function) or ""):
+                place = f"{path.relative_to(ROOT)}::{function.name}"
+                tests.setdefault(rule or f"faults {fault}", []).append(place)
+    return tests
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_says_what_it_is_for(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+
+    assert ast.get_docstring(tree), "every module says in its docstring what it is for"
+    if any(pure in path.parents for pure in PURE):
+        awaits = [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+        assert not awaits, "pure floors never await"
+
+
+def test_every_module_has_its_test_file() -> None:
+    missing = [name for name in map(mirrored, MODULES) if name and not (ROOT / name).exists()]
+
+    assert not missing
+
+
+def mirrored(path: Path) -> str | None:
+    """Return where the tests of a module are, None if it needs none."""
+    name = path.relative_to(ROOT)
+    if path.name == "errors.py" or path.name.startswith("__") or str(name) in WITHOUT_TEST_FILE:
+        return None
+    return str(Path("tests") / name.with_name(f"test_{path.name}"))
+
+
+def test_every_exception_from_the_mirror_is_a_module() -> None:
+    for name in WITHOUT_TEST_FILE:
+        path = ROOT / name
+        mirror = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.name}")
+
+        assert path.exists(), f"{name} is gone: take it off the list"
+        assert not mirror.exists(), f"{name} has a test file: take it off the list"
+
+
+def test_every_rule_that_is_built_is_cited_by_a_test() -> None:
+    missing = BUILT - NOT_YET - set(cited())
+
+    assert not missing, f"no test cites {', '.join(sorted(missing))}"
+
+
+def test_tests_cite_only_rules_that_exist() -> None:
+    unknown = {rule: tests for rule, tests in cited().items() if rule not in BUILT | LATER}
+
+    assert not unknown
+
+
+def test_no_test_sleeps() -> None:
+    for path in TESTS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in {"time.sleep", "trio.sleep", "sleep"}, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_names_is_there(path: Path) -> None:
+    text = path.read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text)
+    files = re.findall(r"`((?:exchange|recovery|fuzz|bench|tests|docs)/[\w/.-]+)", text)
+
+    for link in links:
+        assert (path.parent / link).exists(), f"broken link {link}"
+    for name in files:
+        assert (ROOT / name).exists(), f"{name} is named and not there"
+    for name, function in re.findall(r"`(\w[\w/]*\.py)::(\w+)", text):
+        assert re.search(rf"\b(?:def|class) {function}\b", (ROOT / name).read_text()), function
