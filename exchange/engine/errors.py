@@ -5,7 +5,7 @@ class ProtocolError(Exception):
     """A message broke the rules of a protocol.  Catch one of the subclasses."""
 
 
-class LinkFault(ProtocolError):
+class LinkError(ProtocolError):
     """A link went wrong: drop it and come again with a new session (B2)."""
 
 

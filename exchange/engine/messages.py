@@ -147,8 +147,15 @@ class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):
     instruments: list[Instrument]
 
 
+class Quarantine(msgspec.Struct, frozen=True, array_like=True, tag="quarantine"):
+    """I have quarantined you: offer me nothing, do not wait for me; settlement goes on (B7)."""
+
+    reason: str
+
+
 PeerMessage = (
     Hello
+    | Quarantine
     | Events
     | SnapshotBegin
     | SnapshotChunk

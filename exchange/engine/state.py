@@ -179,6 +179,7 @@ class State:
         # Derived, rebuilt by `derive` after a load.
         self.open_by_account: dict[AccountId, dict[OrderId, None]] = {}
         self.offers_by_taker: dict[OrderId, dict[tuple[NodeId, OfferId], None]] = {}
+        self.offers_to: dict[NodeId, dict[OfferId, None]] = {}  # by decider, oldest first
         self.offered_against: dict[OrderId, int] = {}  # maker -> quantity of our offers out
         self.acceptances_of: dict[NodeId, dict[OfferId, None]] = {}  # by proposer, oldest first
         self.decimals: dict[Asset, int] = {}
@@ -219,6 +220,7 @@ class State:
         """Rebuild what is derived, after the tables were loaded from a checkpoint."""
         self.open_by_account.clear()
         self.offers_by_taker.clear()
+        self.offers_to.clear()
         self.offered_against.clear()
         self.acceptances_of.clear()
         self.decimals.clear()
@@ -227,14 +229,15 @@ class State:
             self.acceptances_of.setdefault(proposer, {})[offer_id] = None
         for order in self.orders.values():
             self.open_by_account.setdefault(order.account, {})[order.order_id] = None
-        for key, offer in self.offers.items():
-            self.add_offer(key, offer)
+        for key in sorted(self.offers):
+            self.add_offer(key, self.offers[key])
         for listing in self.instruments.values():
             self.add_decimals(listing.instrument)
 
     def add_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
         """Index an offer out."""
         self.offers_by_taker.setdefault(offer.taker, {})[key] = None
+        self.offers_to.setdefault(offer.decider, {})[offer.offer_id] = None
         against = self.offered_against
         against[offer.maker] = against.get(offer.maker, 0) + offer.quantity
 
@@ -242,6 +245,7 @@ class State:
         """Take an offer out of the index."""
         keys = self.offers_by_taker[offer.taker]
         del keys[key]
+        del self.offers_to[offer.decider][offer.offer_id]
         if not keys:
             del self.offers_by_taker[offer.taker]
         left = self.offered_against[offer.maker] - offer.quantity

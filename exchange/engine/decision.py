@@ -1,0 +1,52 @@
+"""What `decide` returns: records to log, effects to have, and what to look at next."""
+
+import msgspec
+
+from exchange.domain.orders import Side
+from exchange.domain.units import OrderId, Stamp, Symbol, Ticks
+from exchange.engine.effects import AnswerBody, Effect
+from exchange.engine.inputs import Ticket
+from exchange.engine.records import Record
+
+
+class MatchOrder(msgspec.Struct, frozen=True, gc=False):
+    """Match one own order again: its quantity came back, or it is new (S3)."""
+
+    order_id: OrderId
+
+
+class MatchAgainst(msgspec.Struct, frozen=True, gc=False):
+    """Match all own younger orders that this one crosses: its quantity appeared (S3)."""
+
+    symbol: Symbol
+    side: Side
+    price: Ticks
+    stamp: Stamp
+
+
+class MatchAll(msgspec.Struct, frozen=True):
+    """Match all own orders, oldest first: the node has become ready (C6)."""
+
+
+FollowUp = MatchOrder | MatchAgainst | MatchAll
+
+
+class Acknowledge(msgspec.Struct, frozen=True, gc=False):
+    """Answer about an order once it is durable and visible (B3)."""
+
+    ticket: Ticket
+    order_id: OrderId
+    wait_done: bool = False
+    body: AnswerBody | None = None  # None: the order as it is after this decision
+
+
+class Decision:
+    """Mutable while one decision is made, then read once by the engine."""
+
+    __slots__ = ("acknowledge", "effects", "follow", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.effects: list[Effect] = []  # leave after the events of the orders touched (S3)
+        self.acknowledge: list[Acknowledge] = []
+        self.follow: list[FollowUp] = []

@@ -1,0 +1,674 @@
+"""The engine: one node as a deterministic state machine, owned by one task (E1).
+
+Theory of operation
+===================
+A turn of the shell is `begin`, then `handle` for each input, then `drain`.
+
+    decide    reads state and soft state, returns a Decision: records, effects, follow-ups
+    apply     changes durable state by one record, as redo does (E2)
+    observe   the methods here that change soft state: replicas, sessions, clock, waiting
+
+After the records of an input are applied, each order they touched enters the stream once,
+as it is at the end of the input; then come the effects, so a maker's event always precedes
+the reply about it (S3).  The shell holds all effects back until the last LSN decided with
+them is durable (E3).  Forgetting is lazy: its records travel with the next real ones (S7).
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, assert_never
+
+import msgspec
+
+from exchange.domain.instruments import Instrument
+from exchange.domain.orders import Order
+from exchange.domain.units import (
+    CLOCK_AHEAD_MAX_US,
+    Clock,
+    Lsn,
+    Micros,
+    NodeId,
+    OrderId,
+    Seq,
+    Symbol,
+    clock_of,
+    wall_clock,
+)
+from exchange.engine import commands, inputs, messages, replication, sessions, settlement
+from exchange.engine.apply import apply, check_state
+from exchange.engine.decision import (
+    Acknowledge,
+    Decision,
+    FollowUp,
+    MatchAgainst,
+    MatchAll,
+    MatchOrder,
+)
+from exchange.engine.effects import Alarm, Answer, CloseLink, Effect, Send, Stop, order_answer
+from exchange.engine.errors import LinkError, RemoteProtocolError
+from exchange.engine.matching import (
+    clock_now,
+    decide_match_against,
+    decide_match_all,
+    decide_match_order,
+)
+from exchange.engine.messages import Ack, Applied, Batch, Events, PeerMessage, Proof
+from exchange.engine.queries import answer_query
+from exchange.engine.records import OfferId, OffersForgotten, PeerSeen, Record, TradeOffered
+from exchange.engine.soft import EngineConfig, Link, Soft, Waiting
+from exchange.engine.state import State
+
+__all__ = ["Engine", "EngineConfig", "Step"]
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one turn produced.  All records of a step go into one frame."""
+
+    records: list[Record]
+    effects: list[Effect]  # may leave when `last_lsn` is durable
+    last_lsn: Lsn
+    seen: dict[NodeId, Proof]  # goes into the frame (C3); empty without records
+
+
+class Engine:
+    """One node.  Feed it inputs in turns; it never does I/O and never asks the time."""
+
+    def __init__(
+        self,
+        state: State,
+        config: EngineConfig,
+        *,
+        has_proof: Callable[[Proof], bool] = lambda _proof: True,
+    ) -> None:
+        """Start from a state that is loaded, redone and booted."""
+        state.derive()
+        self.state = state
+        self.config = config
+        self.soft = Soft(state, config, has_proof=has_proof)
+        self.proof = Proof(Lsn(0), b"")
+        self._records: list[Record] = []
+        self._effects: list[Effect] = []
+        self._held: list[Effect] = []  # of the input being handled: leave after its events
+        self._touched: dict[OrderId, Order] = {}  # by the input being handled
+        self._acknowledge: list[Acknowledge] = []
+        self._seen: dict[NodeId, Proof] = {}
+        self._has_begun = False
+        for order in state.orders.values():
+            self._update_own(order)
+
+    @property
+    def clock(self) -> Clock:
+        """Return the hybrid logical clock: stamp every outgoing batch with it (S2)."""
+        return clock_now(self.soft)
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether clients are served: every known peer is synced or suspected (C6)."""
+        return self.soft.is_ready
+
+    def begin(self, *, wall_us: int, mono_us: int) -> None:
+        """Start a turn at this time.  After a silence of ours every peer is suspect (B5)."""
+        soft = self.soft
+        was_silent = self._has_begun and mono_us - soft.now_us > self.config.suspect_us
+        if not self._has_begun:
+            for peer in sorted(self.state.peers):
+                sessions.new_link(soft, peer).heard_us = mono_us
+            self._has_begun = True
+        soft.now_us = mono_us
+        soft.wall = Micros(wall_us)
+        soft.clock = max(soft.clock, wall_clock(soft.wall))
+        if was_silent:
+            for link in self._links():
+                self._suspect(link, "this node was silent itself")
+
+    def handle(self, item: inputs.Input) -> None:
+        """Take one input: decide, apply, observe."""
+        self._handlers[type(item)](self, item)
+        self._flush()
+
+    def drain(self) -> Step:
+        """End the turn: hand out its records and effects."""
+        if self._records:
+            self._log_forgetting()
+        for link in self.soft.links.values():
+            link.tail = None
+            if link.is_ack_due and link.session is not None:
+                ack = Ack(settlement.watermark(self.soft, link.peer))
+                self._effects.append(Send(link.peer, link.session, ack))
+            link.is_ack_due = False
+        seen: dict[NodeId, Proof] = {}
+        if self._records:
+            seen, self._seen = self._seen, {}
+        step = Step(self._records, self._effects, self.state.lsn, seen)
+        self._records, self._effects = [], []
+        return step
+
+    def forced(self, proof: Proof) -> None:
+        """Note how far the log is durable: every outgoing batch says so (C3)."""
+        self.proof = proof
+
+    def check(self) -> None:
+        """Assert the invariants; tests and fuzzing call it after every step."""
+        soft = self.soft
+        check_state(self.state)
+        soft.own.check()
+        for order_id, entry in soft.own.orders.items():
+            order = self.state.orders[order_id]
+            assert (entry.open, entry.price, entry.stamp) == (
+                order.open,
+                order.price,
+                order.stamp,
+            ), "the own book is not what the orders are"
+        for link in soft.links.values():
+            link.replica.check()
+            assert not link.is_synced or link.session is not None, "synced without a session"
+        seqs = [waiting.seq for waiting in soft.waiting]
+        assert seqs == sorted(seqs), "answers wait out of order"
+
+    # Deciding and applying.
+
+    def _run(self, decision: Decision) -> None:
+        """Apply a decision, then decide what follows from it."""
+        for record in decision.records:
+            self._log(record)
+        self._project()
+        for effect in decision.effects:
+            if isinstance(effect, CloseLink):
+                self._drop(self.soft.links[effect.peer], effect.reason)
+            else:
+                self._held.append(effect)
+        self._acknowledge.extend(decision.acknowledge)
+        for item in decision.follow:
+            self._run(self._decide_follow(item))
+
+    def _decide_follow(self, item: FollowUp) -> Decision:
+        match item:
+            case MatchOrder():
+                return decide_match_order(self.soft, item)
+            case MatchAgainst():
+                return decide_match_against(self.soft, item)
+            case MatchAll():
+                return decide_match_all(self.soft)
+            case _:
+                assert_never(item)
+
+    def _log(self, record: Record) -> None:
+        apply(self.state, record)
+        self.state.lsn = Lsn(self.state.lsn + 1)
+        self._records.append(record)
+        if type(record) is TradeOffered:
+            self.soft.offers += 1
+
+    def _project(self) -> None:
+        """Bring the own book in line with the orders touched; they enter the stream later."""
+        touched = self.state.touched
+        if touched:
+            for order in touched.values():
+                self._update_own(order)
+            self._touched.update(touched)
+            touched.clear()
+
+    def _update_own(self, order: Order) -> None:
+        event = replication.event_of(order)
+        self.soft.own.update(
+            event.symbol,
+            event.order_id,
+            event.side,
+            event.price,
+            event.open,
+            event.stamp,
+            event.version,
+            event.account,
+        )
+
+    def _flush(self) -> None:
+        """End an input: events first, then its effects, then its acknowledgements (S3, B3)."""
+        touched = self._touched
+        if touched:
+            self._publish([replication.event_of(order) for order in touched.values()])
+        if self._held:
+            for effect in self._held:
+                self._emit(effect)
+            self._held.clear()
+        if touched and self.soft.waiting_done:
+            for order_id in [key for key in touched if key in self.soft.waiting_done]:
+                self._finish_waiting(order_id)
+        touched.clear()
+        if self._acknowledge:
+            for item in self._acknowledge:
+                self._wait(item)
+            self._acknowledge.clear()
+            self._release_waiting()
+
+    def _publish(self, events: list[messages.OrderEvent]) -> None:
+        """Put events into the stream and on every link that has said hello (B1)."""
+        soft = self.soft
+        first = Seq(soft.stream_seq + 1)
+        soft.stream_seq = Seq(soft.stream_seq + len(events))
+        soft.ring.extend(events)
+        for link in soft.links.values():
+            if not link.is_helloed or link.session is None:
+                continue
+            if link.tail is not None:
+                link.tail.events.extend(events)
+                continue
+            message = Events(self.state.scalars.epoch, first, list(events))
+            self._effects.append(Send(link.peer, link.session, message))
+            link.tail = message
+
+    def _emit(self, effect: Effect) -> None:
+        if isinstance(effect, Send):
+            self.soft.links[effect.peer].tail = None
+        self._effects.append(effect)
+
+    # Acknowledgements (B3).
+
+    def _wait(self, item: Acknowledge) -> None:
+        """Queue the answer about an order until the stream so far is visible."""
+        soft = self.soft
+        order = self.state.find_order(item.order_id)
+        assert order is not None, "an order is acknowledged that is not there"
+        if item.wait_done and self._is_in_doubt(order.order_id):
+            soft.waiting_done.setdefault(order.order_id, []).append(item.ticket)
+            return
+        body = item.body
+        if body is None:
+            instrument = self.state.instruments[order.symbol].instrument
+            visible = sum(link.is_waited_for for link in soft.links.values())
+            if self.config.ack == "durable":
+                visible = -1
+            body = order_answer(order, instrument, lsn=self.state.lsn, visible=visible)
+        if self.config.ack == "durable":
+            self._effects.append(Answer(item.ticket, body))
+        else:
+            soft.waiting.append(Waiting(soft.stream_seq, item.ticket, body))
+
+    def _is_in_doubt(self, order_id: OrderId) -> bool:
+        """Tell whether an order has offers out to deciders that may yet answer soon."""
+        keys = self.state.offers_by_taker.get(order_id, {})
+        return bool(keys) and not any(self.soft.links[decider].is_suspected for decider, _ in keys)
+
+    def _finish_waiting(self, order_id: OrderId) -> None:
+        """Answer those who waited for an order to be out of doubt."""
+        if not self._is_in_doubt(order_id):
+            for ticket in self.soft.waiting_done.pop(order_id):
+                self._acknowledge.append(Acknowledge(ticket, order_id))
+
+    def _release_waiting(self) -> None:
+        """Send the answers that every peer we wait for has made visible."""
+        soft = self.soft
+        if not soft.waiting:
+            return
+        visible = soft.stream_seq
+        for link in soft.links.values():
+            if link.is_waited_for and link.applied < visible:
+                visible = link.applied
+        while soft.waiting and soft.waiting[0].seq <= visible:
+            waiting = soft.waiting.popleft()
+            self._effects.append(Answer(waiting.ticket, waiting.body))
+
+    # Inputs from clients and the shell.
+
+    def _on_command(self, item: inputs.Input) -> None:
+        self._run(_COMMANDS[type(item)](self.soft, item))
+
+    def _on_ask(self, item: inputs.Ask) -> None:
+        self._held.append(Answer(item.ticket, answer_query(self.soft, item.query)))
+
+    def _on_storage(self, item: inputs.StorageState) -> None:
+        self.soft.is_storage_full = item.is_full
+
+    def _on_drain(self, _item: inputs.Drain) -> None:
+        self.soft.is_draining = True
+
+    def _on_know_peer(self, item: inputs.KnowPeer) -> None:
+        if item.peer == self.state.node_id:
+            return
+        if item.peer not in self.soft.links:
+            sessions.new_link(self.soft, item.peer)
+        known = self.state.peer(item.peer)
+        if item.address not in ("", known.address) or (item.nonce and not known.nonce):
+            nonce = known.nonce or item.nonce
+            address = item.address or known.address
+            decision = Decision()
+            decision.records.append(PeerSeen(item.peer, nonce, known.epoch, known.boot_id, address))
+            self._run(decision)
+
+    def _on_tick(self, _item: inputs.Tick) -> None:
+        soft = self.soft
+        for link in self._links():
+            if not link.is_suspected and sessions.is_overdue(soft, link):
+                self._suspect(link, "nothing heard, or no progress, for too long")
+        if soft.now_us - soft.beat_us >= self.config.heartbeat_us:
+            soft.beat_us = soft.now_us
+            self._log_forgetting()
+            for link in self._links():
+                if link.is_helloed:
+                    self._send(link, replication.heartbeat(soft, link))
+        self._check_ready()
+
+    def _log_forgetting(self) -> None:
+        """Log what peers have acknowledged; never worth a force of its own (S7)."""
+        for link in self._links():
+            if link.forget_below is not None:
+                self._log(OffersForgotten(link.peer, link.forget_below))
+                link.forget_below = None
+
+    # Links.
+
+    def _on_link_opened(self, item: inputs.LinkOpened) -> None:
+        """We have dialed: say hello (S6)."""
+        link = self._link(item.peer)
+        if link.session is not None:
+            self._drop(link, "replaced by a new session")
+        sessions.open_session(self.soft, link, item.session)
+        self._send(link, sessions.make_hello(self.soft, link))
+
+    def _on_link_closed(self, item: inputs.LinkClosed) -> None:
+        link = self._link(item.peer)
+        if link.session == item.session:
+            sessions.close_session(self.soft, link, "the connection was closed")
+
+    def _on_snapshot_more(self, item: inputs.SnapshotMore) -> None:
+        link = self._link(item.peer)
+        if link.session == item.session:
+            self._run(replication.continue_snapshot(self.soft, link))
+
+    def _on_batch(self, item: inputs.PeerBatch) -> None:
+        """Take what a peer says, message by message, each with its own consequences."""
+        batch = item.batch
+        link = self._link(batch.sender)
+        if not self._is_current(link, batch):
+            return
+        soft = self.soft
+        link.heard_us = soft.now_us
+        if batch.clock > wall_clock(soft.wall) + CLOCK_AHEAD_MAX_US:
+            self._fault(link, f"the clock of node {link.peer} is too far ahead (S2)")
+            return
+        soft.clock = max(soft.clock, batch.clock)
+        for message in batch.messages:
+            try:
+                self._on_message(link, message, batch)
+            except LinkError as fault:
+                self._fault(link, str(fault))
+            except RemoteProtocolError as fault:
+                self._quarantine(link, str(fault))
+            self._flush()
+            if self.config.is_session_checked and link.session != batch.session:
+                return
+        self._note_proof(link, batch.proof)
+        self._send_applied(link)
+
+    def _is_current(self, link: Link, batch: Batch) -> bool:
+        """Ignore what is not of the current session; a hello may open the next one (S6)."""
+        if link.session == batch.session:
+            return True
+        is_hello = bool(batch.messages) and isinstance(batch.messages[0], messages.Hello)
+        if is_hello and sessions.may_accept(self.soft, link, batch.session):
+            if link.session is not None:
+                self._drop(link, "replaced by a new session")
+            sessions.open_session(self.soft, link, batch.session)
+            return True
+        return not self.config.is_session_checked and link.session is not None
+
+    def _on_message(self, link: Link, message: PeerMessage, batch: Batch) -> None:
+        if isinstance(message, messages.Hello):
+            self._on_hello(link, message)
+            return
+        if not link.is_helloed and self.config.is_session_checked:
+            return
+        match message:
+            case messages.Offer():
+                self._check_stamp(link, message.taker_stamp, batch)
+                self._run(settlement.decide_offer(self.soft, link, message))
+            case messages.Reply():
+                self._on_reply(link, message)
+            case messages.Ack():
+                self._forget(link, message.watermark)
+            case messages.Applied():
+                self._on_applied(link, message)
+            case messages.Listed():
+                self._on_listed(link, message)
+            case messages.Quarantine():
+                self._set_quarantine(link, f"it has quarantined this node: {message.reason}")
+            case messages.Resync():
+                if link.outgoing is None:
+                    self._run(replication.start_snapshot(self.soft, link))
+            case messages.Heartbeat():
+                self._forget(link, message.watermark)
+                if not link.quarantine:
+                    resync = replication.check_heartbeat(link, message)
+                    if resync is not None:
+                        self._send(link, resync)
+            case _:
+                if not link.quarantine:
+                    self._on_stream(link, message, batch)
+
+    def _on_stream(self, link: Link, message: PeerMessage, batch: Batch) -> None:
+        """Take a message of the peer's own stream (B1, B2)."""
+        match message:
+            case Events():
+                events = replication.learn_events(self.soft, link, message, clock=batch.clock)
+                self._run(replication.match_against(events if link.is_matched else []))
+            case messages.SnapshotBegin():
+                replication.begin_snapshot(self.soft, link, message)
+            case messages.SnapshotChunk():
+                replication.learn_chunk(link, message, clock=batch.clock)
+            case messages.SnapshotEnd():
+                replication.end_snapshot(link, message)
+                self._synced(link)
+            case messages.Resumed():
+                replication.check_level(link, message)
+                self._synced(link)
+            case _:
+                raise RemoteProtocolError(f"node {link.peer} sent {type(message).__name__}")
+
+    def _on_hello(self, link: Link, hello: messages.Hello) -> None:
+        """Let a peer in, or say why not (S6, C3)."""
+        soft = self.soft
+        if link.is_helloed:
+            raise LinkError(f"node {link.peer} said hello twice")
+        if sessions.is_old_copy(soft, hello):
+            reason = (
+                f"node {link.peer} has seen a log of this node that is not here: this data "
+                "directory is an old copy.  Do not use it; see exchange-recover recover-node"
+            )
+            self._emit(Stop(reason))
+            return
+        refused = sessions.refuse_hello(soft, link, hello)
+        if refused:
+            self._emit(Alarm("peer_refused", refused))
+            self._fault(link, refused)
+            return
+        if hello.epoch != self.state.peer(link.peer).epoch:
+            link.quarantine = ""  # a new incarnation gets a new chance (B7)
+        record = sessions.peer_seen(soft, link, hello)
+        if record is not None:
+            self._log(record)
+        link.is_helloed = True
+        link.is_suspected = False
+        if link.peer < self.state.node_id:
+            self._send(link, sessions.make_hello(soft, link))
+        self._forget(link, hello.watermark)
+        instruments = [listing.instrument for listing in self.state.instruments.values()]
+        self._send(link, messages.Listed(instruments))
+        if link.quarantine:
+            self._send(link, messages.Quarantine(link.quarantine))
+        self._run(replication.start_stream(soft, link, hello.have))
+        for offer in settlement.unresolved_offers(soft, link.peer):
+            self._send(link, offer)
+
+    def _on_reply(self, link: Link, reply: messages.Reply) -> None:
+        decision = settlement.decide_reply(self.soft, link, reply)
+        if not reply.quantity and decision.records:
+            self.soft.declines += 1
+        self._run(decision)
+        link.is_ack_due = True
+
+    def _on_applied(self, link: Link, message: Applied) -> None:
+        if message.epoch != self.state.scalars.epoch or message.seq <= link.applied:
+            return
+        if message.seq > self.soft.stream_seq:
+            raise RemoteProtocolError(f"node {link.peer} has applied what was never sent")
+        link.applied = message.seq
+        link.progress_us = self.soft.now_us
+        self._release_waiting()
+
+    def _on_listed(self, link: Link, message: messages.Listed) -> None:
+        """Learn instruments from a peer, so that its orders can be shown here."""
+        for instrument in message.instruments:
+            decision = commands.decide_list(self.soft, inputs.ListInstrument(0, instrument))
+            if not decision.records and instrument != self._listed(instrument.symbol):
+                raise RemoteProtocolError(
+                    f"node {link.peer} lists {instrument.symbol} with other terms"
+                )
+            decision.effects.clear()
+            self._run(decision)
+
+    def _listed(self, symbol: Symbol) -> Instrument | None:
+        listing = self.state.instruments.get(symbol)
+        return listing.instrument if listing is not None else None
+
+    def _on_list(self, item: inputs.ListInstrument) -> None:
+        """List an instrument, and tell the peers before any order of it."""
+        decision = commands.decide_list(self.soft, item)
+        for record in decision.records:
+            self._log(record)
+            for link in self._links():
+                if link.is_helloed:
+                    self._send(link, messages.Listed([item.instrument]))
+        decision.records.clear()
+        self._run(decision)
+
+    def _synced(self, link: Link) -> None:
+        """Use a replica that is level: match against it, and count it as visible (S3, B3)."""
+        link.is_synced = True
+        link.is_suspected = False
+        self.soft.refresh_matched()
+        self._run(replication.decide_match_replica(self.soft, link))
+        self._check_ready()
+
+    def _send_applied(self, link: Link) -> None:
+        """Say how far the peer's stream is applied: once a batch, and exempt from E3.
+
+        While this node takes no orders nothing can be matched, so events that are mixed into
+        the snapshot count as applied: a node that joins makes nobody wait for it.
+        """
+        have = link.have
+        if not link.is_synced and link.incoming is not None and not self.soft.is_ready:
+            have = link.incoming_have
+        elif not link.is_synced:
+            return
+        if have is not None and have != link.told and link.session is not None:
+            link.told = have
+            self._send(link, Applied(*have))
+
+    def _check_ready(self) -> None:
+        soft = self.soft
+        if soft.is_ready:
+            return
+        if all(link.is_synced or link.is_suspected or link.quarantine for link in self._links()):
+            soft.is_ready = True
+            self._run(decide_match_all(soft))
+
+    def _forget(self, link: Link, below: OfferId) -> None:
+        """Note a watermark; it is logged with the next records (S7)."""
+        accepted = self.state.acceptances_of.get(link.peer)
+        if accepted and next(iter(accepted)) < below:
+            link.forget_below = max(below, link.forget_below or below)
+
+    def _note_proof(self, link: Link, proof: Proof) -> None:
+        """Remember how far the peer's log was durable; never less than before (C3)."""
+        known = self.soft.seen.get(link.peer)
+        lsn = known.lsn if known is not None else self.state.peer(link.peer).seen_lsn
+        if proof.lsn > lsn:
+            self.soft.seen[link.peer] = self._seen[link.peer] = proof
+
+    def _check_stamp(self, link: Link, stamp: int, batch: Batch) -> None:
+        if clock_of(stamp) > batch.clock:
+            raise RemoteProtocolError(f"node {link.peer} sent a stamp ahead of its own clock")
+
+    def _suspect(self, link: Link, reason: str) -> None:
+        """Stop waiting for a peer; suspecting closes the link (B5)."""
+        if link.session is not None:
+            self._drop(link, reason)
+        link.is_suspected = True
+        link.detail = reason
+        for order_id in list(self.soft.waiting_done):
+            self._finish_waiting(order_id)
+        self._release_waiting()
+        self._check_ready()
+        self._flush()
+
+    def _drop(self, link: Link, reason: str) -> None:
+        """End the session from our side."""
+        assert link.session is not None, "no session to end"
+        self._held.append(CloseLink(link.peer, link.session, reason))
+        sessions.close_session(self.soft, link, reason)
+
+    def _fault(self, link: Link, reason: str) -> None:
+        """Drop a link that went wrong; its next session begins anew (B2)."""
+        if link.session is not None:
+            self._drop(link, reason)
+
+    def _quarantine(self, link: Link, reason: str) -> None:
+        """Take nothing more from a peer but settlement (B7)."""
+        if self._set_quarantine(link, reason):
+            self._held.append(sessions.quarantine_alarm(link))
+            self._send(link, messages.Quarantine(reason))
+
+    def _set_quarantine(self, link: Link, reason: str) -> bool:
+        if link.quarantine:
+            return False
+        link.quarantine = reason
+        self.soft.refresh_matched()
+        self._release_waiting()
+        self._check_ready()
+        return True
+
+    def _send(self, link: Link, message: PeerMessage) -> None:
+        if link.session is not None:
+            self._held.append(Send(link.peer, link.session, message))
+
+    def _link(self, peer: NodeId) -> Link:
+        link = self.soft.links.get(peer)
+        return link if link is not None else sessions.new_link(self.soft, peer)
+
+    def _links(self) -> list[Link]:
+        return [link for _, link in sorted(self.soft.links.items())]
+
+    _handlers: ClassVar[dict[type, Callable[["Engine", Any], None]]] = {
+        inputs.OpenAccount: _on_command,
+        inputs.CloseAccount: _on_command,
+        inputs.SetKey: _on_command,
+        inputs.MoveFunds: _on_command,
+        inputs.SetBalance: _on_command,
+        inputs.ListInstrument: _on_list,
+        inputs.PlaceOrder: _on_command,
+        inputs.AmendOrder: _on_command,
+        inputs.CancelOrder: _on_command,
+        inputs.CancelAtPrice: _on_command,
+        inputs.CancelAll: _on_command,
+        inputs.Ask: _on_ask,
+        inputs.KnowPeer: _on_know_peer,
+        inputs.LinkOpened: _on_link_opened,
+        inputs.LinkClosed: _on_link_closed,
+        inputs.PeerBatch: _on_batch,
+        inputs.SnapshotMore: _on_snapshot_more,
+        inputs.Tick: _on_tick,
+        inputs.StorageState: _on_storage,
+        inputs.Drain: _on_drain,
+    }
+
+
+_COMMANDS: dict[type, Callable[[Soft, Any], Decision]] = {
+    inputs.OpenAccount: commands.decide_open_account,
+    inputs.CloseAccount: commands.decide_close_account,
+    inputs.SetKey: commands.decide_set_key,
+    inputs.MoveFunds: commands.decide_move_funds,
+    inputs.SetBalance: commands.decide_set_balance,
+    inputs.PlaceOrder: commands.decide_place,
+    inputs.AmendOrder: commands.decide_amend,
+    inputs.CancelOrder: commands.decide_cancel,
+    inputs.CancelAtPrice: commands.decide_cancel_at_price,
+    inputs.CancelAll: commands.decide_cancel_all,
+}

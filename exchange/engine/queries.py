@@ -1,0 +1,234 @@
+"""Answers to questions: pure reads of a node's state, sent behind all it has decided (E3)."""
+
+from typing import assert_never
+
+from exchange.domain.book import depth
+from exchange.domain.orders import Order, Side
+from exchange.domain.units import Seq, Symbol, Units
+from exchange.engine.commands import UNKNOWN_ACCOUNT, UNKNOWN_ORDER
+from exchange.engine.effects import (
+    AccountAnswer,
+    AnswerBody,
+    BalanceAnswer,
+    BookAnswer,
+    FillsAnswer,
+    OrdersAnswer,
+    PeerStatus,
+    Refused,
+    StatusAnswer,
+    SymbolBook,
+    TradesAnswer,
+    TransfersAnswer,
+    order_answer,
+)
+from exchange.engine.inputs import (
+    AccountQuery,
+    BookQuery,
+    FillsQuery,
+    OrderQuery,
+    OrdersQuery,
+    Query,
+    StatusQuery,
+    TradesQuery,
+    TransfersQuery,
+)
+from exchange.engine.replication import sum_text
+from exchange.engine.soft import Link, Soft
+
+SCAN_MAX = 10_000  # orders looked at for one page: bounds what a sparse filter costs
+
+
+def answer_query(soft: Soft, query: Query) -> AnswerBody:
+    """Answer a query about the state as it is now."""
+    match query:
+        case AccountQuery():
+            return _account(soft, query)
+        case OrderQuery():
+            return _order(soft, query)
+        case OrdersQuery():
+            return _orders(soft, query)
+        case FillsQuery():
+            return _fills(soft, query)
+        case TransfersQuery():
+            return _transfers(soft, query)
+        case BookQuery():
+            return _book(soft, query)
+        case TradesQuery():
+            return _trades(soft, query)
+        case StatusQuery():
+            return _status(soft)
+        case _:
+            assert_never(query)
+
+
+def _account(soft: Soft, query: AccountQuery) -> AnswerBody:
+    account = soft.state.accounts.find(query.account)
+    if account is None or account.is_closed:
+        return UNKNOWN_ACCOUNT
+    assets = sorted({*account.available, *account.held})
+    balances = [
+        BalanceAnswer(
+            asset,
+            account.available.get(asset, Units(0)),
+            account.held.get(asset, Units(0)),
+            soft.state.decimals[asset],
+        )
+        for asset in assets
+    ]
+    return AccountAnswer(query.account, balances)
+
+
+def _order(soft: Soft, query: OrderQuery) -> AnswerBody:
+    order_id = query.order_id
+    if order_id is None:
+        key = soft.state.client_keys.find((query.account, query.client_order_id))
+        if key is None:
+            return UNKNOWN_ORDER
+        order_id = key.order_id
+    order = soft.state.find_order(order_id)
+    if order is None or order.account != query.account:
+        return UNKNOWN_ORDER
+    instrument = soft.state.instruments[order.symbol].instrument
+    return order_answer(order, instrument, lsn=soft.state.lsn)
+
+
+def _orders(soft: Soft, query: OrdersQuery) -> AnswerBody:
+    state = soft.state
+    account = state.accounts.find(query.account)
+    if account is None:
+        return UNKNOWN_ACCOUNT
+    found: list[Order] = []
+    if query.is_open:
+        live = state.open_by_account.get(query.account, {})
+        orders = sorted((state.orders[key] for key in live), key=lambda order: order.account_seq)
+        found = [
+            order
+            for order in orders
+            if order.account_seq >= query.cursor and query.symbol in (None, order.symbol)
+        ]
+        last = found[query.limit].account_seq if len(found) > query.limit else None
+        found = found[: query.limit]
+    else:
+        seq, last = max(1, query.cursor), None
+        stop = min(account.order_seq, seq + SCAN_MAX)
+        while seq <= stop and len(found) < query.limit:
+            order_id = state.account_orders.find((query.account, Seq(seq)))
+            order = state.find_order(order_id) if order_id is not None else None
+            if order is not None and _matches(order, query):
+                found.append(order)
+            seq += 1
+        last = Seq(seq) if seq <= account.order_seq else None
+    answers = [
+        order_answer(order, state.instruments[order.symbol].instrument, lsn=state.lsn)
+        for order in found
+    ]
+    return OrdersAnswer(answers, last)
+
+
+def _matches(order: Order, query: OrdersQuery) -> bool:
+    if query.symbol not in (None, order.symbol):
+        return False
+    return query.is_open is None or order.is_done
+
+
+def _fills(soft: Soft, query: FillsQuery) -> AnswerBody:
+    state = soft.state
+    account = state.accounts.find(query.account)
+    if account is None:
+        return UNKNOWN_ACCOUNT
+    stop = min(account.fill_seq, query.from_seq + query.limit - 1)
+    rows = []
+    for seq in range(max(1, query.from_seq), stop + 1):
+        fill = state.fills.find((query.account, Seq(seq)))
+        assert fill is not None, "fills are gapless"
+        rows.append((fill, state.instruments[fill.symbol].instrument))
+    return FillsAnswer(rows, Seq(max(query.from_seq, stop + 1)))
+
+
+def _transfers(soft: Soft, query: TransfersQuery) -> AnswerBody:
+    state = soft.state
+    account = state.accounts.find(query.account)
+    if account is None:
+        return UNKNOWN_ACCOUNT
+    stop = min(account.transfer_seq, query.from_seq + query.limit - 1)
+    rows = []
+    for seq in range(max(1, query.from_seq), stop + 1):
+        transfer = state.transfers.find((query.account, Seq(seq)))
+        assert transfer is not None, "transfers are gapless"
+        rows.append((transfer, state.decimals[transfer.asset]))
+    return TransfersAnswer(rows, Seq(max(query.from_seq, stop + 1)))
+
+
+def _book(soft: Soft, query: BookQuery) -> AnswerBody:
+    listed = soft.state.instruments
+    if query.symbol is not None and query.symbol not in listed:
+        return Refused("unknown_instrument", f"{query.symbol} is not listed")
+    symbols = sorted(listed) if query.symbol is None else [query.symbol]
+    return BookAnswer([_symbol_book(soft, symbol, query.depth) for symbol in symbols])
+
+
+def _symbol_book(soft: Soft, symbol: Symbol, levels: int | None) -> SymbolBook:
+    """Everything known, stale replicas included: a dead node's orders are still in the market."""
+    owners = [soft.own, *(link.replica for _, link in sorted(soft.links.items()))]
+    return SymbolBook(
+        soft.state.instruments[symbol].instrument,
+        soft.stream_seq,
+        depth(owners, symbol, Side.BUY, levels),
+        depth(owners, symbol, Side.SELL, levels),
+    )
+
+
+def _trades(soft: Soft, query: TradesQuery) -> AnswerBody:
+    state = soft.state
+    listing = state.instruments.get(query.symbol)
+    if listing is None:
+        return Refused("unknown_instrument", f"{query.symbol} is not listed")
+    stop = min(listing.trade_seq, query.from_seq + query.limit - 1)
+    rows = []
+    for seq in range(max(1, query.from_seq), stop + 1):
+        trade = state.trades.find((query.symbol, Seq(seq)))
+        assert trade is not None, "the tape is gapless"
+        rows.append(trade)
+    return TradesAnswer(listing.instrument, rows, Seq(max(query.from_seq, stop + 1)))
+
+
+def _status(soft: Soft) -> StatusAnswer:
+    state = soft.state
+    return StatusAnswer(
+        state.node_id,
+        state.cluster,
+        state.scalars.epoch,
+        soft.is_ready,
+        soft.is_draining,
+        soft.is_storage_full,
+        state.lsn,
+        len(soft.own.orders),
+        sum_text(soft.own),
+        len(state.offers),
+        len(state.acceptances),
+        len(soft.waiting) + sum(map(len, soft.waiting_done.values())),
+        soft.stream_seq,
+        len(state.instruments),
+        state.scalars.trades,
+        soft.offers,
+        soft.declines,
+        [_peer_status(soft, link) for _, link in sorted(soft.links.items())],
+    )
+
+
+def _peer_status(soft: Soft, link: Link) -> PeerStatus:
+    peer = soft.state.peer(link.peer)
+    epoch, seq = link.have if link.have is not None else (peer.epoch, Seq(0))
+    return PeerStatus(
+        link.peer,
+        peer.address,
+        link.state,
+        soft.stream_seq,
+        link.applied if link.is_helloed else Seq(0),
+        epoch,
+        seq,
+        len(link.replica.orders),
+        sum_text(link.replica),
+        len(soft.state.offers_to.get(link.peer, ())),
+        link.quarantine or link.detail,
+    )

@@ -1,0 +1,121 @@
+"""Sessions: who a peer is, whether it may speak, and whether it is suspected (S6, B5, C3).
+
+event                                    | what follows
+-----------------------------------------+---------------------------------------------
+we dialed (lower node id)                | our hello
+hello of a dialer, session above the last| the old link ends, our hello, stream, offers
+hello of who we dialed                   | stream, offers
+anything else before a hello             | ignored
+anything of another session              | ignored
+link closed, or a fault in it            | its orders leave matching; it may come again
+3 s without word, link or progress       | suspected: acknowledgements stop waiting
+a forbidden message                      | quarantined until its next boot epoch
+"""
+
+from exchange.domain.units import NodeId
+from exchange.engine.effects import Alarm
+from exchange.engine.messages import Hello, Proof, Session
+from exchange.engine.records import BEFORE_ANY, PeerSeen
+from exchange.engine.settlement import watermark
+from exchange.engine.soft import Link, Soft
+
+
+def make_hello(soft: Soft, link: Link) -> Hello:
+    """Say who we are and what we remember of the peer (S6)."""
+    peer = soft.state.peer(link.peer)
+    seen = soft.seen.get(link.peer)
+    if seen is None and peer.seen_lsn:
+        seen = Proof(peer.seen_lsn, peer.seen_digest)
+    scalars = soft.state.scalars
+    return Hello(
+        soft.state.cluster,
+        soft.state.nonce,
+        scalars.epoch,
+        scalars.boot_id,
+        soft.config.address,
+        peer.last_offer,
+        peer.mark,
+        watermark(soft, link.peer) if peer.last_offer != BEFORE_ANY else BEFORE_ANY,
+        link.have,
+        seen,
+    )
+
+
+def refuse_hello(soft: Soft, link: Link, hello: Hello) -> str:
+    """Say why a hello is refused; empty if it is not (C3)."""
+    known = soft.state.peer(link.peer)
+    name = f"node {link.peer}"
+    if hello.cluster != soft.state.cluster:
+        return f"{name} belongs to cluster {hello.cluster}, not {soft.state.cluster}"
+    if known.nonce and known.nonce != hello.nonce:
+        return f"{name} has another birth nonce: another node uses its id"
+    if hello.epoch < known.epoch:
+        return f"{name} comes with epoch {hello.epoch}, but {known.epoch} was seen: an old copy"
+    if hello.epoch == known.epoch and known.boot_id and hello.boot_id != known.boot_id:
+        return f"{name} runs twice in epoch {hello.epoch}: a copy of its directory is live"
+    if hello.last_offer < known.mark:
+        return f"{name} has forgotten offers that were decided here: an old copy"
+    if hello.mark < known.answered:
+        return f"{name} has forgotten answers it gave: an old copy"
+    if hello.watermark < known.forgotten:
+        return f"{name} has forgotten settlements it acknowledged: an old copy"
+    return ""
+
+
+def is_old_copy(soft: Soft, hello: Hello) -> bool:
+    """Tell whether the peer saw a log of ours that we do not have (C3): then we must stop."""
+    return hello.seen is not None and not soft.has_proof(hello.seen)
+
+
+def peer_seen(soft: Soft, link: Link, hello: Hello) -> PeerSeen | None:
+    """Return the record of a new incarnation or address; forced before the hello is answered."""
+    known = soft.state.peer(link.peer)
+    now = (hello.nonce, hello.epoch, hello.boot_id, hello.address)
+    if (known.nonce, known.epoch, known.boot_id, known.address) == now:
+        return None
+    return PeerSeen(link.peer, *now)
+
+
+def open_session(soft: Soft, link: Link, session: Session) -> None:
+    """Make a session the current one; what the last one left is gone (S6)."""
+    link.session = link.last_session = session
+    link.is_helloed = link.is_synced = link.distrusted = False
+    link.heard_us = link.progress_us = soft.now_us
+    link.incoming = link.outgoing = link.tail = link.told = None
+    link.is_ack_due = False
+
+
+def close_session(soft: Soft, link: Link, reason: str) -> None:
+    """End the current session: the peer's orders leave matching at once (B5)."""
+    link.session = None
+    link.is_helloed = link.is_synced = False
+    link.incoming = link.outgoing = link.tail = None
+    link.detail = reason
+    soft.refresh_matched()
+
+
+def is_overdue(soft: Soft, link: Link) -> bool:
+    """Tell whether a peer must be suspected now; call it at every tick (B5)."""
+    limit = soft.config.suspect_us
+    if soft.now_us - link.heard_us > limit:
+        return True
+    if not link.is_helloed or link.applied >= soft.stream_seq:
+        link.progress_us = soft.now_us
+    return soft.now_us - link.progress_us > limit
+
+
+def new_link(soft: Soft, peer: NodeId) -> Link:
+    """Start to know a peer; before the node is ready it has 3 s to appear (C5)."""
+    link = Link(peer, now_us=soft.now_us, suspected=soft.is_ready)
+    soft.links[peer] = link
+    return link
+
+
+def quarantine_alarm(link: Link) -> Alarm:
+    """Tell the operator."""
+    return Alarm("peer_quarantined", f"node {link.peer}: {link.quarantine}")
+
+
+def may_accept(soft: Soft, link: Link, session: Session) -> bool:
+    """Tell whether a hello may open this session: a dialer's, above all before it (S6)."""
+    return link.peer < soft.state.node_id and session > link.last_session

@@ -1,0 +1,135 @@
+"""Soft state: what a node believes and may forget (E2).  Only `observe` steps change it.
+
+Replicas, sessions, the clock and answers that wait.  None of it is an authority and none of
+it is in the log; a restart begins with an empty one.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from exchange.domain.book import OwnerBook
+from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
+from exchange.engine.effects import AnswerBody
+from exchange.engine.inputs import Ticket
+from exchange.engine.messages import Events, OrderEvent, Proof, Session
+from exchange.engine.records import OfferId
+from exchange.engine.state import State
+
+
+class EngineConfig(msgspec.Struct, frozen=True):
+    """How a node behaves.  Times are microseconds of the monotonic clock."""
+
+    ack: Literal["visible", "durable"] = "visible"
+    address: str = ""  # what peers are told to dial
+    heartbeat_us: int = 1_000_000
+    suspect_us: int = 3_000_000  # B5
+    ring: int = 4096  # events kept to resume a stream; a longer absence costs a snapshot
+    chunk: int = 500  # orders in a snapshot chunk: about 40 kB on the wire
+    is_session_checked: bool = True  # S6; tests of the marks switch it off (S5)
+
+
+class Link:
+    """What is soft about one peer.
+
+    state       | session | hello seen | replica used | acknowledgements wait for it
+    ------------+---------+------------+--------------+-----------------------------
+    suspected   | no      | no         | no           | no
+    connecting  | either  | no         | no           | yes, until it is suspected (B5)
+    syncing     | yes     | yes        | no           | yes (B3)
+    synced      | yes     | yes        | yes          | yes
+    quarantined | either  | either     | no           | no (B7)
+    """
+
+    def __init__(self, peer: NodeId, *, now_us: int, suspected: bool) -> None:
+        self.peer = peer
+        self.session: Session | None = None
+        self.last_session = Session(Epoch(0), 0)  # a session is only ever followed by a higher one
+        self.is_helloed = False
+        self.is_synced = False
+        self.is_suspected = suspected
+        self.quarantine = ""  # why; empty = not
+        self.detail = ""  # why the last link was refused or dropped
+        self.heard_us = now_us
+        self.applied = Seq(0)  # of our stream, at the peer
+        self.progress_us = now_us  # when `applied` last rose or had nothing to rise to
+        self.replica = OwnerBook()
+        self.have: tuple[Epoch, Seq] | None = None  # of its stream, in `replica`
+        self.incoming: OwnerBook | None = None  # the snapshot being received
+        self.incoming_have: tuple[Epoch, Seq] = (Epoch(0), Seq(0))
+        self.outgoing: deque[OrderId] | None = None  # the snapshot being sent: orders to come
+        self.told: tuple[Epoch, Seq] | None = None  # how far we told it its stream is applied
+        self.is_ack_due = False  # an `Ack` is owed (S7)
+        self.forget_below: OfferId | None = None  # what it has acknowledged, not yet logged (S7)
+        self.tail: Events | None = None  # last message to it in this step, if a run of events
+        self.distrusted = False  # it declined what still looks open: not matched (S3)
+
+    @property
+    def is_matched(self) -> bool:
+        """Tell whether its orders may be matched (B5: no synced link, no offer)."""
+        return (
+            self.is_synced and not self.is_suspected and not self.quarantine and not self.distrusted
+        )
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Tell whether acknowledgements wait for it (B3)."""
+        return not self.is_suspected and not self.quarantine
+
+    @property
+    def state(self) -> str:
+        """Name the state as `node.status` shows it."""
+        if self.quarantine:
+            return "quarantined"
+        if self.is_suspected:
+            return "suspected"
+        if self.session is None:
+            return "connecting"
+        return "synced" if self.is_synced else "syncing"
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """An answer that waits until the stream is visible through `seq` (B3)."""
+
+    seq: Seq
+    ticket: Ticket
+    body: AnswerBody
+
+
+class Soft:
+    """All soft state of a node, beside its durable `state`."""
+
+    def __init__(
+        self,
+        state: State,
+        config: EngineConfig,
+        *,
+        has_proof: Callable[[Proof], bool] = lambda _proof: True,
+    ) -> None:
+        self.state = state
+        self.config = config
+        self.has_proof = has_proof  # is this (LSN, digest) in our own log? (C3)
+        self.own = OwnerBook()
+        self.links: dict[NodeId, Link] = {}
+        self.matched: list[OwnerBook] = [self.own]  # the market: own book and usable replicas
+        self.clock = Clock(state.scalars.clock)
+        self.wall = Micros(0)
+        self.now_us = 0  # monotonic
+        self.beat_us = 0  # when heartbeats were last sent
+        self.stream_seq = Seq(0)
+        self.ring: deque[OrderEvent] = deque(maxlen=config.ring)
+        self.waiting: deque[Waiting] = deque()  # in order of seq
+        self.waiting_done: dict[OrderId, list[Ticket]] = {}
+        self.seen: dict[NodeId, Proof] = {}  # newest proof of each peer's log
+        self.is_ready = False
+        self.is_draining = False
+        self.is_storage_full = False
+        self.offers = 0  # made since this boot
+        self.declines = 0  # received since this boot
+
+    def refresh_matched(self) -> None:
+        """Rebuild the list of books that are matched, after a link changed."""
+        links = [link for _, link in sorted(self.links.items()) if link.is_matched]
+        self.matched = [self.own, *(link.replica for link in links)]
