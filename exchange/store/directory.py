@@ -1,0 +1,267 @@
+"""The data directory: whose it is, how it is born, who may use it (W6).
+
+    lock          flock of the one process that uses the directory; its pid, for people
+    store/        the LMDB environment (data.mdb, lock.mdb)
+    identity      whose data `store/` holds: a copy of what is inside, so that a directory
+                  that lost its environment is not taken for a new one (W4)
+    ballast       16 MiB, given up at the first ENOSPC (W7)
+
+A new environment is made under a temporary name, forced, renamed, and the directory forced:
+a crash while LMDB writes its first pages leaves a file that nothing can open.  Other files
+in the directory (`endpoints.json`, `operator.key`) are the node's.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from exchange.store.crash import crash_point
+from exchange.store.errors import (
+    DamagedDirectory,
+    DataDirInUse,
+    DirectoryUnusable,
+    NewerFormat,
+    StoreError,
+)
+from exchange.store.frames import FORMAT_VERSION, Identity
+from exchange.store.lmdb_disk import LmdbDisk
+from exchange.store.meta import check_identity, identity_change, read_identity
+from exchange.store.pages import check_pages
+
+LOCK, STORE, NEW_STORE, IDENTITY, BALLAST = "lock", "store", "store.new", "identity", "ballast"
+BALLAST_SIZE = 1 << 24  # W7: room for thousands of cancels, and for the epoch of a restart
+PAGES_CHECKED_MAX = 1 << 25  # bytes of data.mdb walked at a start, before LMDB sees it
+
+
+class _IdentityFile(msgspec.Struct, frozen=True):
+    format_version: int
+    cluster: str
+    node_id: int
+    nonce: str  # hexadecimal
+
+
+class Directory:
+    """A data directory that this process has locked."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def lock(cls, path: Path) -> Self:
+        """Take the directory for this process; make it if it is not there.
+
+        Raises DataDirInUse, naming the holder, or DirectoryUnusable.
+        """
+        try:
+            _make_directory(path)
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(lock, 32, 0).strip()
+            os.close(lock)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise _unusable(path, error) from error
+            raise DataDirInUse(path, holder=int(holder) if holder.isdigit() else None) from error
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            pass  # the disk is full: the pid is for people, the lock is the kernel's
+        crash_point("directory_locked_store_absent")
+        return cls(path, lock)
+
+    def identity(self) -> Identity | None:
+        """Return whose data is here, None in a new directory.
+
+        Raises DamagedDirectory if the directory was used and has lost its environment.
+        """
+        marked = _read_marker(self.path)
+        if (self.path / STORE).exists():
+            return marked or self._identity_inside()
+        if marked is not None:
+            raise DamagedDirectory(self.path, f"{STORE}/ of node {marked.node_id} is missing")
+        return None
+
+    def create(self, identity: Identity) -> None:
+        """Make the environment of a new node: temporary name, force, rename, force (W6)."""
+        assert self.identity() is None, "the directory is new"
+        new = self.path / NEW_STORE
+        try:
+            shutil.rmtree(new, ignore_errors=True)  # of a crash while it was made
+            new.mkdir(mode=0o700)
+            _make_environment(new, identity)
+            crash_point("new_store_forced_not_renamed")
+            new.rename(self.path / STORE)
+            crash_point("new_store_renamed_directory_unforced")
+            _force_directory(self.path)
+            crash_point("store_created_identity_file_absent")
+            _write_marker(self.path, identity)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+
+    def open(self) -> LmdbDisk:
+        """Open the environment, its pages checked first; renew marker and ballast."""
+        marked, file = self.identity(), self.path / STORE / "data.mdb"
+        if not file.exists():
+            raise DamagedDirectory(self.path, f"{STORE}/data.mdb is missing")
+        if file.stat().st_size <= PAGES_CHECKED_MAX:
+            check_pages(file)
+        try:
+            ballast = _ballast(self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        disk = LmdbDisk(self.path / STORE, ballast=ballast)
+        try:
+            inside = read_identity(disk)
+            if inside is None:
+                raise DamagedDirectory(self.path, "the environment has no identity")
+            if marked is not None:
+                check_identity(inside, marked)
+            _write_marker(self.path, inside)
+        except BaseException:
+            disk.close()
+            raise
+        return disk
+
+    def close(self) -> None:
+        """Let another process have the directory.  The lock file stays: others may wait on it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _identity_inside(self) -> Identity | None:
+        disk = read_only(self.path)
+        try:
+            return read_identity(disk)
+        finally:
+            disk.close()
+
+
+def read_only(path: Path) -> LmdbDisk:
+    """Open a directory for reading alone, safely beside a running node; never make a file.
+
+    Where LMDB's own reader table is there and may be written, a read takes a slot in it for
+    the length of one call, so that a running node does not reuse the pages being read (W8).
+    Where it is not (a copy, a read-only medium) nobody can be writing.
+    """
+    store = path / STORE
+    if not (store / "data.mdb").exists():
+        raise DirectoryUnusable(f"{path} is no data directory", remedy="give the right path")
+    return LmdbDisk(store, is_read_only=True, has_lock=os.access(store / "lock.mdb", os.W_OK))
+
+
+def holder_of(path: Path) -> int | None:
+    """Return the pid of the process that uses a directory, 0 if unknown, None if nobody does."""
+    try:
+        lock = os.open(path / LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        text = os.pread(lock, 32, 0).strip()
+        return int(text) if text.isdigit() else 0
+    finally:
+        os.close(lock)
+    return None
+
+
+def _make_directory(path: Path) -> None:
+    if not path.is_dir():
+        path.mkdir(mode=0o700, parents=True)
+        _force_directory(path.parent)
+
+
+def _make_environment(path: Path, identity: Identity) -> None:
+    (path / "data.mdb").touch(mode=0o600)
+    disk = LmdbDisk(path)
+    try:
+        disk.write([identity_change(identity)])
+    finally:
+        disk.close()
+    _force_directory(path)
+
+
+def _force_directory(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write_marker(path: Path, identity: Identity) -> None:
+    row = _IdentityFile(FORMAT_VERSION, identity.cluster, identity.node_id, identity.nonce.hex())
+    text = msgspec.json.encode(row) + b"\n"
+    marker = path / IDENTITY
+    try:
+        if marker.exists() and marker.read_bytes() == text:
+            return
+        new = path / f"{IDENTITY}.new"
+        with new.open("wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(marker)
+        _force_directory(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # A full disk must not keep a node from starting; the next start writes it.
+
+
+def _read_marker(path: Path) -> Identity | None:
+    try:
+        row = msgspec.json.decode((path / IDENTITY).read_bytes(), type=_IdentityFile)
+        nonce = bytes.fromhex(row.nonce)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(path, error) from error
+    except ValueError as error:  # msgspec's errors are ValueErrors too
+        raise DamagedDirectory(path, f"the file `{IDENTITY}` cannot be read: {error}") from error
+    if row.format_version > FORMAT_VERSION:
+        raise NewerFormat(row.format_version, known=FORMAT_VERSION)
+    return Identity(row.cluster, row.node_id, nonce)  # type: ignore[arg-type]  # a NodeId
+
+
+def _ballast(path: Path) -> Path:
+    """Make the ballast again if it is gone and there is room for four of them."""
+    ballast = path / BALLAST
+    if ballast.exists():
+        return ballast
+    filesystem = os.statvfs(path)
+    if filesystem.f_bavail * filesystem.f_frsize > 4 * BALLAST_SIZE:
+        file = os.open(ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(file, 0, BALLAST_SIZE)
+            os.fsync(file)
+        finally:
+            os.close(file)
+    return ballast
+
+
+def _unusable(path: Path, error: OSError) -> StoreError:
+    remedy = "make room on the disk" if error.errno == errno.ENOSPC else "check its permissions"
+    return DirectoryUnusable(f"data directory {path}: {error.strerror}", remedy=remedy)

@@ -1,0 +1,178 @@
+"""The checkpoint tables: how keys and entries become bytes, and how damage is noticed (W5).
+
+    entry      MessagePack || blake2b-128(key || MessagePack)
+    integers   in keys: 8 bytes, big-endian, so that keys sort as their numbers do
+    text       in keys: UTF-8; a zero byte ends it where a number follows
+
+Resident tables are loaded whole at the start; the others are read through, entry by entry,
+when the engine asks for one (E7).  `docs/log-format.md` has the fields of every entry.
+"""
+
+import struct
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from exchange.domain.orders import Account, Fill, Order, Trade, Transfer
+from exchange.domain.units import OrderId
+from exchange.engine.records import OfferId
+from exchange.engine.state import Acceptance, ClientKey, Listing, OfferOut, PeerState, Scalars
+from exchange.store.errors import DamagedTable
+from exchange.store.frames import DIGEST_SIZE
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_ONE = struct.Struct(">Q")
+_TWO = struct.Struct(">QQ")
+_THREE = struct.Struct(">QQQ")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Codec(Generic[K, V]):
+    """Turns the keys and entries of one table into bytes and back."""
+
+    def __init__(
+        self,
+        name: str,
+        pack: Callable[[K], bytes],
+        unpack: Callable[[bytes], K],
+        entry: object,
+        *,
+        is_resident: bool,
+    ) -> None:
+        self.name = name
+        self.pack = pack
+        self.unpack = unpack
+        self.entry = entry  # the type of an entry
+        self.is_resident = is_resident
+        self._decode = msgspec.msgpack.Decoder(entry).decode
+
+    def open(self, key: bytes, sealed: bytes) -> V:
+        """Decode an entry, or raise DamagedTable naming table and key (W5)."""
+        body = check_entry(self.name, key, sealed)
+        try:
+            value: V = self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise DamagedTable(self.name, key_text(self.name, key), str(error)) from error
+        return value
+
+    def open_key(self, key: bytes) -> K:
+        """Decode a key, or raise DamagedTable."""
+        try:
+            return self.unpack(key)
+        except (struct.error, ValueError, IndexError) as error:
+            raise DamagedTable(self.name, key.hex(), "this is not a key of the table") from error
+
+
+def seal(key: bytes, entry: object) -> bytes:
+    """Encode an entry with the digest over key and bytes."""
+    body = _encode(entry)
+    return body + blake2b(key + body, digest_size=DIGEST_SIZE).digest()
+
+
+def check_entry(table: str, key: bytes, sealed: bytes) -> bytes:
+    """Return the MessagePack of an entry, or raise DamagedTable if its digest does not fit."""
+    body = sealed[:-DIGEST_SIZE]
+    if blake2b(key + body, digest_size=DIGEST_SIZE).digest() != sealed[-DIGEST_SIZE:]:
+        raise DamagedTable(table, key_text(table, key), "the digest does not fit the entry")
+    return body
+
+
+def digest_number(sealed: bytes) -> int:
+    """Return the digest of an entry as the number that goes into its table's sum."""
+    return int.from_bytes(sealed[-DIGEST_SIZE:], "big")
+
+
+def key_text(table: str, key: bytes) -> str:
+    """Write a key for people; hexadecimal if it is none of this table."""
+    codec = CODECS.get(table)
+    if codec is None:
+        return key.decode("utf-8", "replace")
+    try:
+        unpacked = codec.unpack(key)
+    except (struct.error, ValueError, IndexError):
+        return key.hex()
+    if isinstance(unpacked, tuple):
+        return " ".join(
+            f"{part.epoch}.{part.seq}" if isinstance(part, OfferId) else str(part)
+            for part in unpacked
+        )
+    return str(unpacked)
+
+
+def _pack_number(key: int) -> bytes:
+    return _ONE.pack(key)
+
+
+def _unpack_number(key: bytes) -> int:
+    number: int = _ONE.unpack(key)[0]
+    return number
+
+
+def _pack_pair(key: tuple[int, int]) -> bytes:
+    return _TWO.pack(*key)
+
+
+def _unpack_pair(key: bytes) -> tuple[int, int]:
+    first, second = _TWO.unpack(key)
+    return first, second
+
+
+def _pack_number_text(key: tuple[int, str]) -> bytes:
+    return _ONE.pack(key[0]) + key[1].encode()
+
+
+def _unpack_number_text(key: bytes) -> tuple[int, str]:
+    return _ONE.unpack(key[:8])[0], key[8:].decode()
+
+
+def _pack_text_number(key: tuple[str, int]) -> bytes:
+    return key[0].encode() + b"\0" + _ONE.pack(key[1])
+
+
+def _unpack_text_number(key: bytes) -> tuple[str, int]:
+    if key[-9] != 0:
+        raise ValueError("no zero byte between text and number")
+    return key[:-9].decode(), _ONE.unpack(key[-8:])[0]
+
+
+def _pack_offer(key: tuple[int, OfferId]) -> bytes:
+    return _THREE.pack(key[0], key[1].epoch, key[1].seq)
+
+
+def _unpack_offer(key: bytes) -> tuple[int, OfferId]:
+    node, epoch, seq = _THREE.unpack(key)
+    return node, OfferId(epoch, seq)
+
+
+def _codecs() -> dict[str, Codec[Any, Any]]:
+    number, pair = (_pack_number, _unpack_number), (_pack_pair, _unpack_pair)
+    text = (str.encode, bytes.decode)
+    number_text = (_pack_number_text, _unpack_number_text)
+    text_number = (_pack_text_number, _unpack_text_number)
+    offer = (_pack_offer, _unpack_offer)
+    rows: list[tuple[str, tuple[Any, Any], Any, bool]] = [
+        ("scalars", text, Scalars, True),
+        ("instruments", text, Listing, True),
+        ("accounts", number, Account, False),
+        ("orders", number, Order, True),
+        ("done", number, Order, False),
+        ("account_orders", pair, OrderId, False),
+        ("client_keys", number_text, ClientKey, False),
+        ("fills", pair, Fill, False),
+        ("transfers", pair, Transfer, False),
+        ("trades", text_number, Trade, False),
+        ("offers", offer, OfferOut, True),
+        ("acceptances", offer, Acceptance, True),
+        ("peers", number, PeerState, True),
+    ]
+    return {
+        name: Codec(name, pack, unpack, entry, is_resident=is_resident)
+        for name, (pack, unpack), entry, is_resident in rows
+    }
+
+
+CODECS = _codecs()  # by table, in the order of `State.tables`
