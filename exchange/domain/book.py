@@ -33,6 +33,7 @@ class Entry(msgspec.Struct, gc=False):
     """An open order in the book."""
 
     order_id: OrderId
+    symbol: Symbol
     side: Side
     price: Ticks
     open: Lots  # > 0
@@ -137,6 +138,7 @@ class OwnerBook:
         entry = self.orders.get(order_id)
         if entry is not None:
             self.sum -= entry_sum(order_id, entry.price, entry.open, entry.stamp)
+            assert (entry.symbol, entry.side) == (symbol, side), "an order became another one"
             if open_quantity and entry.stamp == stamp and entry.price == price:
                 entry.open = open_quantity
                 entry.version = version
@@ -149,7 +151,7 @@ class OwnerBook:
                 return None
         elif not open_quantity:
             return None
-        entry = Entry(order_id, side, price, open_quantity, stamp, version, account)
+        entry = Entry(order_id, symbol, side, price, open_quantity, stamp, version, account)
         self.orders[order_id] = entry
         self.sum = self.sum + entry_sum(order_id, price, open_quantity, stamp) & _MASK
         book = self.books.get(symbol)

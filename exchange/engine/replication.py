@@ -224,6 +224,15 @@ def match_against(events: list[OrderEvent]) -> Decision:
 
 
 def _update(book: OwnerBook, event: OrderEvent) -> None:
+    known = book.orders.get(event.order_id)
+    if known is not None:
+        is_same = (known.symbol, known.side, known.account) == (
+            event.symbol,
+            event.side,
+            event.account,
+        )
+        if not is_same:
+            raise RemoteProtocolError(f"order {event.order_id} became another one")
     book.update(
         event.symbol,
         event.order_id,

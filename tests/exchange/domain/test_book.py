@@ -525,6 +525,15 @@ def test_event_of_an_order_that_is_not_open_leaves_no_entry() -> None:
     book.check()
 
 
+def test_order_never_becomes_one_of_another_side() -> None:
+    """B7: the engine refuses such an event of a peer before it comes here."""
+    book = OwnerBook()
+    book.update(AAPL, *an_event(1, side=BUY))
+
+    with pytest.raises(AssertionError, match="an order became another one"):
+        book.update(AAPL, *an_event(1, side=SELL))
+
+
 def test_limit_is_the_last_rank_that_an_order_crosses() -> None:
     """Asks are ranked by price, bids by its negative: the least is the best."""
     assert (limit_rank(BUY, Ticks(1050)), limit_rank(SELL, Ticks(1050))) == (1050, -1050)
