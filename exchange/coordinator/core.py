@@ -1,0 +1,426 @@
+"""The registry of a cluster: nodes, account numbers and instruments, as `decide` and `apply`.
+
+Theory of operation
+===================
+The `decide_*` functions read the registry and return records, or a refusal, and change
+nothing.  `apply` is the only function that changes the registry, in the live coordinator
+and when it is read back (E2).  Whoever calls them forces the records before anyone hears
+of the answer.
+
+A node is (id, birth nonce), an incarnation of it (epoch, boot id), compared and set (C3).
+Epoch 0 is a node that has its id and has not started yet, or that was only heard of.
+
+    registration            | nonce unknown here        | nonce known here
+    ------------------------+---------------------------+-------------------------------------
+    first (no id yet)       | a fresh id                | epoch 0: the same id again
+                            |                           | else refused: its state was lost
+    again (id, epoch, boot) | id free or only heard of: | other id: refused
+                            |   it keeps its id         | lower epoch: refused
+                            | id taken: refused         | same epoch, other boot id: refused
+                            |                           | else renewed
+
+The second column of the last row is what makes an empty coordinator learn its cluster from
+the nodes that come back (C2): each tells its own id, the accounts it has opened, the nodes
+it knows and the instruments it trades.  A registry without a cluster adopts the one of the
+first node that has one.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import assert_never
+
+import msgspec
+
+from exchange.domain.instruments import (
+    CASH,
+    CASH_DECIMALS,
+    Instrument,
+    NumberError,
+    check_instrument,
+    is_symbol,
+    plain_ticker,
+)
+from exchange.domain.units import (
+    NODE_MAX,
+    NUMBER_MAX,
+    AccountId,
+    Asset,
+    Epoch,
+    NodeId,
+    Symbol,
+    make_id,
+    node_of,
+    number_of,
+)
+
+NONCE_BYTES = 16
+BOOT_ID_BYTES_MAX = 16
+ADDRESS_MAX = 255  # characters: a host name with its port
+INSTRUMENTS_MAX = 16_384  # the design is for under 10**4; a flood of tickers must end somewhere
+
+
+class ClusterFounded(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    cluster: str
+
+
+class NodeRegistered(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    node_id: NodeId
+    nonce: bytes  # empty if the node was only heard of
+    address: str  # empty if unknown
+    epoch: Epoch  # 0 = not started yet, or only heard of
+    boot_id: bytes
+
+
+class NodeRenewed(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    node_id: NodeId
+    nonce: bytes
+    address: str
+    epoch: Epoch
+    boot_id: bytes
+    account_number: int  # the highest that is taken, there or here
+
+
+class AccountAllocated(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    account: AccountId
+
+
+class InstrumentListed(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    instrument: Instrument
+
+
+RegistryRecord = ClusterFounded | NodeRegistered | NodeRenewed | AccountAllocated | InstrumentListed
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a request was refused: a stable code, and a sentence that says what to do."""
+
+    code: str
+    detail: str
+
+
+class KnownNode(msgspec.Struct, frozen=True):
+    """A node as others know it."""
+
+    node_id: NodeId
+    nonce: bytes
+    address: str
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """What a node says about itself.  `node_id` None: it has no id yet; then epoch is 0."""
+
+    nonce: bytes
+    address: str
+    node_id: NodeId | None = None
+    account_number: int = 0  # the highest it has opened
+    epoch: Epoch = Epoch(0)
+    boot_id: bytes = b""
+    cluster: str = ""
+    nodes: tuple[KnownNode, ...] = ()
+    instruments: tuple[Instrument, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Records to apply and force, the id they concern, and what an operator should hear of."""
+
+    records: tuple[RegistryRecord, ...]
+    node_id: NodeId
+    alarms: tuple[str, ...] = ()
+
+
+class NodeEntry(msgspec.Struct, frozen=True, array_like=True):
+    node_id: NodeId
+    nonce: bytes
+    address: str
+    epoch: Epoch
+    boot_id: bytes
+    account_number: int  # the highest number given out; numbers are never given out twice
+
+
+class Registry:
+    """What the coordinator knows durably.  Only `apply` changes it."""
+
+    def __init__(self) -> None:
+        self.cluster = ""  # empty until the first node registers
+        self.nodes: dict[NodeId, NodeEntry] = {}
+        self.instruments: dict[Symbol, Instrument] = {}
+        # Derived.
+        self.by_nonce: dict[bytes, NodeId] = {}
+        self.decimals: dict[Asset, int] = {CASH: CASH_DECIMALS}
+
+    def check(self) -> None:
+        """Assert the invariants; tests call it after every step."""
+        nonces = [entry.nonce for entry in self.nodes.values() if entry.nonce]
+        assert len(nonces) == len(set(nonces)), "two nodes with one nonce"
+        assert len(nonces) == len(self.by_nonce), "nonce index out of step"
+        assert all(self.nodes[i].nonce == nonce for nonce, i in self.by_nonce.items()), "bad index"
+        assert self.cluster or not self.nodes, "nodes without a cluster"
+        for node_id, entry in self.nodes.items():
+            assert node_id == entry.node_id, "node under a wrong id"
+            assert 0 < node_id <= NODE_MAX, "node id out of range"
+            assert 0 <= entry.account_number <= NUMBER_MAX, "account number out of range"
+        for symbol, instrument in self.instruments.items():
+            assert symbol == instrument.symbol, "instrument under a wrong symbol"
+            assert self.decimals[instrument.base] == instrument.base_decimals, "decimals moved"
+            assert self.decimals[instrument.quote] == instrument.quote_decimals, "decimals moved"
+
+    def others(self, node_id: NodeId) -> list[NodeEntry]:
+        """Return all nodes but one, in order of their ids."""
+        return [self.nodes[key] for key in sorted(self.nodes) if key != node_id]
+
+
+def apply(registry: Registry, record: RegistryRecord) -> None:
+    """Change the registry by one record; live and read back, both end here (E2)."""
+    match record:
+        case ClusterFounded(cluster):
+            registry.cluster = cluster
+        case NodeRegistered(node_id, nonce, address, epoch, boot_id):
+            _set_node(registry, NodeEntry(node_id, nonce, address, epoch, boot_id, 0))
+        case NodeRenewed(node_id, nonce, address, epoch, boot_id, account_number):
+            _set_node(registry, NodeEntry(node_id, nonce, address, epoch, boot_id, account_number))
+        case AccountAllocated(account):
+            entry = registry.nodes[node_of(account)]
+            number = number_of(account)
+            registry.nodes[entry.node_id] = msgspec.structs.replace(entry, account_number=number)
+        case InstrumentListed(instrument):
+            registry.instruments[instrument.symbol] = instrument
+            registry.decimals[instrument.base] = instrument.base_decimals
+            registry.decimals[instrument.quote] = instrument.quote_decimals
+        case _:
+            assert_never(record)
+
+
+def _set_node(registry: Registry, entry: NodeEntry) -> None:
+    registry.nodes[entry.node_id] = entry
+    if entry.nonce:
+        registry.by_nonce[entry.nonce] = entry.node_id
+
+
+def decide_registration(
+    registry: Registry, asked: Registration, *, fresh_cluster: str
+) -> Decision | Refusal:
+    """Register a node for the first time, or again (C2, C3).
+
+    `fresh_cluster` names the cluster if this registration founds it.
+    """
+    refusal = _malformed(asked) or _foreign(registry, asked)
+    if refusal:
+        return refusal
+    founded = () if registry.cluster else (ClusterFounded(asked.cluster or fresh_cluster),)
+    if asked.node_id is None:
+        decision = _first(registry, asked)
+    else:
+        decision = _again(registry, asked, asked.node_id)
+    if isinstance(decision, Refusal):
+        return decision
+    nodes, node_alarms = _heard_of(registry, asked, decision.node_id)
+    listed, listing_alarms = _learn_instruments(registry, asked.instruments)
+    records = (*founded, *decision.records, *nodes, *listed)
+    return Decision(records, decision.node_id, (*node_alarms, *listing_alarms))
+
+
+def _malformed(asked: Registration) -> Refusal | None:
+    if len(asked.nonce) != NONCE_BYTES:
+        return Refusal("malformed", f"a birth nonce has {NONCE_BYTES} bytes")
+    if len(asked.address) > ADDRESS_MAX or len(asked.boot_id) > BOOT_ID_BYTES_MAX:
+        return Refusal("malformed", "address or boot id is too long")
+    if not asked.address:
+        return Refusal("malformed", "a node must tell its address")
+    if asked.node_id is not None and not 0 < asked.node_id <= NODE_MAX:
+        return Refusal("malformed", f"node ids go from 1 to {NODE_MAX}")
+    if asked.node_id is not None and asked.epoch < 1:
+        return Refusal("malformed", "a node that has its id must tell its boot epoch")
+    if not 0 <= asked.account_number <= NUMBER_MAX:
+        return Refusal("malformed", f"account numbers go from 0 to {NUMBER_MAX}")
+    return None
+
+
+def _foreign(registry: Registry, asked: Registration) -> Refusal | None:
+    if not asked.cluster or not registry.cluster or asked.cluster == registry.cluster:
+        return None
+    return Refusal(
+        "other_cluster",
+        f"the node belongs to cluster {asked.cluster}, this coordinator to {registry.cluster};"
+        " point it to its own coordinator, or start a coordinator with an empty data directory",
+    )
+
+
+def _first(registry: Registry, asked: Registration) -> Decision | Refusal:
+    known = registry.by_nonce.get(asked.nonce)
+    if known is not None:
+        entry = registry.nodes[known]
+        if entry.epoch:
+            return Refusal(
+                "state_lost",
+                f"node {known} has already started with this birth nonce and comes without its"
+                " state; a lost data directory is rebuilt by exchange-recover recover-node",
+            )
+        return Decision(_renewal(entry, asked), known)
+    node_id = NodeId(max(registry.nodes, default=0) + 1)
+    if node_id > NODE_MAX:
+        return Refusal("cluster_full", f"a cluster has at most {NODE_MAX} nodes")
+    return Decision((_newcomer(node_id, asked),), node_id)
+
+
+def _again(registry: Registry, asked: Registration, node_id: NodeId) -> Decision | Refusal:
+    known = registry.by_nonce.get(asked.nonce)
+    if known is not None and known != node_id:
+        return Refusal(
+            "other_id", f"this birth nonce belongs to node {known}, not to node {node_id}"
+        )
+    entry = registry.nodes.get(node_id)
+    if entry is None:
+        newcomer = _newcomer(node_id, asked)
+        blank = NodeEntry(node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id, 0)
+        return Decision((newcomer, *_renewal(blank, asked)), node_id)
+    if entry.nonce and entry.nonce != asked.nonce:
+        return Refusal(
+            "other_nonce", f"node id {node_id} belongs to a node born with another nonce"
+        )
+    return _old_incarnation(entry, asked) or Decision(_renewal(entry, asked), node_id)
+
+
+def _old_incarnation(entry: NodeEntry, asked: Registration) -> Refusal | None:
+    """Compare the incarnation with the one last seen (C3)."""
+    if asked.epoch < entry.epoch:
+        return Refusal(
+            "old_epoch",
+            f"node {entry.node_id} was here with epoch {entry.epoch} and comes with {asked.epoch}:"
+            " it is an old copy; see exchange-recover recover-node",
+        )
+    if asked.epoch == entry.epoch and asked.boot_id != entry.boot_id:
+        return Refusal(
+            "other_boot",
+            f"another run of node {entry.node_id} has used epoch {entry.epoch}: there are two"
+            " copies of its data directory; stop one of them",
+        )
+    return None
+
+
+def _newcomer(node_id: NodeId, asked: Registration) -> NodeRegistered:
+    return NodeRegistered(node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id)
+
+
+def _renewal(entry: NodeEntry, asked: Registration) -> tuple[NodeRenewed, ...]:
+    """Return the record that brings an entry up to date; none if it already is."""
+    number = max(entry.account_number, asked.account_number)
+    renewed = NodeRenewed(
+        entry.node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id, number
+    )
+    is_same = msgspec.structs.astuple(renewed) == msgspec.structs.astuple(entry)
+    return () if is_same else (renewed,)
+
+
+def _heard_of(
+    registry: Registry, asked: Registration, sender: NodeId
+) -> tuple[list[RegistryRecord], list[str]]:
+    """Learn nodes from one that knows them, so that no id is given out twice (C2)."""
+    records: dict[NodeId, RegistryRecord] = {}
+    alarms: list[str] = []
+    taken = {asked.nonce} | set(registry.by_nonce)
+    for known in asked.nodes:
+        entry = registry.nodes.get(known.node_id)
+        if known.node_id == sender or known.node_id in records:
+            continue
+        if not 0 < known.node_id <= NODE_MAX or len(known.address) > ADDRESS_MAX:
+            alarms.append(f"node {sender} tells of a node with impossible id or address")
+        elif entry is not None:
+            if known.nonce and entry.nonce and known.nonce != entry.nonce:
+                alarms.append(f"node {sender} knows a node {known.node_id} born with another nonce")
+        elif known.nonce in taken:
+            alarms.append(f"node {sender} knows node {known.node_id} by the nonce of another node")
+        else:
+            taken |= {known.nonce} if known.nonce else set()
+            records[known.node_id] = NodeRegistered(
+                known.node_id, known.nonce, known.address, Epoch(0), b""
+            )
+    return list(records.values()), alarms
+
+
+def _learn_instruments(
+    registry: Registry, instruments: Iterable[Instrument]
+) -> tuple[list[RegistryRecord], list[str]]:
+    """Learn the listings that a node already trades (C2)."""
+    records: dict[Symbol, RegistryRecord] = {}
+    alarms: list[str] = []
+    decimals = dict(registry.decimals)
+    for instrument in instruments:
+        if registry.instruments.get(instrument.symbol) == instrument:
+            continue
+        if instrument.symbol in records:
+            alarms.append(f"{instrument.symbol} is told twice")
+            continue
+        refusal = _unlistable(registry, instrument, decimals, len(records))
+        if refusal:
+            alarms.append(f"{instrument.symbol}: {refusal.detail}")
+            continue
+        records[instrument.symbol] = InstrumentListed(instrument)
+        decimals[instrument.base] = instrument.base_decimals
+        decimals[instrument.quote] = instrument.quote_decimals
+    return list(records.values()), alarms
+
+
+def decide_account(registry: Registry, live: Collection[NodeId]) -> AccountAllocated | Refusal:
+    """Give out an account number of the live node that has the fewest accounts."""
+    entries = [entry for key in sorted(live) if (entry := registry.nodes.get(key))]
+    if not entries:
+        return Refusal("no_live_node", "no node is connected to the coordinator; start one")
+    entry = min(entries, key=lambda entry: entry.account_number)
+    if entry.account_number >= NUMBER_MAX:
+        return Refusal("cluster_full", "every connected node has all the accounts it can have")
+    return AccountAllocated(AccountId(make_id(entry.node_id, entry.account_number + 1)))
+
+
+def locate(registry: Registry, account: AccountId) -> str | Refusal:
+    """Return the address of the node that owns an account: arithmetic, no table (C1)."""
+    entry = registry.nodes.get(node_of(account))
+    if entry is None or number_of(account) == 0:
+        return Refusal("unknown_account", "no such account")
+    if entry.epoch and number_of(account) > entry.account_number:
+        return Refusal("unknown_account", "no such account")
+    return entry.address or Refusal("unknown_address", "the owner's address is not known yet")
+
+
+def decide_listing(registry: Registry, instrument: Instrument) -> InstrumentListed | Refusal | None:
+    """List an instrument; None if it is already listed exactly so (M2)."""
+    if registry.instruments.get(instrument.symbol) == instrument:
+        return None
+    refusal = _unlistable(registry, instrument, registry.decimals, 0)
+    return refusal or InstrumentListed(instrument)
+
+
+def decide_ensure(
+    registry: Registry, symbol: str, *, is_strict: bool
+) -> InstrumentListed | Refusal | None:
+    """List a plain ticker with the defaults unless it is listed; None if it is (M2)."""
+    if symbol in registry.instruments:
+        return None
+    if not is_symbol(symbol):
+        return Refusal("bad_symbol", "a symbol is 1 to 16 capital letters and digits")
+    if is_strict:
+        return Refusal(
+            "unknown_instrument", f"{symbol} is not listed; an operator lists it: instrument.create"
+        )
+    return decide_listing(registry, plain_ticker(symbol))
+
+
+def _unlistable(
+    registry: Registry, instrument: Instrument, decimals: dict[Asset, int], pending: int
+) -> Refusal | None:
+    listed = registry.instruments.get(instrument.symbol)
+    if listed is not None:
+        return Refusal("already_listed", f"{listed.symbol} is listed with other terms")
+    try:
+        check_instrument(instrument)
+    except NumberError as error:
+        return Refusal("bad_instrument", str(error))
+    for asset, count in (
+        (instrument.base, instrument.base_decimals),
+        (instrument.quote, instrument.quote_decimals),
+    ):
+        if decimals.get(asset, count) != count:
+            return Refusal(
+                "decimals_fixed", f"{asset} has {decimals[asset]} decimals since its first listing"
+            )
+    if len(registry.instruments) + pending >= INSTRUMENTS_MAX:
+        return Refusal("too_many_instruments", f"at most {INSTRUMENTS_MAX} can be listed")
+    return None
