@@ -1,0 +1,323 @@
+"""Client lines as typed requests (interfaces section 1).
+
+The first half are the verbs of the reference protocol, the second half the richer ones.
+Numbers stay as received (`msgspec.Raw`) until `translate` reads them exactly: a price that
+went through a float would not be the price that was sent.  Whatever a value may be by
+section 2 decodes; what is not built yet is refused by `translate` as `not_supported`.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+
+from exchange.domain.units import CLIENT_ORDER_ID_MAX
+from exchange.wire.envelope import Form, Rich, decode_object, decode_text
+
+PAGE_MAX = 1_000  # rows of a list in one answer (interfaces section 1)
+PAGE = 100
+DEPTH_MAX = 10_000  # levels of one book in one answer
+SEQ_MAX = (1 << 63) - 1
+BYE = "bye"
+
+Text = Annotated[str, msgspec.Meta(max_length=64)]
+ClientOrderId = Annotated[str, msgspec.Meta(min_length=1, max_length=CLIENT_ORDER_ID_MAX)]
+Number = msgspec.Raw
+ABSENT = msgspec.Raw()
+SideName = Literal["buy", "sell"]
+Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
+
+
+class Power(StrEnum):
+    """What a caller must be allowed to do; the shell holds it against the key."""
+
+    PUBLIC = "public"
+    READ = "read"
+    TRADE = "trade"
+    OPERATOR = "operator"
+
+
+# The verbs of the reference: answered in its shapes, without an id.
+
+
+class Plain(Form, frozen=True, gc=False):
+    """A verb of the reference without a value; `null` is as good as none."""
+
+    value: None = None
+
+
+class ReadBalance(Plain, frozen=True, gc=False, tag="R balance"): ...
+
+
+class ReadStock(Plain, frozen=True, gc=False, tag="R stock"): ...
+
+
+class ReadMarket(Plain, frozen=True, gc=False, tag="R market"): ...
+
+
+class ReadOrders(Plain, frozen=True, gc=False, tag="R order"): ...
+
+
+class DeleteAccount(Plain, frozen=True, gc=False, tag="D account"): ...
+
+
+class UpdateBalance(Form, frozen=True, gc=False, tag="U balance"):
+    value: Number
+
+
+class StockValue(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    quantity: Number
+    ticker_id: Text | None = None
+    ticker: Text | None = None
+
+
+class CreateStock(Form, frozen=True, gc=False, tag="C stock"):
+    value: StockValue
+
+
+class PlainOrder(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An order of the reference; `order_type`, `side` and `type` are one thing."""
+
+    price: Number
+    quantity: Number
+    ticker: Text | None = None
+    ticker_id: Text | None = None
+    order_type: SideName | None = None
+    side: SideName | None = None
+    type: SideName | None = None
+
+
+class CreateOrder(Form, frozen=True, gc=False, tag="C order"):
+    value: PlainOrder
+
+
+class DeleteOrder(Form, frozen=True, gc=False, tag="D order"):
+    value: PlainOrder
+
+
+# The richer verbs.
+
+
+class Value(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The value of a richer verb; on its own the value of a verb that needs none."""
+
+
+class NewOrder(Value, frozen=True, gc=False):
+    symbol: Text
+    side: SideName
+    quantity: Number
+    price: Number = ABSENT
+    type: Literal["limit", "market", "stop", "stop_limit"] = "limit"
+    time_in_force: Literal["gtc", "ioc", "fok", "day", "gtd"] = "gtc"
+    client_order_id: ClientOrderId | None = None
+    post_only: bool = False
+    self_trade_prevention: Literal["cancel_newest", "cancel_oldest", "cancel_both", "decrement"] = (
+        "cancel_newest"
+    )
+
+
+class OrderCreate(Rich, frozen=True, gc=False, tag="order.create"):
+    value: NewOrder
+
+
+class OrderName(Value, frozen=True, gc=False):
+    """One of the two."""
+
+    order_id: Text | None = None
+    client_order_id: ClientOrderId | None = None
+
+
+class OrderCancel(Rich, frozen=True, gc=False, tag="order.cancel"):
+    value: OrderName
+
+
+class OrderGet(Rich, frozen=True, gc=False, tag="order.get"):
+    value: OrderName
+
+
+class SymbolValue(Value, frozen=True, gc=False):
+    symbol: Text | None = None
+
+
+class OrderCancelAll(Rich, frozen=True, gc=False, tag="order.cancel_all"):
+    value: SymbolValue = SymbolValue()
+
+
+class Amendment(OrderName, frozen=True, gc=False):
+    price: Number = ABSENT
+    quantity: Number = ABSENT
+
+
+class OrderAmend(Rich, frozen=True, gc=False, tag="order.amend"):
+    value: Amendment
+
+
+class OrdersFilter(Value, frozen=True, gc=False):
+    status: (
+        Literal[
+            "open",
+            "done",
+            "all",
+            "pending",
+            "partially_filled",
+            "filled",
+            "canceled",
+            "expired",
+            "rejected",
+        ]
+        | None
+    ) = None
+    symbol: Text | None = None
+    cursor: Text | Seq | None = None
+    limit: Limit = PAGE
+
+
+class OrdersList(Rich, frozen=True, gc=False, tag="orders.list"):
+    value: OrdersFilter = OrdersFilter()
+
+
+class FillsFilter(Value, frozen=True, gc=False):
+    from_seq: Seq = 1
+    limit: Limit = PAGE
+
+
+class FillsList(Rich, frozen=True, gc=False, tag="fills.list"):
+    value: FillsFilter = FillsFilter()
+
+
+class OfAccount(Value, frozen=True, gc=False):
+    """About the caller's own account, or about another one (operators)."""
+
+    user_id: Text | None = None
+
+
+class AccountGet(Rich, frozen=True, gc=False, tag="account.get"):
+    value: OfAccount = OfAccount()
+
+
+class AccountClose(Rich, frozen=True, gc=False, tag="account.close"):
+    value: OfAccount = OfAccount()
+
+
+class Movement(Value, frozen=True, gc=False):
+    asset: Text
+    quantity: Number
+    user_id: Text | None = None
+
+
+class AccountDeposit(Rich, frozen=True, gc=False, tag="account.deposit"):
+    value: Movement
+
+
+class AccountWithdraw(Rich, frozen=True, gc=False, tag="account.withdraw"):
+    value: Movement
+
+
+class TransfersFilter(Value, frozen=True, gc=False):
+    user_id: Text | None = None
+    from_seq: Seq = 1
+    limit: Limit = PAGE
+
+
+class TransfersList(Rich, frozen=True, gc=False, tag="transfers.list"):
+    value: TransfersFilter = TransfersFilter()
+
+
+class BookFilter(Value, frozen=True, gc=False):
+    symbol: Text
+    depth: Annotated[int, msgspec.Meta(ge=1, le=DEPTH_MAX)] | None = None
+
+
+class BookGet(Rich, frozen=True, gc=False, tag="book.get"):
+    value: BookFilter
+
+
+class TradesFilter(Value, frozen=True, gc=False):
+    symbol: Text
+    from_seq: Seq = 1
+    limit: Limit = PAGE
+
+
+class TradesList(Rich, frozen=True, gc=False, tag="trades.list"):
+    value: TradesFilter
+
+
+class NodeStatus(Rich, frozen=True, gc=False, tag="node.status"):
+    value: Value = Value()
+
+
+class Bye(msgspec.Struct, frozen=True):
+    """The client takes its leave: close after everything before it is answered."""
+
+
+Request = (
+    ReadBalance
+    | UpdateBalance
+    | ReadStock
+    | CreateStock
+    | ReadMarket
+    | CreateOrder
+    | ReadOrders
+    | DeleteOrder
+    | DeleteAccount
+    | OrderCreate
+    | OrderCancel
+    | OrderCancelAll
+    | OrderAmend
+    | OrderGet
+    | OrdersList
+    | FillsList
+    | AccountGet
+    | AccountDeposit
+    | AccountWithdraw
+    | AccountClose
+    | TransfersList
+    | BookGet
+    | TradesList
+    | NodeStatus
+)
+
+NOT_BUILT = frozenset(
+    [
+        "key.create",
+        "key.rotate",
+        "key.revoke",
+        "candles.get",
+        "feed.subscribe",
+        "feed.unsubscribe",
+        "session.cancel_after",
+        "session.cancel_on_disconnect",
+    ]
+)
+_PUBLIC = (ReadMarket, BookGet, TradesList, NodeStatus)
+_READ = (ReadBalance, ReadStock, ReadOrders, OrderGet, OrdersList, FillsList, AccountGet)
+_OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw)
+_POWERS: dict[type, Power] = {
+    **dict.fromkeys(_PUBLIC, Power.PUBLIC),
+    **dict.fromkeys((*_READ, TransfersList), Power.READ),
+    **dict.fromkeys(_OPERATOR, Power.OPERATOR),
+}
+_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+
+
+def decode_request(line: bytes) -> Request | Bye:
+    """Read one line of a client; RequestError if it is not a request."""
+    if line[:1] == b'"':
+        text = decode_text(line)
+        if text == BYE:
+            return Bye()
+    return decode_object(_REQUEST, line, NOT_BUILT)
+
+
+def power_of(request: Request) -> Power:
+    """Return what the caller must be allowed; about another account it is OPERATOR instead."""
+    return _POWERS.get(type(request), Power.TRADE)
+
+
+def user_id_of(request: Request) -> str | None:
+    """Return the account that the request names; None if it is the caller's own."""
+    value = request.value
+    if isinstance(value, OfAccount | Movement | TransfersFilter):
+        return value.user_id
+    return None
