@@ -11,6 +11,7 @@
     {"type":"joined", "id", "addr", ...}     | "ok"
     {"type":"C account", "user_id", ...}     | "<user id>" or an error
     {"type":"listed", "value": {...}}        | "ok"
+    {"type":"heartbeat"}                     | "ok"
 
 Requests of one side are answered in order; requests and answers of both sides share the
 connection and are told apart by their form: bare strings answer the coordinator, objects of
@@ -114,6 +115,7 @@ class Registered(msgspec.Struct, frozen=True):
     others: list[KnownNode]
     cluster: Name = ""
     instruments: list[InstrumentLine] = []
+    operator_key_hash: Nonce = b""  # every node of a cluster accepts the same operator key
 
 
 class Joined(msgspec.Struct, frozen=True, tag_field="type", tag="joined"):
@@ -137,7 +139,11 @@ class Listed(msgspec.Struct, frozen=True, tag_field="type", tag="listed"):
     value: InstrumentLine
 
 
-CoordinatorRequest = Joined | CreateAccount | Listed
+class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
+    """Are you there?  A node that does not answer gets no new accounts."""
+
+
+CoordinatorRequest = Joined | CreateAccount | Listed | Heartbeat
 
 
 class EnsureValue(msgspec.Struct, frozen=True):
@@ -167,7 +173,7 @@ class ErrorAnswer(msgspec.Struct, frozen=True, tag_field="type", tag="error", om
     id: EpochNumber | None = None
 
 
-FromCoordinator = Joined | CreateAccount | Listed | InstrumentAnswer | ErrorAnswer
+FromCoordinator = CoordinatorRequest | InstrumentAnswer | ErrorAnswer
 FromNode = EnsureInstrument | ErrorAnswer | str  # after Register; a string is "ok" or a user id
 
 _ENCODER = msgspec.json.Encoder()
