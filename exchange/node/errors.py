@@ -1,0 +1,32 @@
+"""Why a node cannot go on.  Each error knows its exit code (interfaces section 4)."""
+
+
+class NodeError(Exception):
+    """Base: a message of what, where and remedy, and an exit code."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, remedy: str) -> None:
+        super().__init__(f"{what}; {remedy}")
+
+
+class OldCopy(NodeError):  # noqa: N818 - errors are named by fault
+    """The data directory is an old copy of itself: it must not go on (C3)."""
+
+    exit_code = 4
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            reason.rstrip("."),
+            remedy="do not start it again; bring it forward with `exchange-recover recover-node`",
+        )
+
+
+class BadSetting(NodeError):  # noqa: N818
+    """A setting that cannot be."""
+
+    exit_code = 2
+
+
+class Stalled(Exception):  # noqa: N818
+    """The other side of a connection has not read anything for too long (faults 3)."""

@@ -1,0 +1,298 @@
+"""The hub: the one task that owns the engine (E1).
+
+Theory of operation
+===================
+Readers append to one inbox whatever a socket read held, and wake the hub once (E6).  A turn:
+
+    begin(now) -> handle every input -> drain -> prepare one frame -> force it
+               -> forced(proof) -> release the effects whose gate is durable, in order
+               -> one send per peer and per connection
+
+While a frame is being forced on the committer's thread, turns go on deciding; what they
+decide gathers, and goes whole into the next frame.  The state runs ahead of the disk, what
+others see does not (E4): every effect waits in one queue for the LSN it was decided at (E3).
+Only `Applied` messages leave before it.
+
+A force that fails ends the hub: memory is ahead of the disk and the outcome is unknown.
+Whoever runs it closes everything, reopens, redoes and goes on (E4).
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol, assert_never
+
+import msgspec
+import trio
+
+from exchange.domain.units import Lsn, Micros, NodeId
+from exchange.engine.effects import (
+    Alarm,
+    Answer,
+    AnswerBody,
+    CloseLink,
+    Effect,
+    Send,
+    Stop,
+    WantMore,
+)
+from exchange.engine.engine import Step
+from exchange.engine.inputs import Input, Ticket
+from exchange.engine.messages import Applied, Proof
+from exchange.engine.records import Record
+from exchange.node import crashes
+from exchange.node.committer import Committer
+from exchange.node.errors import OldCopy
+from exchange.store.store import Write
+
+TURN_MAX = 1024  # inputs decided in one turn: bounds how long one batch holds up the next
+INBOX_MAX = 65_536  # inputs that wait; above it readers stop reading
+INSIDE = 0  # the connection number of tickets that the node itself waits for
+TICKET_SHIFT = 32  # ticket = connection << 32 | place on the connection
+PLACE_MASK = (1 << TICKET_SHIFT) - 1
+
+
+class EngineLike(Protocol):
+    """What the hub needs of the engine."""
+
+    def begin(self, *, wall_us: int, mono_us: int) -> None: ...
+    def handle(self, item: Input) -> None: ...
+    def drain(self) -> Step: ...
+    def forced(self, proof: Proof) -> None: ...
+
+
+class Log(Protocol):
+    """What the hub needs of the store, beside what the committer calls."""
+
+    def prepare(self, step: Step, *, ts: Micros) -> Write: ...
+    def committed(self, write: Write) -> None: ...
+
+
+class Clocks(Protocol):
+    """Where time comes from; tests bring their own."""
+
+    def wall_us(self) -> int: ...
+    def mono_us(self) -> int: ...
+
+
+class Answers(Protocol):
+    """Takes answers for client connections, and sends them at `flush`."""
+
+    def answer(self, connection: int, place: int, body: AnswerBody) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Peers(Protocol):
+    """Takes messages for peers, and sends them at `flush`."""
+
+    def send(self, effect: Send) -> None: ...
+    def close_link(self, effect: CloseLink) -> None: ...
+    def want_more(self, effect: WantMore) -> None: ...
+    def flush(self) -> None: ...
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """An answer that the shell itself made from the state; held back like any other (E3)."""
+
+    ticket: Ticket
+    body: AnswerBody
+
+
+class Hub:
+    """Runs the engine; see the theory of operation above."""
+
+    def __init__(
+        self,
+        engine: EngineLike,
+        log: Log,
+        clocks: Clocks,
+        *,
+        durable_lsn: Lsn,
+        answers: Answers,
+        peers: Peers,
+        alarm: Callable[[Alarm], None],
+    ) -> None:
+        self._engine = engine
+        self._log = log
+        self._clocks = clocks
+        self._answers = answers
+        self._peers = peers
+        self._alarm = alarm
+        self._inbox: list[Input | Tell] = []
+        self._wake = trio.Event()
+        self._room = trio.Event()
+        self._turned = trio.Event()
+        self._records: list[Record] = []  # decided, and in no frame yet
+        self._seen: dict[NodeId, Proof] = {}  # proofs of peers, to be stored with them (C3)
+        self._forcing: list[Record] = []  # in the frame under way
+        self._gated: deque[tuple[Lsn, list[Effect]]] = deque()  # the gates only rise
+        self._calls: dict[int, _Call] = {}
+        self._call_number = 0
+        self.durable_lsn = durable_lsn
+        self.applied_lsn = durable_lsn  # durable_lsn <= applied_lsn
+        self.turns = 0
+        self.forces = 0
+
+    def feed(self, items: Sequence[Input | Tell]) -> None:
+        """Hand over inputs, in order; never waits."""
+        self._inbox.extend(items)
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Make the hub look at its committer."""
+        self._wake.set()
+
+    async def wait_room(self) -> None:
+        """Wait while too much waits to be decided."""
+        while len(self._inbox) > INBOX_MAX:
+            await self._room.wait()
+
+    async def wait_turn(self) -> None:
+        """Wait for the end of a turn."""
+        await self._turned.wait()
+
+    async def call(self, question: Callable[[Ticket], Input | Tell]) -> AnswerBody:
+        """Have an input handled, and return its answer once it may be told."""
+        self._call_number += 1
+        number = self._call_number
+        call = self._calls[number] = _Call()
+        try:
+            self.feed([question(INSIDE << TICKET_SHIFT | number)])
+            await call.answered.wait()
+        finally:
+            del self._calls[number]
+        assert call.body is not None, "the answer came before the event"
+        return call.body
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits: no input, no record, no effect."""
+        return not (self._inbox or self._records or self._forcing or self._gated)
+
+    async def run(self, committer: Committer) -> None:
+        """Take turns until cancelled; raises StoreFailed, OldCopy, or what is our bug."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            self.turn(committer)
+            if self._inbox:
+                self._wake.set()
+
+    def turn(self, committer: Committer) -> None:
+        """Decide what waits, have it forced, release what is durable."""
+        wall_us = self._clocks.wall_us()
+        self._engine.begin(wall_us=wall_us, mono_us=self._clocks.mono_us())
+        self._collect(committer)
+        self._decide()
+        if self._records and not committer.is_busy:
+            self._submit(committer, Micros(wall_us))
+            self._collect(committer)
+        self._release()
+        self.turns += 1
+        self._turned.set()
+        self._turned = trio.Event()
+
+    def _decide(self) -> None:
+        batch = self._inbox[:TURN_MAX]
+        del self._inbox[:TURN_MAX]
+        if len(self._inbox) <= INBOX_MAX:
+            self._room.set()
+            self._room = trio.Event()
+        handle = self._engine.handle
+        told: list[Effect] = []
+        for item in batch:
+            if type(item) is Tell:
+                told.append(Answer(item.ticket, item.body))
+            else:
+                handle(item)  # type: ignore[arg-type]  # mypy does not narrow by `type() is`
+        step = self._engine.drain()
+        self._records += step.records
+        self._seen.update(step.seen)
+        self.applied_lsn = step.last_lsn
+        effects = step.effects + told if told else step.effects
+        if effects and step.last_lsn > self.durable_lsn:
+            effects = self._let_go_ahead(effects)
+        if effects:
+            self._gated.append((step.last_lsn, effects))
+
+    def _let_go_ahead(self, effects: list[Effect]) -> list[Effect]:
+        """Send what need not wait for the force; return the rest (E3)."""
+        ahead = [effect for effect in effects if _is_exempt(effect)]
+        if not ahead:
+            return effects
+        for effect in ahead:
+            assert type(effect) is Send, "only Applied is exempt"
+            self._peers.send(effect)
+        self._peers.flush()
+        return [effect for effect in effects if not _is_exempt(effect)]
+
+    def _submit(self, committer: Committer, ts: Micros) -> None:
+        step = Step(self._records, [], self.applied_lsn, self._seen)
+        self._forcing, self._records, self._seen = self._records, [], {}
+        write = self._log.prepare(step, ts=ts)
+        crashes.decided(self._forcing)
+        committer.submit(write)
+
+    def _collect(self, committer: Committer) -> None:
+        """Take over the write that became durable, if there is one."""
+        done = committer.finished()
+        if done is None:
+            return
+        write, proof = done
+        self.forces += 1
+        self.durable_lsn = proof.lsn
+        crashes.forced(self._forcing)
+        self._forcing = []
+        self._log.committed(write)
+        self._engine.forced(proof)
+
+    def _release(self) -> None:
+        """Let effects go whose gate is durable: first in, first out (E3)."""
+        gated = self._gated
+        released: list[Effect] = []
+        while gated and gated[0][0] <= self.durable_lsn:
+            released += gated.popleft()[1]
+        if not released:
+            return
+        for effect in released:
+            self._dispatch(effect)
+        self._peers.flush()
+        self._answers.flush()
+        crashes.sent(released)
+
+    def _dispatch(self, effect: Effect) -> None:
+        if isinstance(effect, Answer):
+            connection = effect.ticket >> TICKET_SHIFT
+            if connection == INSIDE:
+                self._answer_call(effect)
+            else:
+                self._answers.answer(connection, effect.ticket & PLACE_MASK, effect.body)
+        elif isinstance(effect, Send):
+            self._peers.send(effect)
+        elif isinstance(effect, CloseLink):
+            self._peers.close_link(effect)
+        elif isinstance(effect, WantMore):
+            self._peers.want_more(effect)
+        elif isinstance(effect, Alarm):
+            self._alarm(effect)
+        elif isinstance(effect, Stop):
+            raise OldCopy(effect.reason)
+        else:
+            assert_never(effect)
+
+    def _answer_call(self, effect: Answer) -> None:
+        call = self._calls.get(effect.ticket & PLACE_MASK)
+        if call is not None:  # its caller may have given up
+            call.body = effect.body
+            call.answered.set()
+
+
+class _Call:
+    """One answer that the node itself waits for."""
+
+    def __init__(self) -> None:
+        self.answered = trio.Event()
+        self.body: AnswerBody | None = None
+
+
+def _is_exempt(effect: Effect) -> bool:
+    return type(effect) is Send and type(effect.message) is Applied

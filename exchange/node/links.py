@@ -1,0 +1,321 @@
+"""Links to the other nodes: dialing, accepting, batching, closing (S6, C5).
+
+The node with the lower id dials, and comes again after a growing, jittered delay.  The first
+line says who dials whom; after it both sides send batches.  All messages for a peer of one
+turn travel in one batch, stamped with the engine's clock and proof (S2, C3).
+
+    what happens                                 | what becomes of the link
+    ---------------------------------------------+--------------------------------------
+    a line that is no batch, or not of this link | closed, and told on stderr
+    `CloseLink`                                  | closed
+    more than UNSENT_MAX unsent                  | closed: a snapshot is cheaper than memory
+    nothing read by the peer for `STALL_S`       | closed
+    the other side closes it                     | closed
+
+Whatever ends a link, the engine hears `LinkClosed` once.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from exchange.coordinator.errors import BadAddress
+from exchange.domain.units import Clock, Epoch, NodeId
+from exchange.engine.effects import CloseLink, Send, WantMore
+from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
+from exchange.engine.messages import Batch, PeerMessage, Proof, Session
+from exchange.node.errors import Stalled
+from exchange.node.outbox import Outbox
+from exchange.node.sockets import Wire
+from exchange.wire.errors import FramingError, RemoteProtocolError
+from exchange.wire.lines import LineSplitter
+from exchange.wire.peers import (
+    BATCH_BYTES_MAX,
+    LINK_VERSION,
+    NodeHello,
+    decode_batch,
+    encode_batch,
+    encode_hello,
+)
+
+BACKOFF_MIN_S = 0.05
+BACKOFF_MAX_S = 1.0
+CONNECT_S = 3.0
+FIRST_BATCH_S = 10.0
+READ_SIZE = 1 << 18
+UNSENT_MAX = 1 << 26  # bytes: a peer this far behind comes level by snapshot
+
+Dial = Callable[[str], Awaitable[Wire]]
+
+
+class EngineView(Protocol):
+    """What links read of the engine."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def proof(self) -> Proof: ...
+
+
+class Inbox(Protocol):
+    """Where links put what arrives: the hub."""
+
+    def feed(self, items: list[Input]) -> None: ...
+    async def wait_room(self) -> None: ...
+
+
+class Who(Protocol):
+    """Who this node is, and where the others are."""
+
+    node_id: NodeId
+    cluster: str
+    epoch: Epoch
+
+    def address(self, peer: NodeId) -> str:
+        """Return where a peer was last; empty if unknown."""
+
+
+class Link:
+    """One connection to a peer, from the moment its session is known."""
+
+    def __init__(self, wire: Wire, peer: NodeId, session: Session, outbox: Outbox) -> None:
+        self.wire = wire
+        self.peer = peer
+        self.session = session
+        self.outbox = outbox
+        self.messages: list[PeerMessage] = []  # of this turn
+        self.wants_more = False  # of a snapshot, once the outbox is empty
+        self.scope = trio.CancelScope()
+        self.reason = "closed by the other side"
+
+    def close(self, reason: str) -> None:
+        """End the link; the reason is for people."""
+        if not self.scope.cancel_called:
+            self.reason = reason
+            self.outbox.close()
+            self.scope.cancel()
+
+
+class Links:
+    """All links of this node; the hub hands it what is to be sent."""
+
+    def __init__(
+        self,
+        who: Who,
+        engine: EngineView,
+        inbox: Inbox,
+        *,
+        dial: Dial,
+        tell: Callable[[str], None],
+        jitter: random.Random,
+    ) -> None:
+        self._who = who
+        self._engine = engine
+        self._inbox = inbox
+        self._dial = dial
+        self._tell = tell
+        self._jitter = jitter
+        self._links: dict[tuple[NodeId, Session], Link] = {}
+        self._touched: dict[tuple[NodeId, Session], Link] = {}  # have messages to send
+        self._counter = 0
+        self._heard_of: dict[NodeId, trio.Event] = {}  # set when a peer may have a new address
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Hold the dialing tasks until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for peer in self._heard_of:
+                nursery.start_soon(self._keep_dialing, peer)
+            await trio.sleep_forever()
+
+    def know(self, peer: NodeId) -> None:
+        """Hear of a peer, or of a new address; dial it if that is ours to do."""
+        if peer <= self._who.node_id:
+            return
+        if peer in self._heard_of:
+            self._heard_of[peer].set()
+            return
+        self._heard_of[peer] = trio.Event()
+        if self._nursery is not None:
+            self._nursery.start_soon(self._keep_dialing, peer)
+
+    @property
+    def is_flushed(self) -> bool:
+        """Tell whether every outbox is empty."""
+        return not any(link.outbox.unsent for link in self._links.values())
+
+    # What the hub hands over.
+
+    def send(self, effect: Send) -> None:
+        """Put a message into the batch of this turn; dropped if the session is over."""
+        key = (effect.peer, effect.session)
+        link = self._links.get(key)
+        if link is not None:
+            link.messages.append(effect.message)
+            self._touched[key] = link
+
+    def flush(self) -> None:
+        """Send each peer its batch."""
+        if not self._touched:
+            return
+        clock, proof, sender = self._engine.clock, self._engine.proof, self._who.node_id
+        for link in self._touched.values():
+            if link.messages:
+                batch = Batch(link.session, clock, proof, link.messages, sender)
+                link.messages = []
+                link.outbox.push(encode_batch(batch))
+            if link.outbox.unsent > UNSENT_MAX:
+                link.close(f"node {link.peer} is {link.outbox.unsent} bytes behind")
+            self._feed_more(link)
+        self._touched.clear()
+
+    def close_link(self, effect: CloseLink) -> None:
+        """End a link because the engine says so."""
+        link = self._links.get((effect.peer, effect.session))
+        if link is not None:
+            link.close(effect.reason)
+
+    def want_more(self, effect: WantMore) -> None:
+        """Ask the engine for the next chunk once the link has sent what it holds."""
+        key = (effect.peer, effect.session)
+        link = self._links.get(key)
+        if link is not None:
+            link.wants_more = True
+            self._touched[key] = link
+
+    def _feed_more(self, link: Link) -> None:
+        if link.wants_more and not link.outbox.unsent:
+            link.wants_more = False
+            self._inbox.feed([SnapshotMore(link.peer, link.session)])
+
+    # Dialing and accepting.
+
+    async def _keep_dialing(self, peer: NodeId) -> None:
+        delay = BACKOFF_MIN_S
+        while True:
+            if await self._dial_once(peer):
+                delay = BACKOFF_MIN_S
+            self._heard_of[peer] = event = trio.Event()
+            with trio.move_on_after(delay * self._jitter.uniform(0.5, 1.0)):
+                await event.wait()
+            delay = min(2 * delay, BACKOFF_MAX_S)
+
+    async def _dial_once(self, peer: NodeId) -> bool:
+        """Run one link, if the peer can be reached; tell whether it ever spoke."""
+        address = self._who.address(peer)
+        if not address:
+            return False
+        try:
+            with trio.fail_after(CONNECT_S):
+                wire = await self._dial(address)
+        except (OSError, trio.TooSlowError, BadAddress):
+            return False
+        self._counter += 1
+        session = Session(self._who.epoch, self._counter)
+        hello = NodeHello(self._who.node_id, self._who.cluster, peer, LINK_VERSION)
+        link = Link(wire, peer, session, Outbox(wire.stream, file=wire.file))
+        link.outbox.push(encode_hello(hello))
+        return await self._run(link, LineSplitter(BATCH_BYTES_MAX), [], LinkOpened(peer, session))
+
+    async def accept(
+        self, wire: Wire, hello: NodeHello, splitter: LineSplitter, lines: list[bytes]
+    ) -> None:
+        """Run the link of a node that dialed us; `lines` came with its first line.
+
+        Raises RemoteProtocolError where it may not be one, or FramingError.
+        """
+        self._check_hello(hello)
+        peer = NodeId(hello.node_id)
+        with trio.move_on_after(FIRST_BATCH_S):
+            while not lines:
+                data = await wire.stream.receive_some(READ_SIZE)
+                if not data:
+                    return
+                lines = splitter.feed(bytes(data))
+        if not lines:
+            return
+        session = decode_batch(lines[0]).session
+        if (peer, session) in self._links:
+            raise RemoteProtocolError("used_session", f"node {peer} is linked in this session")
+        link = Link(wire, peer, session, Outbox(wire.stream, file=wire.file))
+        await self._run(link, splitter, lines, None)
+
+    def _check_hello(self, hello: NodeHello) -> None:
+        who = self._who
+        name = f"node {hello.node_id} of cluster {hello.cluster}"
+        if hello.cluster != who.cluster:
+            refusal = f"{name} dialed a node of cluster {who.cluster}"
+        elif hello.to != who.node_id:
+            refusal = f"{name} looks for node {hello.to} at the address of node {who.node_id}"
+        elif hello.version != LINK_VERSION:
+            refusal = f"{name} speaks link version {hello.version}, this node {LINK_VERSION}"
+        elif hello.node_id >= who.node_id:
+            refusal = f"{name} dialed node {who.node_id}: the lower id dials"
+        else:
+            return
+        raise RemoteProtocolError("link_refused", refusal)
+
+    async def _run(
+        self, link: Link, splitter: LineSplitter, lines: list[bytes], opened: LinkOpened | None
+    ) -> bool:
+        """Run a link to its end; tell whether the peer ever spoke."""
+        key = (link.peer, link.session)
+        self._links[key] = link
+        link.outbox.on_empty = lambda: self._feed_more(link)
+        if opened is not None:
+            self._inbox.feed([opened])
+        has_spoken = False
+        try:
+            with link.scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write, link)
+                    has_spoken = await self._read(link, splitter, lines)
+                    link.scope.cancel()
+        finally:
+            del self._links[key]
+            self._touched.pop(key, None)
+            link.outbox.close()
+            self._inbox.feed([LinkClosed(link.peer, link.session)])
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(link.wire.stream)
+        self._tell(f"link to node {link.peer} ended: {link.reason}")
+        return has_spoken
+
+    async def _write(self, link: Link) -> None:
+        try:
+            await link.outbox.run()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            link.close("the connection broke")
+        except Stalled:
+            link.close(f"node {link.peer} stopped reading")
+
+    async def _read(self, link: Link, splitter: LineSplitter, lines: list[bytes]) -> bool:
+        has_spoken = False
+        try:
+            while True:
+                if lines:
+                    self._take(link, lines)
+                    has_spoken = True
+                    await self._inbox.wait_room()
+                data = await link.wire.stream.receive_some(READ_SIZE)
+                if not data:
+                    break
+                lines = splitter.feed(bytes(data))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            link.close("the connection broke")
+        except (RemoteProtocolError, FramingError) as error:
+            link.close(f"node {link.peer} broke the protocol: {error}")
+        return has_spoken
+
+    def _take(self, link: Link, lines: list[bytes]) -> None:
+        """Feed a read's worth of batches; RemoteProtocolError if one is not of this link."""
+        batches: list[Input] = []
+        for line in lines:
+            batch = decode_batch(line)
+            if batch.sender != link.peer or batch.session != link.session:
+                raise RemoteProtocolError("foreign_batch", "a batch of another node or session")
+            batches.append(PeerBatch(batch))
+        self._inbox.feed(batches)

@@ -1,0 +1,55 @@
+"""What a node runs with, and what of it is refused before anything is touched (exit code 2)."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from exchange.coordinator.addresses import Address, check_listener
+from exchange.node.errors import BadSetting
+
+CONFIG_NAME = "exchange.toml"  # in the data directory
+CONFIG_SIZE_MAX = 1 << 20  # bytes
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What `exchange-node` runs with."""
+
+    data_dir: Path
+    listen: Address = Address("127.0.0.1", 7400)
+    advertise: Address | None = None  # what others are told; `listen` if it is not given
+    coordinator: Address | None = None  # None embeds one
+    coordinator_listen: Address = Address("127.0.0.1", 7401)
+    ack: Literal["visible", "durable"] = "visible"
+    is_authenticated: bool = True
+    is_strict: bool = False  # an unknown symbol is refused, never listed by an order
+
+    def check(self) -> None:
+        """Refuse what must not run: BadAddress."""
+        check_listener("--listen", self.listen)
+        if self.coordinator is None:
+            check_listener("--coordinator-listen", self.coordinator_listen)
+
+
+def read_config(path: Path) -> dict[str, object]:
+    """Read a config file: the table `[node]`, or the top level.  Raises BadSetting.
+
+    Names are those of the flags; `-` and `_` are the same in them.
+    """
+    try:
+        with path.open("rb") as file:
+            values = tomllib.loads(file.read(CONFIG_SIZE_MAX).decode())
+    except OSError as error:
+        raise BadSetting(
+            f"cannot read the config file {path}: {error.strerror}", remedy="give the right path"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(
+            f"the config file {path} is not TOML: {error}",
+            remedy='write lines like ack = "durable"',
+        ) from error
+    node = values.get("node", values)
+    if not isinstance(node, dict):
+        raise BadSetting(f"the config file {path}: `node` is no table", remedy="write [node]")
+    return {name.replace("-", "_"): value for name, value in node.items()}
