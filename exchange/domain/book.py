@@ -21,12 +21,15 @@ from operator import attrgetter
 import msgspec
 from sortedcontainers import SortedDict
 
-from exchange.domain.orders import Side
+from exchange.domain.orders import BUY, SELL, Side
 from exchange.domain.units import AccountId, Lots, OrderId, Stamp, Symbol, Ticks
 
 NOTHING = 1 << 62  # the best rank of an empty half: crosses no limit
 _STAMP = attrgetter("stamp")
 _MASK = (1 << 128) - 1
+_ODD_1 = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 128-bit odd constants: golden ratio and two
+_ODD_2 = 0xD1B54A32D192ED03AEF17502B8A5B1A7  # multipliers known to mix well
+_ODD_3 = 0xDA942042E4DD58B5C2B2AE3D27D4EB4F
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -47,10 +50,8 @@ def entry_sum(order_id: int, price: int, open_quantity: int, stamp: int) -> int:
 
     It finds drift, not malice: a peer that lies about its own orders only cheats itself.
     """
-    mixed = (order_id ^ stamp << 61) * 0x9E3779B97F4A7C15F39CC0605CEDC835
-    mixed ^= (price << 64 | open_quantity) * 0xD1B54A32D192ED03AEF17502B8A5B1A7
-    mixed &= _MASK
-    return (mixed ^ mixed >> 67) * 0xDA942042E4DD58B5C2B2AE3D27D4EB4F & _MASK
+    mixed = (order_id << 64 | stamp) * _ODD_1 ^ (price << 64 | open_quantity) * _ODD_2
+    return (mixed ^ mixed >> 71) * _ODD_3 & _MASK
 
 
 class HalfBook:
@@ -59,7 +60,7 @@ class HalfBook:
     __slots__ = ("best", "levels", "sign")
 
     def __init__(self, side: Side) -> None:
-        self.sign = 1 if side is Side.SELL else -1
+        self.sign = 1 if side is SELL else -1
         self.levels: SortedDict[int, list[Entry]] = SortedDict()
         self.best = NOTHING  # least key of levels
 
@@ -105,12 +106,12 @@ class Book:
     __slots__ = ("asks", "bids")
 
     def __init__(self) -> None:
-        self.bids = HalfBook(Side.BUY)
-        self.asks = HalfBook(Side.SELL)
+        self.bids = HalfBook(BUY)
+        self.asks = HalfBook(SELL)
 
     def half(self, side: Side) -> HalfBook:
         """Return the half where orders of a side rest."""
-        return self.bids if side is Side.BUY else self.asks
+        return self.bids if side is BUY else self.asks
 
 
 class OwnerBook:
@@ -182,7 +183,7 @@ class OwnerBook:
 
 def limit_rank(side: Side, price: Ticks) -> int:
     """Return the worst rank in the opposite half that an order of `side` at `price` crosses."""
-    return price if side is Side.BUY else -price
+    return price if side is BUY else -price
 
 
 def makers(
@@ -194,7 +195,7 @@ def makers(
     for owner in owners:
         book = owner.books.get(symbol)
         if book is not None:
-            half = book.asks if side is Side.BUY else book.bids
+            half = book.asks if side is BUY else book.bids
             if half.best <= limit:
                 crossing.append(half)
     if not crossing:
@@ -221,7 +222,7 @@ def depth(
     owners: Iterable[OwnerBook], symbol: Symbol, side: Side, levels_max: int | None
 ) -> list[tuple[Ticks, Lots, int]]:
     """Sum the open quantity of all owners by price: (price, quantity, orders), best first."""
-    sign = 1 if side is Side.SELL else -1
+    sign = 1 if side is SELL else -1
     totals: SortedDict[int, list[int]] = SortedDict()
     for owner in owners:
         book = owner.books.get(symbol)

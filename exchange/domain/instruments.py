@@ -111,6 +111,9 @@ class Instrument(msgspec.Struct, frozen=True, array_like=True):
 class Rule(msgspec.Struct, frozen=True):
     """Integer arithmetic of an instrument."""
 
+    instrument: Instrument
+    base: Asset
+    quote: Asset
     tick: Scale
     lot: Scale
     tick_value: int  # quote units per tick and lot: a trade moves price x quantity x tick_value
@@ -164,7 +167,7 @@ def _rule(instrument: Instrument) -> Rule:
         raise NumberError(f"tick x lot is not whole in {instrument.quote} units")
     if tick_value > 10**9 or lot_value > 10**12:
         raise NumberError("tick x lot is out of range")
-    return Rule(tick, lot, tick_value, lot_value)
+    return Rule(instrument, instrument.base, instrument.quote, tick, lot, tick_value, lot_value)
 
 
 def _whole(mantissa: int, shift: int) -> int:

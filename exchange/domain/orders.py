@@ -51,6 +51,10 @@ class TimeInForce(IntEnum):
     IOC = 2
 
 
+BUY, SELL = Side.BUY, Side.SELL  # a look-up in the class costs as much as a call
+GTC, IOC = TimeInForce.GTC, TimeInForce.IOC
+
+
 class SelfTrade(IntEnum):
     """What happens when an order meets one of the same account (S10)."""
 
@@ -85,9 +89,11 @@ class FirstAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     filled: Lots = Lots(0)
     offered: Lots = Lots(0)  # in doubt when it was answered
     cost: int = 0  # sum of price x quantity of the fills, in ticks x lots
-    total: Lots = Lots(0)  # below the quantity if some was canceled at once
-    canceled: bool = False
+    removed: Lots = Lots(0)  # canceled at once: the rest of an IOC, or a self-trade
     reason: Reason = Reason.NONE
+
+
+RESTED = FirstAnswer()  # it met nothing: what most orders do
 
 
 class Order(msgspec.Struct, array_like=True, gc=False):
@@ -120,10 +126,8 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     @property
     def open(self) -> Lots:
         """Return the quantity that may be matched (S9)."""
-        if self.canceled:
-            return Lots(0)
         free = self.total - self.filled - self.offered
-        return Lots(free) if free > 0 else Lots(0)
+        return Lots(0) if self.canceled or free < 0 else Lots(free)
 
     @property
     def is_done(self) -> bool:
@@ -138,13 +142,18 @@ class Order(msgspec.Struct, array_like=True, gc=False):
         return status_of(self.quantity, self.total, self.filled, self.offered, self.canceled)
 
 
+_OPEN = Status.OPEN
+
+
 def status_of(quantity: int, total: int, filled: int, offered: int, canceled: bool) -> Status:
     """Derive the status; shared by the order and by the first answer about it."""
+    if total and not filled and not canceled:
+        return _OPEN
     if filled and filled >= quantity:
         return Status.FILLED
     if canceled or (filled >= total and not offered):
         return Status.CANCELED
-    return Status.PARTIALLY_FILLED if filled else Status.OPEN
+    return Status.PARTIALLY_FILLED
 
 
 class Account(msgspec.Struct, array_like=True, gc=False):

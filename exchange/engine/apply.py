@@ -8,15 +8,11 @@ peers sum to zero (S13, M3).  Available amounts below zero are our bug and asser
 from collections.abc import Callable
 from typing import Any
 
-from exchange.domain.orders import (
-    Account,
-    Fill,
-    Order,
-    Side,
-    Trade,
-    Transfer,
-)
+from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Trade, Transfer
 from exchange.domain.units import (
+    NUMBER_BITS,
+    NUMBER_MAX,
+    AccountId,
     Asset,
     Lots,
     Micros,
@@ -26,7 +22,6 @@ from exchange.domain.units import (
     TradeId,
     Units,
     clock_of,
-    node_of,
     number_of,
 )
 from exchange.engine.records import (
@@ -60,8 +55,8 @@ def apply(state: State, record: Record) -> None:
 
 def hold_needed(state: State, order: Order) -> Units:
     """Return what an order must hold: its open quantity and all it has offered (S1)."""
-    rule = state.instruments[order.symbol].instrument.rule
-    if order.side is Side.SELL:
+    rule = state.rules[order.symbol]
+    if order.side is SELL:
         return Units((order.open + order.offered) * rule.lot_value)
     needed = order.price * order.open
     if order.offered:
@@ -104,7 +99,7 @@ def _booted(state: State, record: Booted) -> None:
 
 def _instrument_listed(state: State, record: InstrumentListed) -> None:
     state.instruments.put(record.instrument.symbol, Listing(record.instrument))
-    state.add_decimals(record.instrument)
+    state.add_instrument(record.instrument)
 
 
 def _account_opened(state: State, record: AccountOpened) -> None:
@@ -154,14 +149,19 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
         record.ts,
         record.ts,
         record.client_order_id,
+        first=record.first,
     )
-    order.first = record.first
     account = _enter(state, order)
-    state.orders.put(order.order_id, order)
-    state.open_by_account.setdefault(order.account, {})[order.order_id] = None
-    state.touched[order.order_id] = order
+    order_id = record.order_id
+    state.orders[order_id] = state.touched[order_id] = order
+    state.orders.dirty.add(order_id)
+    live = state.open_by_account.get(record.account)
+    if live is None:
+        live = state.open_by_account[record.account] = {}
+    live[order_id] = None
     _rehold(state, order, account)
-    _advance_clock(state, record.stamp)
+    scalars = state.scalars
+    scalars.clock = max(scalars.clock, clock_of(record.stamp))
 
 
 def _order_rejected(state: State, record: OrderRejected) -> None:
@@ -191,7 +191,9 @@ def _enter(state: State, order: Order) -> Account:
     """Give the order its place in the account's list and remember its client order id."""
     account = _account(state, order.account)
     account.order_seq = order.account_seq = Seq(account.order_seq + 1)
-    state.account_orders.put((order.account, order.account_seq), order.order_id)
+    place = (order.account, order.account_seq)
+    state.account_orders[place] = order.order_id
+    state.account_orders.dirty.add(place)
     if order.client_order_id:
         terms = ClientKey(
             order.order_id,
@@ -373,13 +375,12 @@ def _fill(
 ) -> None:
     """Settle one leg: what was held is paid, what was bought arrives, the rest is reheld (S1)."""
     account = _account(state, order.account)
-    instrument = state.instruments[order.symbol].instrument
-    rule = instrument.rule
+    rule = state.rules[order.symbol]
     cash, shares = price * quantity * rule.tick_value, quantity * rule.lot_value
-    if order.side is Side.BUY:
-        paid, paid_asset, got, got_asset = cash, instrument.quote, shares, instrument.base
+    if order.side is BUY:
+        paid, paid_asset, got, got_asset = cash, rule.quote, shares, rule.base
     else:
-        paid, paid_asset, got, got_asset = shares, instrument.base, cash, instrument.quote
+        paid, paid_asset, got, got_asset = shares, rule.base, cash, rule.quote
     account.held[paid_asset] = Units(account.held[paid_asset] - paid)
     order.held = Units(order.held - paid)
     account.available[got_asset] = Units(account.available.get(got_asset, 0) + got)
@@ -397,13 +398,12 @@ def _fill(
 
 def _clear(state: State, peer: PeerState, order: Order, *, quantity: Lots, price: Ticks) -> None:
     """Book what crosses to or from a peer, so that the node's own sums stay zero (S13)."""
-    instrument = state.instruments[order.symbol].instrument
-    rule = instrument.rule
-    sign = 1 if order.side is Side.BUY else -1
+    rule = state.rules[order.symbol]
+    sign = 1 if order.side is BUY else -1
     clearing = peer.clearing
     cash, shares = price * quantity * rule.tick_value, quantity * rule.lot_value
-    clearing[instrument.quote] = Units(clearing.get(instrument.quote, 0) + sign * cash)
-    clearing[instrument.base] = Units(clearing.get(instrument.base, 0) - sign * shares)
+    clearing[rule.quote] = Units(clearing.get(rule.quote, 0) + sign * cash)
+    clearing[rule.base] = Units(clearing.get(rule.base, 0) - sign * shares)
 
 
 def _publish_trade(
@@ -450,14 +450,15 @@ def _rehold(state: State, order: Order, account: Account) -> None:
 
 
 def _hold_asset(state: State, order: Order) -> Asset:
-    instrument = state.instruments[order.symbol].instrument
-    return instrument.quote if order.side is Side.BUY else instrument.base
+    rule = state.rules[order.symbol]
+    return rule.quote if order.side is BUY else rule.base
 
 
-def _account(state: State, account_id: int) -> Account:
-    account = state.accounts.find(account_id)  # type: ignore[arg-type]  # an AccountId
+def _account(state: State, account_id: AccountId) -> Account:
+    accounts = state.accounts
+    account = accounts.get(account_id) or accounts.find(account_id)
     assert account is not None, "a record names an account that is not there"
-    state.accounts.dirty.add(account.account)
+    accounts.dirty.add(account_id)
     return account
 
 
@@ -476,9 +477,9 @@ def _advance_clock(state: State, stamp: int) -> None:
 
 
 def _advance_number(state: State, packed: int) -> None:
-    assert node_of(packed) == state.node_id, "a number of another node"
+    assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
     scalars = state.scalars
-    scalars.number = max(scalars.number, number_of(packed))
+    scalars.number = max(scalars.number, packed & NUMBER_MAX)
     state.scalars_table.dirty.add("node")
 
 

@@ -6,15 +6,8 @@ trail survive.  Other refusals are answered and leave no trace.
 
 import copy
 
-from exchange.domain.orders import (
-    FirstAnswer,
-    Order,
-    Reason,
-    Side,
-    Status,
-    TimeInForce,
-    status_of,
-)
+from exchange.domain.book import makers
+from exchange.domain.orders import BUY, IOC, RESTED, Order, Reason, Status, status_of
 from exchange.domain.units import (
     AMOUNT_MAX,
     AccountId,
@@ -87,17 +80,16 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
         known = state.client_keys.find((item.account, item.client_order_id))
         if known is not None:
             return _replay(soft, item, known)
-    listing = state.instruments.get(item.symbol)
-    if listing is None:
+    rule = state.rules.get(item.symbol)
+    if rule is None:
         return _answer(item.ticket, Refused("unknown_instrument", f"{item.symbol} is not listed"))
     refused = _not_now(soft)
     if refused is not None:
         return _answer(item.ticket, refused)
-    rule, instrument = listing.instrument.rule, listing.instrument
-    if item.side is Side.BUY:
-        asset, needed = instrument.quote, item.price * item.quantity * rule.tick_value
+    if item.side is BUY:
+        asset, needed = rule.quote, item.price * item.quantity * rule.tick_value
     else:
-        asset, needed = instrument.base, item.quantity * rule.lot_value
+        asset, needed = rule.base, item.quantity * rule.lot_value
     number = state.scalars.number + 1
     order_id = OrderId(make_id(state.node_id, number))
     if account.available.get(asset, 0) < needed:
@@ -105,26 +97,21 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
         decision.acknowledge.append(Acknowledge(item.ticket, order_id, item.wait_done))
         return decision
     stamp = next_stamp(soft)
-    taker = Taker(
-        order_id,
-        item.account,
-        item.symbol,
-        item.side,
-        item.price,
-        stamp,
-        item.quantity,
-        item.time_in_force,
-        item.self_trade,
-    )
-    outcome = match(soft, taker, decision, number=number)
-    first = FirstAnswer(
-        Lots(outcome.filled),
-        Lots(outcome.offered),
-        outcome.cost,
-        Lots(item.quantity - outcome.canceled),
-        False,
-        outcome.reason,
-    )
+    met = makers(soft.matched, item.symbol, item.side, item.price)
+    first = RESTED
+    if met or item.time_in_force is IOC:
+        taker = Taker(
+            order_id,
+            item.account,
+            item.symbol,
+            item.side,
+            item.price,
+            stamp,
+            item.quantity,
+            item.time_in_force,
+            item.self_trade,
+        )
+        first = match(soft, taker, met, decision, number=number)
     placed = OrderPlaced(
         order_id,
         item.account,
@@ -152,7 +139,7 @@ def decide_amend(soft: Soft, item: AmendOrder) -> Decision:
         return _answer(item.ticket, order)
     price = order.price if item.price is None else item.price
     quantity = order.total if item.quantity is None else item.quantity
-    if order.canceled or order.time_in_force is TimeInForce.IOC or order.is_done:
+    if order.canceled or order.time_in_force is IOC or order.is_done:
         detail = f"the order is {order.status} and cannot be amended"
         return _answer(item.ticket, Refused("order_done", detail))
     if quantity < order.filled:
@@ -313,8 +300,8 @@ def first_answer(soft: Soft, known: ClientKey, *, is_replay: bool) -> OrderAnswe
     if order.is_rejected:
         status, total, reason = Status.REJECTED, known.quantity, order.reason
     else:
-        total, reason = first.total, first.reason
-        status = status_of(known.quantity, total, first.filled, first.offered, first.canceled)
+        total, reason = Lots(known.quantity - first.removed), first.reason
+        status = status_of(known.quantity, total, first.filled, first.offered, False)
     return OrderAnswer(
         order.order_id,
         order.client_order_id,
@@ -420,8 +407,8 @@ def _open_orders(soft: Soft, account: AccountId) -> list[Order]:
 
 
 def _available(soft: Soft, order: Order) -> int:
-    instrument = soft.state.instruments[order.symbol].instrument
-    asset = instrument.quote if order.side is Side.BUY else instrument.base
+    rule = soft.state.rules[order.symbol]
+    asset = rule.quote if order.side is BUY else rule.base
     account = soft.state.accounts.find(order.account)
     return account.available.get(asset, 0) if account else 0
 

@@ -51,7 +51,7 @@ from exchange.engine.matching import (
     decide_match_all,
     decide_match_order,
 )
-from exchange.engine.messages import Ack, Applied, Batch, Events, PeerMessage, Proof
+from exchange.engine.messages import Ack, Applied, Batch, Events, OrderEvent, PeerMessage, Proof
 from exchange.engine.queries import answer_query
 from exchange.engine.records import OfferId, OffersForgotten, PeerSeen, Record, TradeOffered
 from exchange.engine.soft import EngineConfig, Link, Soft, Waiting
@@ -88,7 +88,7 @@ class Engine:
         self._records: list[Record] = []
         self._effects: list[Effect] = []
         self._held: list[Effect] = []  # of the input being handled: leave after its events
-        self._touched: dict[OrderId, Order] = {}  # by the input being handled
+        self._touched: dict[OrderId, OrderEvent] = {}  # by the input being handled
         self._acknowledge: list[Acknowledge] = []
         self._seen: dict[NodeId, Proof] = {}
         self._has_begun = False
@@ -203,11 +203,10 @@ class Engine:
         touched = self.state.touched
         if touched:
             for order in touched.values():
-                self._update_own(order)
-            self._touched.update(touched)
+                self._touched[order.order_id] = self._update_own(order)
             touched.clear()
 
-    def _update_own(self, order: Order) -> None:
+    def _update_own(self, order: Order) -> OrderEvent:
         event = replication.event_of(order)
         self.soft.own.update(
             event.symbol,
@@ -219,12 +218,13 @@ class Engine:
             event.version,
             event.account,
         )
+        return event
 
     def _flush(self) -> None:
         """End an input: events first, then its effects, then its acknowledgements (S3, B3)."""
         touched = self._touched
         if touched:
-            self._publish([replication.event_of(order) for order in touched.values()])
+            self._publish(list(touched.values()))
         if self._held:
             for effect in self._held:
                 self._emit(effect)
@@ -239,7 +239,7 @@ class Engine:
             self._acknowledge.clear()
             self._release_waiting()
 
-    def _publish(self, events: list[messages.OrderEvent]) -> None:
+    def _publish(self, events: list[OrderEvent]) -> None:
         """Put events into the stream and on every link that has said hello (B1)."""
         soft = self.soft
         first = Seq(soft.stream_seq + 1)
@@ -270,14 +270,15 @@ class Engine:
         if item.wait_done and self._is_in_doubt(order.order_id):
             soft.waiting_done.setdefault(order.order_id, []).append(item.ticket)
             return
+        is_durable_enough = self.config.ack == "durable"
         body = item.body
         if body is None:
-            instrument = self.state.instruments[order.symbol].instrument
-            visible = sum(link.is_waited_for for link in soft.links.values())
-            if self.config.ack == "durable":
-                visible = -1
+            visible = -1
+            if not is_durable_enough:
+                visible = sum(link.is_waited_for for link in soft.links.values())
+            instrument = self.state.rules[order.symbol].instrument
             body = order_answer(order, instrument, lsn=self.state.lsn, visible=visible)
-        if self.config.ack == "durable":
+        if is_durable_enough:
             self._effects.append(Answer(item.ticket, body))
         else:
             soft.waiting.append(Waiting(soft.stream_seq, item.ticket, body))

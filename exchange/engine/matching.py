@@ -6,10 +6,12 @@ changed while it is walked: every maker is met at most once in a pass, and what 
 out have already reserved at a peer is subtracted from what is seen of it.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
-from exchange.domain.book import crossed_by, makers
-from exchange.domain.orders import Reason, SelfTrade, Side, TimeInForce
+from exchange.domain.book import Entry, crossed_by, makers
+from exchange.domain.orders import IOC, FirstAnswer, Reason, SelfTrade, Side, TimeInForce
 from exchange.domain.units import (
     AccountId,
     Clock,
@@ -52,16 +54,6 @@ class Taker(msgspec.Struct, gc=False):
     self_trade: SelfTrade
 
 
-class Outcome(msgspec.Struct, gc=False):
-    """What a pass did to the taker, before it is applied."""
-
-    filled: int = 0
-    offered: int = 0
-    cost: int = 0
-    canceled: int = 0
-    reason: Reason = Reason.NONE
-
-
 def clock_now(soft: Soft) -> Clock:
     """Return the hybrid logical clock: never behind the wall, a peer, or an own stamp (S2)."""
     return max(soft.clock, soft.state.scalars.clock)
@@ -72,16 +64,20 @@ def next_stamp(soft: Soft) -> Stamp:
     return make_stamp(Clock(clock_now(soft) + 1), soft.state.node_id)
 
 
-def match(soft: Soft, taker: Taker, decision: Decision, *, number: int) -> Outcome:
-    """Match a taker against the market; records and offers go into the decision.
+def match(
+    soft: Soft, taker: Taker, met: Iterable[Entry], decision: Decision, *, number: int
+) -> FirstAnswer:
+    """Match a taker against the makers it met; records and offers go into the decision.
 
-    `number` is the last order or trade number given out.
+    `number` is the last order or trade number given out.  What it returns is what the first
+    answer says, if this is the pass at entry.
     """
-    outcome = Outcome()
+    filled = offered = cost = 0
+    reason = Reason.NONE
     left: int = taker.quantity
     state, now, own = soft.state, soft.wall, soft.state.node_id
     next_seq: dict[NodeId, int] = {}
-    for entry in makers(soft.matched, taker.symbol, taker.side, taker.price):
+    for entry in met:
         if entry.stamp >= taker.stamp:
             continue  # its owner is the proposer (S2)
         maker = entry.order_id
@@ -90,7 +86,7 @@ def match(soft: Soft, taker: Taker, decision: Decision, *, number: int) -> Outco
             if taker.self_trade is not SelfTrade.CANCEL_NEWEST:
                 decision.records.append(OrderCanceled(maker, Reason.SELF_TRADE, now))
             if taker.self_trade is not SelfTrade.CANCEL_OLDEST:
-                outcome.reason = Reason.SELF_TRADE
+                reason = Reason.SELF_TRADE
                 break
             continue
         free = entry.open if owner == own else entry.open - state.offered_against.get(maker, 0)
@@ -104,8 +100,8 @@ def match(soft: Soft, taker: Taker, decision: Decision, *, number: int) -> Outco
             decision.records.append(
                 LocalTrade(trade_id, maker, taker.order_id, quantity, entry.price, now)
             )
-            outcome.filled += quantity
-            outcome.cost += quantity * entry.price
+            filled += quantity
+            cost += quantity * entry.price
         else:
             offer_id = _next_offer_id(soft, owner, next_seq)
             decision.records.append(
@@ -137,16 +133,14 @@ def match(soft: Soft, taker: Taker, decision: Decision, *, number: int) -> Outco
                 entry.stamp,
             )
             decision.effects.append(Send(owner, link.session, offer))
-            outcome.offered += quantity
+            offered += quantity
         if not left:
             break
-    if left and (outcome.reason or taker.time_in_force is TimeInForce.IOC):
-        outcome.reason = outcome.reason or Reason.REMAINDER
-        outcome.canceled = left
-        decision.records.append(OrderReduced(taker.order_id, outcome.reason, now))
-    else:
-        outcome.reason = Reason.NONE
-    return outcome
+    if not left or (reason is Reason.NONE and taker.time_in_force is not IOC):
+        return FirstAnswer(Lots(filled), Lots(offered), cost)
+    reason = reason or Reason.REMAINDER
+    decision.records.append(OrderReduced(taker.order_id, reason, now))
+    return FirstAnswer(Lots(filled), Lots(offered), cost, Lots(left), reason)
 
 
 def decide_match_order(soft: Soft, item: MatchOrder) -> Decision:
@@ -155,7 +149,7 @@ def decide_match_order(soft: Soft, item: MatchOrder) -> Decision:
     order = soft.state.orders.get(item.order_id)
     if order is None or not soft.is_ready or not order.open:
         return decision
-    stamp = next_stamp(soft) if order.time_in_force is TimeInForce.IOC else order.stamp
+    stamp = next_stamp(soft) if order.time_in_force is IOC else order.stamp
     taker = Taker(
         order.order_id,
         order.account,
@@ -167,7 +161,8 @@ def decide_match_order(soft: Soft, item: MatchOrder) -> Decision:
         order.time_in_force,
         order.self_trade,
     )
-    match(soft, taker, decision, number=soft.state.scalars.number)
+    met = makers(soft.matched, taker.symbol, taker.side, taker.price)
+    match(soft, taker, met, decision, number=soft.state.scalars.number)
     return decision
 
 

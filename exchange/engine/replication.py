@@ -13,7 +13,7 @@ These functions change soft state only.  What they return is for the caller to m
 from collections import deque
 
 from exchange.domain.book import OwnerBook
-from exchange.domain.orders import Order, Side, TimeInForce
+from exchange.domain.orders import IOC, Order, Side
 from exchange.domain.units import (
     PRICE_MAX,
     QUANTITY_MAX,
@@ -43,7 +43,7 @@ from exchange.engine.soft import Link, Soft
 
 def event_of(order: Order) -> OrderEvent:
     """Describe an order as it is in the stream: an IOC never shows quantity (B1)."""
-    rests = order.time_in_force is not TimeInForce.IOC
+    rests = order.time_in_force is not IOC
     return OrderEvent(
         order.order_id,
         order.symbol,

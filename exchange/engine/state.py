@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from exchange.domain.instruments import Instrument
+from exchange.domain.instruments import Instrument, Rule
 from exchange.domain.orders import (
     Account,
     Fill,
@@ -183,6 +183,7 @@ class State:
         self.offered_against: dict[OrderId, int] = {}  # maker -> quantity of our offers out
         self.acceptances_of: dict[NodeId, dict[OfferId, None]] = {}  # by proposer, oldest first
         self.decimals: dict[Asset, int] = {}
+        self.rules: dict[Symbol, Rule] = {}
         self.touched: dict[OrderId, Order] = {}  # orders changed since the engine looked
 
     @property
@@ -224,6 +225,7 @@ class State:
         self.offered_against.clear()
         self.acceptances_of.clear()
         self.decimals.clear()
+        self.rules.clear()
         self.touched.clear()
         for proposer, offer_id in sorted(self.acceptances):
             self.acceptances_of.setdefault(proposer, {})[offer_id] = None
@@ -232,7 +234,7 @@ class State:
         for key in sorted(self.offers):
             self.add_offer(key, self.offers[key])
         for listing in self.instruments.values():
-            self.add_decimals(listing.instrument)
+            self.add_instrument(listing.instrument)
 
     def add_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
         """Index an offer out."""
@@ -254,7 +256,8 @@ class State:
         else:
             del self.offered_against[offer.maker]
 
-    def add_decimals(self, instrument: Instrument) -> None:
-        """Learn the decimals of an instrument's assets; fixed at their first listing (M2)."""
+    def add_instrument(self, instrument: Instrument) -> None:
+        """Index an instrument; the decimals of assets are fixed at their first listing (M2)."""
+        self.rules[instrument.symbol] = instrument.rule
         self.decimals.setdefault(instrument.base, instrument.base_decimals)
         self.decimals.setdefault(instrument.quote, instrument.quote_decimals)
