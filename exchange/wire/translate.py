@@ -1,0 +1,422 @@
+"""Requests to engine inputs: the edge where decimals become integers (M1).
+
+A number is read exactly or refused, with the tick or lot size named.  Reading one costs
+3 us, so the last ones are remembered per symbol: prices and quantities repeat.  Translate a
+line right before its input is handled: it names orders and instruments as they are then.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar, assert_never
+
+import msgspec
+
+from exchange.domain.instruments import (
+    CASH,
+    CASH_DECIMALS,
+    NumberError,
+    Rule,
+    asset_scale,
+    is_symbol,
+    plain_ticker,
+)
+from exchange.domain.orders import Order, SelfTrade, Side, TimeInForce
+from exchange.domain.units import (
+    AMOUNT_MAX,
+    AccountId,
+    Asset,
+    Lots,
+    OrderId,
+    Seq,
+    Symbol,
+    Ticks,
+    Units,
+    parse_id,
+)
+from exchange.engine import inputs
+from exchange.engine.effects import Refused
+from exchange.engine.inputs import Input, Ticket
+from exchange.engine.state import State
+from exchange.wire import requests
+from exchange.wire.envelope import Rich
+from exchange.wire.requests import CreateOrder, OrderCreate, PlainOrder, Request
+
+REMEMBERED = 1 << 16  # numbers of each kind; about 10 MB when full
+EVERYTHING = (1 << 63) - 1  # `R order` has no pages
+_SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_TIMES_IN_FORCE = {"gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC}
+_SELF_TRADES = {
+    "cancel_newest": SelfTrade.CANCEL_NEWEST,
+    "cancel_oldest": SelfTrade.CANCEL_OLDEST,
+    "cancel_both": SelfTrade.CANCEL_BOTH,
+}
+_IS_OPEN: dict[str | None, bool | None] = {None: None, "all": None, "open": True, "done": False}
+_GTC, _CANCEL_NEWEST = TimeInForce.GTC, SelfTrade.CANCEL_NEWEST
+Count = TypeVar("Count")
+_TEXT = msgspec.json.Decoder(str)
+_NO_ORDER = Refused("unknown_order", "the account has no order with this id")
+
+
+class NeedsListing(msgspec.Struct, frozen=True):
+    """The symbol is well-formed and unknown: list it as a plain ticker, then translate again.
+
+    With strict listing the answer is `unknown_instrument` instead.  The request has no other
+    mistake that can be told without the listing.
+    """
+
+    symbol: Symbol
+
+
+Translated = Input | NeedsListing | Refused
+
+
+class _RefusedError(Exception):
+    """Ends a translation from within; never leaves this module."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code)
+        self.refused = Refused(code, detail)
+
+
+class Translator:
+    """Translates the requests of one node's clients.  It only reads the state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._listed = state.instruments
+        # An instrument never changes once it is listed, so these never go stale.
+        self._ticks = lru_cache(maxsize=REMEMBERED)(self._read_ticks)
+        self._lots = lru_cache(maxsize=REMEMBERED)(self._read_lots)
+
+    def translate(self, request: Request, account: AccountId, ticket: Ticket) -> Translated:
+        """Return what the engine is to do, or why not.  `account` is the caller's own."""
+        try:
+            if type(request) is CreateOrder:
+                return self._create(request.value, account, ticket)
+            if type(request) is OrderCreate:
+                return self._place(request, account, ticket)
+            return self._translate(request, account, ticket)
+        except _RefusedError as error:
+            return error.refused
+
+    def _create(self, value: PlainOrder, account: AccountId, ticket: Ticket) -> Translated:
+        symbol = Symbol(value.ticker or "")
+        if not symbol or value.ticker_id is not None:
+            symbol = Symbol(_ticker(value.ticker, value.ticker_id, "ticker"))
+        name: str | None = value.order_type
+        if name is None or value.side is not None or value.type is not None:
+            name = _side(value)
+        price, quantity = bytes(value.price), bytes(value.quantity)
+        if symbol not in self._listed:
+            return _unlisted(symbol, price, quantity)
+        return inputs.PlaceOrder(
+            ticket,
+            account,
+            symbol,
+            _SIDES[name],
+            self._ticks(symbol, price),
+            self._lots(symbol, quantity),
+        )
+
+    def _place(self, request: OrderCreate, account: AccountId, ticket: Ticket) -> Translated:
+        value = request.value
+        symbol = Symbol(value.symbol)
+        time_in_force = _TIMES_IN_FORCE.get(value.time_in_force)
+        self_trade = _SELF_TRADES.get(value.self_trade_prevention)
+        if value.type != "limit" or value.post_only or time_in_force is None or self_trade is None:
+            raise _not_built(value)
+        price, quantity = bytes(value.price), bytes(value.quantity)
+        if not price or price == b"null":
+            raise _RefusedError("missing_field", "a limit order has a `price`")
+        if symbol not in self._listed:
+            return _unlisted(symbol, price, quantity)
+        return inputs.PlaceOrder(
+            ticket,
+            account,
+            symbol,
+            _SIDES[value.side],
+            self._ticks(symbol, price),
+            self._lots(symbol, quantity),
+            time_in_force,
+            self_trade,
+            value.client_order_id or "",
+            request.wait is not None,
+        )
+
+    def _translate(self, request: Request, account: AccountId, ticket: Ticket) -> Translated:
+        if isinstance(request, Rich) and request.wait is not None:
+            raise _RefusedError("not_supported", "`wait` belongs to order.create alone")
+        match request:
+            case requests.DeleteOrder():
+                return self._cancel_at_price(request.value, account, ticket)
+            case requests.OrderCancel():
+                order_id = self._order_id(request.value, account)
+                return inputs.CancelOrder(ticket, account, order_id)
+            case requests.OrderCancelAll():
+                symbol = request.value.symbol
+                return inputs.CancelAll(ticket, account, _symbol(symbol) if symbol else None)
+            case requests.OrderAmend():
+                return self._amend(request.value, account, ticket)
+            case requests.UpdateBalance():
+                value = _amount(bytes(request.value), CASH, CASH_DECIMALS, "value", minimum=None)
+                return inputs.SetBalance(ticket, account, CASH, value)
+            case requests.CreateStock():
+                return self._issue(request.value, account, ticket)
+            case requests.AccountDeposit():
+                return self._move(request.value, account, ticket, sign=1)
+            case requests.AccountWithdraw():
+                return self._move(request.value, account, ticket, sign=-1)
+            case requests.DeleteAccount():
+                return inputs.CloseAccount(ticket, account)
+            case requests.AccountClose():
+                return inputs.CloseAccount(ticket, _owner(request.value.user_id, account))
+            case CreateOrder() | OrderCreate():
+                raise AssertionError("the two hot verbs are translated before")
+            case _:
+                return inputs.Ask(ticket, _query(request, account))
+
+    def _cancel_at_price(self, value: PlainOrder, account: AccountId, ticket: Ticket) -> Translated:
+        symbol = _symbol(_ticker(value.ticker, value.ticker_id, "ticker"))
+        side = _SIDES[_side(value)]
+        price, quantity = bytes(value.price), bytes(value.quantity)
+        if symbol not in self._listed:
+            _unlisted(symbol, price, quantity)  # raises if there is more to say
+            return Refused("unknown_instrument", f"{symbol} is not listed")
+        ticks, lots = self._ticks(symbol, price), self._lots(symbol, quantity)
+        return inputs.CancelAtPrice(ticket, account, symbol, side, ticks, lots)
+
+    def _amend(self, value: requests.Amendment, account: AccountId, ticket: Ticket) -> Translated:
+        order = self._order(value, account)
+        price, quantity = (
+            text if text != b"null" else b"" for text in (bytes(value.price), bytes(value.quantity))
+        )
+        if not price and not quantity:
+            raise _RefusedError("missing_field", "an amendment has a `price`, a `quantity` or both")
+        return inputs.AmendOrder(
+            ticket,
+            account,
+            order.order_id,
+            self._ticks(order.symbol, price) if price else None,
+            self._lots(order.symbol, quantity) if quantity else None,
+        )
+
+    def _issue(self, value: requests.StockValue, account: AccountId, ticket: Ticket) -> Translated:
+        ticker = _symbol(_ticker(value.ticker, value.ticker_id, "ticker_id"))
+        if _is_cash(ticker):
+            raise _RefusedError("invalid_symbol", f"{CASH} is cash: set it with `U balance`")
+        return self._moved(ticker, bytes(value.quantity), account, ticket, sign=1)
+
+    def _move(
+        self, value: requests.Movement, account: AccountId, ticket: Ticket, *, sign: int
+    ) -> Translated:
+        owner = _owner(value.user_id, account)
+        return self._moved(_symbol(value.asset), bytes(value.quantity), owner, ticket, sign=sign)
+
+    def _moved(
+        self, name: Symbol, number: bytes, owner: AccountId, ticket: Ticket, *, sign: int
+    ) -> Translated:
+        """Move an amount of the asset of this name, or of the base of this instrument."""
+        listing = self._listed.get(name)
+        asset = Asset(name)
+        decimals = CASH_DECIMALS if _is_cash(asset) else self._state.decimals.get(asset)
+        if decimals is None and listing is not None:
+            asset, decimals = listing.instrument.base, listing.instrument.base_decimals
+        amount = _amount(number, asset, decimals or 0, "quantity", minimum=1)
+        if decimals is None:
+            return NeedsListing(name)
+        return inputs.MoveFunds(ticket, owner, asset, Units(sign * amount))
+
+    def _order_id(self, name: requests.OrderName, account: AccountId) -> OrderId:
+        """Return the order that is meant, by its own id or by the client's."""
+        if (name.order_id is None) == (name.client_order_id is None):
+            raise _RefusedError("missing_field", "name one of `order_id` and `client_order_id`")
+        if name.order_id is not None:
+            return _parse_order_id(name.order_id)
+        key = self._state.client_keys.find((account, name.client_order_id or ""))
+        if key is None:
+            raise _RefusedError(_NO_ORDER.code, _NO_ORDER.detail)
+        return key.order_id
+
+    def _order(self, name: requests.OrderName, account: AccountId) -> Order:
+        order = self._state.find_order(self._order_id(name, account))
+        if order is None or order.account != account:
+            raise _RefusedError(_NO_ORDER.code, _NO_ORDER.detail)
+        return order
+
+    def _read_ticks(self, symbol: Symbol, number: bytes) -> Ticks:
+        return _ticks(self._listed[symbol].instrument.rule, symbol, number)
+
+    def _read_lots(self, symbol: Symbol, number: bytes) -> Lots:
+        return _lots(self._listed[symbol].instrument.rule, symbol, number)
+
+
+def _query(
+    request: requests.ReadBalance
+    | requests.ReadStock
+    | requests.ReadMarket
+    | requests.ReadOrders
+    | requests.OrderGet
+    | requests.OrdersList
+    | requests.FillsList
+    | requests.AccountGet
+    | requests.TransfersList
+    | requests.BookGet
+    | requests.TradesList
+    | requests.NodeStatus,
+    account: AccountId,
+) -> inputs.Query:
+    match request:
+        case requests.ReadBalance() | requests.ReadStock():
+            return inputs.AccountQuery(account)
+        case requests.ReadMarket():
+            return inputs.BookQuery(None, None)
+        case requests.ReadOrders():
+            return inputs.OrdersQuery(
+                account, is_open=True, symbol=None, cursor=Seq(0), limit=EVERYTHING
+            )
+        case requests.OrderGet():
+            return _order_query(request.value, account)
+        case requests.OrdersList():
+            return _orders_query(request.value, account)
+        case requests.FillsList():
+            return inputs.FillsQuery(account, Seq(request.value.from_seq), request.value.limit)
+        case requests.AccountGet():
+            return inputs.AccountQuery(_owner(request.value.user_id, account))
+        case requests.TransfersList():
+            owner = _owner(request.value.user_id, account)
+            return inputs.TransfersQuery(owner, Seq(request.value.from_seq), request.value.limit)
+        case requests.BookGet():
+            return inputs.BookQuery(_symbol(request.value.symbol), request.value.depth)
+        case requests.TradesList():
+            value = request.value
+            return inputs.TradesQuery(_symbol(value.symbol), Seq(value.from_seq), value.limit)
+        case requests.NodeStatus():
+            return inputs.StatusQuery()
+        case _:
+            assert_never(request)
+
+
+def _order_query(name: requests.OrderName, account: AccountId) -> inputs.OrderQuery:
+    if (name.order_id is None) == (name.client_order_id is None):
+        raise _RefusedError("missing_field", "name one of `order_id` and `client_order_id`")
+    if name.order_id is not None:
+        return inputs.OrderQuery(account, _parse_order_id(name.order_id))
+    return inputs.OrderQuery(account, None, name.client_order_id or "")
+
+
+def _orders_query(value: requests.OrdersFilter, account: AccountId) -> inputs.OrdersQuery:
+    if value.status not in _IS_OPEN:
+        detail = f"status {value.status} cannot be listed yet: use open, done or all"
+        raise _RefusedError("not_supported", detail)
+    symbol = None if value.symbol is None else _symbol(value.symbol)
+    cursor = value.cursor or 0
+    if isinstance(cursor, str):
+        if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise _RefusedError("invalid_value", "`cursor` is the `next_cursor` of an answer")
+        cursor = int(cursor)
+    return inputs.OrdersQuery(account, _IS_OPEN[value.status], symbol, Seq(cursor), value.limit)
+
+
+def _unlisted(symbol: str, price: bytes, quantity: bytes) -> NeedsListing:
+    """Ask for a listing, unless the order would be refused whatever is listed (M2)."""
+    listed = _symbol(symbol)
+    if _is_cash(listed):
+        raise _RefusedError("invalid_symbol", f"{CASH} is what shares are traded for")
+    rule = plain_ticker(listed).rule
+    _ticks(rule, listed, price)
+    _lots(rule, listed, quantity)
+    return NeedsListing(listed)
+
+
+def _ticks(rule: Rule, symbol: Symbol, number: bytes) -> Ticks:
+    with_tick = f"the tick size of {symbol} is {rule.tick.text(1)}"
+    return _exactly(rule.price, number, "price", with_tick)
+
+
+def _lots(rule: Rule, symbol: Symbol, number: bytes) -> Lots:
+    with_lot = f"the lot size of {symbol} is {rule.lot.text(1)}"
+    return _exactly(rule.quantity, number, "quantity", with_lot)
+
+
+def _exactly(read: Callable[[str], Count], number: bytes, name: str, hint: str) -> Count:
+    try:
+        return read(_number(number))
+    except (NumberError, msgspec.DecodeError) as error:
+        raise _RefusedError(f"invalid_{name}", f"{name}: {error}; {hint}") from error
+
+
+def _amount(number: bytes, asset: str, decimals: int, name: str, *, minimum: int | None) -> Units:
+    """Read an amount of an asset; below the minimum or above the bound it is refused."""
+    try:
+        amount = asset_scale(decimals).count(_number(number), name)
+    except (NumberError, msgspec.DecodeError) as error:
+        detail = f"{name}: {error}; {asset} has {decimals} decimals"
+        raise _RefusedError(f"invalid_{name}", detail) from error
+    if amount > AMOUNT_MAX:
+        detail = f"{name} is out of range: up to {asset_scale(decimals).text(AMOUNT_MAX)} {asset}"
+        raise _RefusedError("amount_out_of_range", detail)
+    if minimum is not None and amount < minimum:
+        raise _RefusedError(f"invalid_{name}", f"{name} must be above zero")
+    return Units(amount)
+
+
+def _is_cash(name: str) -> bool:
+    return name == CASH
+
+
+def _number(text: bytes) -> str:
+    """Return the text of a JSON number, or of a JSON string that should hold one."""
+    return _TEXT.decode(text) if text[:1] == b'"' else text.decode()
+
+
+def _symbol(text: str) -> Symbol:
+    if not is_symbol(text):
+        detail = "a symbol is 1 to 16 capital letters and digits, a letter first, such as AAPL"
+        raise _RefusedError("invalid_symbol", detail)
+    return Symbol(text)
+
+
+def _ticker(ticker: str | None, ticker_id: str | None, name: str) -> str:
+    if ticker is not None and ticker_id is not None and ticker != ticker_id:
+        raise _RefusedError("invalid_value", "`ticker` and `ticker_id` contradict")
+    return ticker or ticker_id or _no_field(name)
+
+
+def _side(value: PlainOrder) -> str:
+    names = {name for name in (value.order_type, value.side, value.type) if name is not None}
+    if len(names) > 1:
+        raise _RefusedError("invalid_value", "`order_type`, `side` and `type` contradict")
+    return names.pop() if names else _no_field("order_type")
+
+
+def _no_field(name: str) -> str:
+    raise _RefusedError("missing_field", f"Object missing required field `{name}` - at `$.value`")
+
+
+def _not_built(value: requests.NewOrder) -> _RefusedError:
+    """Name the value of section 2 that has to wait."""
+    if value.type != "limit":
+        named = f"type {value.type}"
+    elif value.post_only:
+        named = "post_only"
+    elif value.time_in_force not in _TIMES_IN_FORCE:
+        named = f"time_in_force {value.time_in_force}"
+    else:
+        named = f"self_trade_prevention {value.self_trade_prevention}"
+    return _RefusedError("not_supported", f"{named} is not built yet")
+
+
+def _owner(user_id: str | None, account: AccountId) -> AccountId:
+    if user_id is None:
+        return account
+    owner = parse_id(user_id)
+    if owner is None:
+        raise _RefusedError("unknown_account", 'a user id looks like "3-17": node 3, account 17')
+    return AccountId(owner)
+
+
+def _parse_order_id(text: str) -> OrderId:
+    order_id = parse_id(text)
+    if order_id is None:
+        raise _RefusedError(_NO_ORDER.code, 'an order id looks like "3-17"')
+    return OrderId(order_id)
