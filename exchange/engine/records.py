@@ -24,6 +24,9 @@ logs stay readable.  `docs/log-format.md` is the same table in prose.
     16  | OffersForgotten   | decider: acceptances below the watermark are gone (S7)
     17  | PeerSeen          | a peer's incarnation and address (C3, C5)
     18  | KeySet            | the hash of an account's API key
+    19  | HeuristicDecision | proposer: an operator settled what nothing could prove (S4)
+    20  | HeuristicChecked  | proposer: what the decider had really answered
+    21  | HeuristicForgotten| an operator has seen both halves resolved
     30+ |                   | reserved: prepared makers and baskets (S11), transfers (S12)
 """
 
@@ -204,6 +207,31 @@ class KeySet(msgspec.Struct, frozen=True, array_like=True, tag=18, gc=False):
     ts: Micros
 
 
+class HeuristicDecision(msgspec.Struct, frozen=True, array_like=True, tag=19, gc=False):
+    decider: NodeId
+    offer_id: OfferId
+    trade_id: TradeId
+    quantity: Lots  # decided: 0 = abort
+    operator: str
+    reason: str
+    ts: Micros
+
+
+class HeuristicChecked(msgspec.Struct, frozen=True, array_like=True, tag=20, gc=False):
+    decider: NodeId
+    offer_id: OfferId
+    quantity: Lots  # the decider's own; differing from the decision freezes the trade
+    ts: Micros
+
+
+class HeuristicForgotten(msgspec.Struct, frozen=True, array_like=True, tag=21, gc=False):
+    decider: NodeId
+    offer_id: OfferId
+    operator: str
+    reason: str
+    ts: Micros
+
+
 Record = (
     Booted
     | InstrumentListed
@@ -223,4 +251,7 @@ Record = (
     | OffersForgotten
     | PeerSeen
     | KeySet
+    | HeuristicDecision
+    | HeuristicChecked
+    | HeuristicForgotten
 )

@@ -108,6 +108,17 @@ class OfferOut(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ts: Micros
 
 
+class HeuristicOut(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An offer that an operator decided; kept until the decider's answer agrees (S4)."""
+
+    offer: OfferOut
+    decided: Lots
+    operator: str
+    reason: str
+    ts: Micros
+    answer: int = -1  # the decider's own; -1 = not known yet, else it disagreed: frozen
+
+
 class Acceptance(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An acceptance the proposer has not acknowledged yet (S7)."""
 
@@ -172,6 +183,7 @@ class State:
         self.transfers: Table[tuple[AccountId, Seq], Transfer] = Table()
         self.trades: Table[tuple[Symbol, Seq], Trade] = Table()
         self.offers: Table[tuple[NodeId, OfferId], OfferOut] = Table()
+        self.heuristics: Table[tuple[NodeId, OfferId], HeuristicOut] = Table()
         self.acceptances: Table[tuple[NodeId, OfferId], Acceptance] = Table()
         self.peers: Table[NodeId, PeerState] = Table()
         self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
@@ -205,6 +217,7 @@ class State:
             "transfers": self.transfers,
             "trades": self.trades,
             "offers": self.offers,
+            "heuristics": self.heuristics,
             "acceptances": self.acceptances,
             "peers": self.peers,
         }
