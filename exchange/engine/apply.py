@@ -8,6 +8,8 @@ peers sum to zero (S13, M3).  Available amounts below zero are our bug and asser
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Trade, Transfer
 from exchange.domain.units import (
     NUMBER_BITS,
@@ -28,9 +30,13 @@ from exchange.engine.records import (
     AccountClosed,
     AccountOpened,
     Booted,
+    HeuristicChecked,
+    HeuristicDecision,
+    HeuristicForgotten,
     InstrumentListed,
     KeySet,
     LocalTrade,
+    OfferId,
     OffersForgotten,
     OrderAmended,
     OrderCanceled,
@@ -45,7 +51,15 @@ from exchange.engine.records import (
     TradeSettled,
     Transferred,
 )
-from exchange.engine.state import Acceptance, ClientKey, Listing, OfferOut, PeerState, State
+from exchange.engine.state import (
+    Acceptance,
+    ClientKey,
+    HeuristicOut,
+    Listing,
+    OfferOut,
+    PeerState,
+    State,
+)
 
 
 def apply(state: State, record: Record) -> None:
@@ -280,26 +294,54 @@ def _trade_offered(state: State, record: TradeOffered) -> None:
 
 
 def _trade_settled(state: State, record: TradeSettled) -> None:
+    peer = _peer(state, record.decider)
+    peer.answered = max(peer.answered, record.offer_id)
+    _end_doubt(state, (record.decider, record.offer_id), record.quantity, record.ts)
+
+
+def _heuristic_decision(state: State, record: HeuristicDecision) -> None:
     key = (record.decider, record.offer_id)
+    entry = HeuristicOut(
+        state.offers[key], record.quantity, record.operator, record.reason, record.ts
+    )
+    state.heuristics.put(key, entry)
+    _end_doubt(state, key, record.quantity, record.ts)
+
+
+def _heuristic_checked(state: State, record: HeuristicChecked) -> None:
+    key = (record.decider, record.offer_id)
+    peer = _peer(state, record.decider)
+    peer.answered = max(peer.answered, record.offer_id)
+    entry = state.heuristics[key]
+    if entry.decided == record.quantity:
+        state.heuristics.drop(key)
+    else:
+        state.heuristics.put(key, msgspec.structs.replace(entry, answer=record.quantity))
+
+
+def _heuristic_forgotten(state: State, record: HeuristicForgotten) -> None:
+    state.heuristics.drop((record.decider, record.offer_id))
+
+
+def _end_doubt(state: State, key: tuple[NodeId, OfferId], quantity: Lots, ts: Micros) -> None:
+    """Settle `quantity` of an offer out and release the rest."""
     offer = state.offers[key]
     order = state.orders[offer.taker]
     state.offers.drop(key)
     state.remove_offer(key, offer)
-    peer = _peer(state, record.decider)
-    peer.answered = max(peer.answered, record.offer_id)
     order.offered = Lots(order.offered - offer.quantity)
-    if not record.quantity:
-        _changed(state, order, record.ts)
+    if not quantity:
+        _changed(state, order, ts)
         return
-    _clear(state, peer, order, quantity=record.quantity, price=offer.price)
+    _clear(state, _peer(state, key[0]), order, quantity=quantity, price=offer.price)
     _fill(
         state,
         order,
         trade_id=offer.trade_id,
-        quantity=record.quantity,
+        quantity=quantity,
         price=offer.price,
         is_maker=False,
-        ts=record.ts,
+        ts=ts,
     )
 
 
@@ -503,4 +545,7 @@ _APPLY: dict[type, Callable[[State, Any], None]] = {
     OffersForgotten: _offers_forgotten,
     PeerSeen: _peer_seen,
     KeySet: _key_set,
+    HeuristicDecision: _heuristic_decision,
+    HeuristicChecked: _heuristic_checked,
+    HeuristicForgotten: _heuristic_forgotten,
 }

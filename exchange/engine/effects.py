@@ -147,6 +147,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     offers: int  # made since this boot
     declines: int  # received since this boot
     peers: list[PeerStatus]
+    frozen: int = 0  # trades where an operator and the decider decided differently (S4)
 
 
 AnswerBody = (

@@ -213,6 +213,7 @@ def _status(soft: Soft) -> StatusAnswer:
         soft.offers,
         soft.declines,
         [_peer_status(soft, link) for _, link in sorted(soft.links.items())],
+        sum(entry.answer >= 0 for entry in state.heuristics.values()),
     )
 
 

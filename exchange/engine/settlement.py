@@ -16,12 +16,13 @@ any more is old news.  `decide` functions here read and never change.
 """
 
 from exchange.domain.orders import Side
-from exchange.domain.units import Lots, NodeId, OrderId, Seq, node_of
+from exchange.domain.units import Lots, NodeId, OrderId, Seq, format_id, node_of
 from exchange.engine.decision import Decision, MatchAgainst, MatchOrder
-from exchange.engine.effects import CloseLink, Send
+from exchange.engine.effects import Alarm, CloseLink, Send
 from exchange.engine.errors import RemoteProtocolError
 from exchange.engine.messages import Offer, Reply
 from exchange.engine.records import (
+    HeuristicChecked,
     OfferId,
     Record,
     TradeAccepted,
@@ -60,6 +61,7 @@ def decide_reply(soft: Soft, link: Link, reply: Reply) -> Decision:
     decision = Decision()
     offer = state.offers.get((link.peer, reply.offer_id))
     if offer is None:
+        _check_heuristic(soft, link, reply, decision)
         return decision  # answered before, or resolved by an operator
     if not 0 <= reply.quantity <= offer.quantity:
         raise RemoteProtocolError(
@@ -86,10 +88,14 @@ def decide_reply(soft: Soft, link: Link, reply: Reply) -> Decision:
 
 
 def watermark(soft: Soft, decider: NodeId) -> OfferId:
-    """Return the offer below which all ours to `decider` are resolved and applied (S7)."""
-    unresolved = soft.state.offers_to.get(decider)
+    """Return the offer below which all ours to `decider` are resolved and applied (S7).
+
+    What an operator decided stays above it, so that the decider keeps its own answer.
+    """
+    unresolved = list(soft.state.offers_to.get(decider, ()))[:1]
+    unresolved += [offer_id for peer, offer_id in soft.state.heuristics if peer == decider]
     if unresolved:
-        return next(iter(unresolved))
+        return min(unresolved)
     last = soft.state.peer(decider).last_offer
     return OfferId(last.epoch, Seq(last.seq + 1))
 
@@ -98,6 +104,12 @@ def unresolved_offers(soft: Soft, decider: NodeId) -> list[Offer]:
     """Return the offers to send again at the start of a session, in order (S6)."""
     state = soft.state
     offers = [state.offers[decider, key] for key in state.offers_to.get(decider, ())]
+    asked = [
+        entry.offer
+        for (peer, _), entry in state.heuristics.items()
+        if peer == decider and entry.answer < 0
+    ]
+    offers = sorted([*offers, *asked], key=lambda offer: offer.offer_id)
     return [
         Offer(
             offer.offer_id,
@@ -112,6 +124,21 @@ def unresolved_offers(soft: Soft, decider: NodeId) -> list[Offer]:
         )
         for offer in offers
     ]
+
+
+def _check_heuristic(soft: Soft, link: Link, reply: Reply, decision: Decision) -> None:
+    """Hold an operator's decision against the decider's own: agreement forgets (S4)."""
+    entry = soft.state.heuristics.get((link.peer, reply.offer_id))
+    if entry is None or entry.answer >= 0:
+        return
+    decision.records.append(HeuristicChecked(link.peer, reply.offer_id, reply.quantity, soft.wall))
+    if entry.decided != reply.quantity:
+        trade = format_id(entry.offer.trade_id)
+        detail = (
+            f"trade {trade}: {entry.operator} decided {entry.decided} lots, node {link.peer} "
+            f"had decided {reply.quantity}; both records stay, see exchange-recover timeline"
+        )
+        decision.effects.append(Alarm("heuristic_disagrees", detail))
 
 
 def _check_offer(soft: Soft, peer: NodeId, offer: Offer) -> None:

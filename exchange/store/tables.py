@@ -18,7 +18,15 @@ import msgspec
 from exchange.domain.orders import Account, Fill, Order, Trade, Transfer
 from exchange.domain.units import OrderId
 from exchange.engine.records import OfferId
-from exchange.engine.state import Acceptance, ClientKey, Listing, OfferOut, PeerState, Scalars
+from exchange.engine.state import (
+    Acceptance,
+    ClientKey,
+    HeuristicOut,
+    Listing,
+    OfferOut,
+    PeerState,
+    Scalars,
+)
 from exchange.store.errors import DamagedTable
 from exchange.store.frames import DIGEST_SIZE
 
@@ -166,6 +174,7 @@ def _codecs() -> dict[str, Codec[Any, Any]]:
         ("transfers", pair, Transfer, False),
         ("trades", text_number, Trade, False),
         ("offers", offer, OfferOut, True),
+        ("heuristics", offer, HeuristicOut, True),
         ("acceptances", offer, Acceptance, True),
         ("peers", number, PeerState, True),
     ]
