@@ -1,0 +1,230 @@
+"""Engine answers as lines, in the shape of the verb that asked (interfaces section 1).
+
+The verbs of the reference get bare values with JSON numbers; the richer ones get
+`{"id","type","value"}` with decimal strings.  Numbers are written in the shortest exact form.
+What an order's first answer says is all inside `value`, so that a retry gets the same bytes;
+what differs between the two (`lsn`, `visible`, `replayed`) stands beside it (faults 2.15).
+"""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import msgspec
+
+from exchange.domain.instruments import CASH, money
+from exchange.domain.orders import Side, Status
+from exchange.domain.units import Lots, Seq, Symbol, Ticks
+from exchange.engine import effects
+from exchange.engine.effects import AnswerBody, OrderAnswer, Refused
+from exchange.engine.state import Listing
+from exchange.wire import requests
+from exchange.wire.envelope import Rich
+from exchange.wire.errors import DETAIL_MAX, FramingError, RequestError, title_of
+from exchange.wire.numbers import number_text
+from exchange.wire.requests import CreateOrder, OrderCreate, Request
+from exchange.wire.values import (
+    account_value,
+    balance_value,
+    book_value,
+    cancel_value,
+    fills_value,
+    order_value,
+    orders_value,
+    trades_value,
+    transfers_value,
+)
+
+OK = b'"ok"\n'
+NOT_ENOUGH = b'"notEnough"\n'
+NOT_EMPTY = b'"notEmpty"\n'
+_ENCODE = msgspec.json.Encoder().encode
+
+# A verb of the reference and a refusal that it has a word of its own for.
+_WORDS: dict[tuple[type, str], bytes] = {
+    (requests.UpdateBalance, "insufficient_funds"): NOT_ENOUGH,
+    (requests.CreateOrder, "insufficient_funds"): NOT_ENOUGH,
+    (requests.DeleteAccount, "not_empty"): NOT_EMPTY,
+    (requests.DeleteOrder, "unknown_instrument"): b"0\n",  # nothing was there to delete
+}
+
+
+class AnswerWriter:
+    """Writes the answers of one node.  It only reads the instruments."""
+
+    def __init__(self, instruments: Mapping[Symbol, Listing]) -> None:
+        self._listed = instruments
+
+    def line(self, request: Request, body: AnswerBody) -> bytes:
+        """Return the line that answers `request`."""
+        if type(request) is CreateOrder:
+            if type(body) is OrderAnswer and body.status is not Status.REJECTED:
+                return OK
+        elif type(request) is OrderCreate and type(body) is OrderAnswer:
+            stp = request.value.self_trade_prevention
+            return _order_line(bytes(request.id), order_value(body, stp), body)
+        if isinstance(body, Refused):
+            return self._refusal(request, body.code, body.detail)
+        if isinstance(request, Rich):
+            return _rich(request, body)
+        return self._plain(request, body)
+
+    def _refusal(self, request: Request, code: str, detail: str) -> bytes:
+        word = _WORDS.get((type(request), code))
+        if word is not None:
+            return word
+        request_id = bytes(request.id) if isinstance(request, Rich) else b""
+        return error_line(code, detail, request_id)
+
+    def _plain(self, request: Request, body: AnswerBody) -> bytes:
+        match body:
+            case effects.AccountAnswer() if isinstance(request, requests.ReadBalance):
+                return _cash(body)
+            case effects.AccountAnswer():
+                return _stock(body)
+            case effects.BookAnswer():
+                return _market(body)
+            case effects.OrdersAnswer():
+                return _own_orders(body)
+            case effects.RemovedAnswer() if isinstance(request, requests.DeleteOrder):
+                return self._removed(request, body)
+            case OrderAnswer() if body.status is Status.REJECTED:
+                detail = "a rule of the market refuses the order"
+                return self._refusal(request, body.reason, detail)
+            case effects.Done() | effects.BalanceAnswer():
+                return OK
+            case _:
+                raise AssertionError(f"{type(body).__name__} does not answer {type(request)}")
+
+    def _removed(self, request: requests.DeleteOrder, body: effects.RemovedAnswer) -> bytes:
+        value = request.value
+        listing = self._listed[Symbol(value.ticker or value.ticker_id or "")]
+        return listing.instrument.rule.lot.text(body.quantity).encode() + b"\n"
+
+
+def error_line(code: str, detail: str, request_id: bytes = b"") -> bytes:
+    """Write an error; `request_id` is the id of the request as received, empty if it had none."""
+    value = {"code": code, "title": title_of(code), "detail": detail[:DETAIL_MAX]}
+    return rich_line("error", _ENCODE(value), request_id)
+
+
+def line_of_error(error: RequestError | FramingError) -> bytes:
+    """Write what was wrong with a line."""
+    request_id = error.request_id if isinstance(error, RequestError) else b""
+    return error_line(error.code, error.detail, request_id)
+
+
+def rich_line(kind: str, value: bytes, request_id: bytes = b"") -> bytes:
+    """Write an answer in the form of the richer verbs; `value` is JSON."""
+    if request_id:
+        return b'{"id":%b,"type":"%b","value":%b}\n' % (request_id, kind.encode(), value)
+    return b'{"type":"%b","value":%b}\n' % (kind.encode(), value)
+
+
+def _order_line(request_id: bytes, value: bytes, body: OrderAnswer) -> bytes:
+    head = b'"id":%b,' % request_id if request_id else b""
+    visible = b',"visible":%d' % body.visible if body.visible >= 0 else b""
+    replayed = b',"replayed":true' if body.is_replay else b""
+    return b'{%b"type":"order","value":%b,"lsn":%d%b%b}\n' % (
+        head,
+        value,
+        body.lsn,
+        visible,
+        replayed,
+    )
+
+
+def _rich(request: Rich, body: AnswerBody) -> bytes:
+    request_id = bytes(request.id)
+    match body:
+        case OrderAnswer():
+            return _order_line(request_id, order_value(body), body)
+        case effects.CancelAnswer():
+            return _order_line(request_id, cancel_value(body), body.order)
+        case effects.Done():
+            return rich_line("ok", b"{}", request_id)
+        case effects.RemovedAnswer():
+            return rich_line("canceled", b'{"orders":%d}' % body.orders, request_id)
+        case effects.BalanceAnswer():
+            return rich_line("balance", balance_value(body), request_id)
+        case effects.AccountAnswer():
+            return rich_line("account", account_value(body), request_id)
+        case effects.OrdersAnswer():
+            return rich_line("orders", orders_value(body), request_id)
+        case effects.FillsAnswer():
+            return rich_line("fills", fills_value(body), request_id)
+        case effects.TransfersAnswer():
+            return rich_line("transfers", transfers_value(body), request_id)
+        case effects.BookAnswer():
+            return rich_line("book", book_value(body.books[0]), request_id)
+        case effects.TradesAnswer():
+            return rich_line("trades", trades_value(body), request_id)
+        case effects.StatusAnswer():
+            return rich_line("status", _ENCODE(body), request_id)
+        case Refused():
+            return error_line(body.code, body.detail, request_id)
+        case _:
+            assert_never(body)
+
+
+def _cash(body: effects.AccountAnswer) -> bytes:
+    for balance in body.balances:
+        if balance.asset == CASH:
+            return money(balance.available, balance.decimals).encode() + b"\n"
+    return b"0\n"
+
+
+def _stock(body: effects.AccountAnswer) -> bytes:
+    """Everything owned but cash, available and held; nothing owned is not shown."""
+    rows = [
+        f'"{balance.asset}":{money(balance.available + balance.held, balance.decimals)}'
+        for balance in body.balances
+        if balance.asset != CASH and balance.available + balance.held
+    ]
+    return f"{{{','.join(rows)}}}\n".encode()
+
+
+def _market(body: effects.BookAnswer) -> bytes:
+    rows = []
+    for book in body.books:
+        rule = book.instrument.rule
+        tick, lot = rule.tick, rule.lot
+        sell, buy = (
+            ",".join(
+                f'{{"quantity":{number_text(lot, quantity)},"price":{number_text(tick, price)}}}'
+                for price, quantity, _ in levels
+            )
+            for levels in (book.asks, book.bids)
+        )
+        rows.append(f'"{book.instrument.symbol}":{{"sell":[{sell}],"buy":[{buy}]}}')
+    return f"{{{','.join(rows)}}}\n".encode()
+
+
+def _own_orders(body: effects.OrdersAnswer) -> bytes:
+    """Gather own open orders to levels, in the shape of the market."""
+    levels: dict[Symbol, dict[Side, dict[int, int]]] = {}
+    instruments = {}
+    for order in body.orders:
+        open_quantity = order.total - order.filled - order.in_doubt
+        if open_quantity <= 0 or order.status is Status.CANCELED:
+            continue
+        symbol = order.instrument.symbol
+        instruments[symbol] = order.instrument
+        side = levels.setdefault(symbol, {}).setdefault(order.side, {})
+        side[order.price] = side.get(order.price, 0) + open_quantity
+    books = [
+        effects.SymbolBook(
+            instruments[symbol],
+            Seq(0),
+            _rows(sides.get(Side.BUY, {}), is_descending=True),
+            _rows(sides.get(Side.SELL, {}), is_descending=False),
+        )
+        for symbol, sides in sorted(levels.items())
+    ]
+    return _market(effects.BookAnswer(books))
+
+
+def _rows(levels: Mapping[int, int], *, is_descending: bool) -> list[tuple[Ticks, Lots, int]]:
+    return [
+        (Ticks(price), Lots(quantity), 0)
+        for price, quantity in sorted(levels.items(), reverse=is_descending)
+    ]

@@ -1,0 +1,160 @@
+"""The `value` of the richer answers, as JSON (interfaces section 2 has the names).
+
+Prices and quantities are decimal strings.  An order is written by hand: with a struct it
+would cost twice as much, and it is what a busy node sends most.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from exchange.domain.instruments import Scale, asset_scale
+from exchange.domain.orders import SelfTrade, Side, Status, TimeInForce
+from exchange.domain.units import format_id
+from exchange.engine import effects
+from exchange.engine.effects import OrderAnswer
+from exchange.wire.numbers import average_text, number_text, time_text
+
+SIDE_NAMES = {Side.BUY: "buy", Side.SELL: "sell"}
+TIME_IN_FORCE_NAMES: dict[int, str] = {TimeInForce.GTC: "gtc", TimeInForce.IOC: "ioc"}
+SELF_TRADE_NAMES: dict[int, str] = {member: member.name.lower() for member in SelfTrade}
+_ENCODE = msgspec.json.Encoder().encode
+
+
+def order_value(body: OrderAnswer, self_trade_prevention: str = "") -> bytes:
+    """Write an order; self-trade prevention only where it is known."""
+    return f"{{{_order_members(body, self_trade_prevention)}}}".encode()
+
+
+def cancel_value(body: effects.CancelAnswer) -> bytes:
+    """Write a canceled order, with what was removed; what is in doubt it says itself."""
+    lot = body.order.instrument.rule.lot
+    removed = number_text(lot, body.removed)
+    return f'{{{_order_members(body.order, "")},"canceled_quantity":"{removed}"}}'.encode()
+
+
+def orders_value(body: effects.OrdersAnswer) -> bytes:
+    """Write a page of orders; the cursor is opaque."""
+    orders = ",".join(f"{{{_order_members(order, '')}}}" for order in body.orders)
+    cursor = "null" if body.next_cursor is None else f'"{body.next_cursor}"'
+    return f'{{"orders":[{orders}],"next_cursor":{cursor}}}'.encode()
+
+
+def _order_members(body: OrderAnswer, self_trade_prevention: str) -> str:
+    instrument = body.instrument
+    rule = instrument.rule
+    tick, lot = rule.tick, rule.lot
+    is_over = body.status is Status.CANCELED or body.status is Status.REJECTED
+    remaining = body.in_doubt if is_over else body.total - body.filled
+    client_order_id = _ENCODE(body.client_order_id).decode() if body.client_order_id else "null"
+    average = (
+        f'"{average_text(tick, cost=body.cost, filled=body.filled)}"' if body.filled else "null"
+    )
+    reason = f'"{body.reason}"' if body.reason else "null"
+    prevention = (
+        f',"self_trade_prevention":"{self_trade_prevention}"' if self_trade_prevention else ""
+    )
+    return (
+        f'"order_id":"{format_id(body.order_id)}","client_order_id":{client_order_id},'
+        f'"symbol":"{instrument.symbol}","side":"{SIDE_NAMES[body.side]}","type":"limit",'
+        f'"time_in_force":"{TIME_IN_FORCE_NAMES[body.time_in_force]}",'
+        f'"price":"{number_text(tick, body.price)}",'
+        f'"quantity":"{number_text(lot, body.quantity)}",'
+        f'"filled_quantity":"{number_text(lot, body.filled)}",'
+        f'"remaining_quantity":"{number_text(lot, remaining)}","average_price":{average},'
+        f'"status":"{body.status}","reason":{reason},'
+        f'"in_doubt_quantity":"{number_text(lot, body.in_doubt)}"{prevention},'
+        f'"ts":"{time_text(body.created)}"'
+    )
+
+
+def balance_value(body: effects.BalanceAnswer) -> bytes:
+    """Write one balance of an account."""
+    return _ENCODE({"asset": body.asset, **_balance(body)})
+
+
+def account_value(body: effects.AccountAnswer) -> bytes:
+    """Write an account and its balances."""
+    balances = {balance.asset: _balance(balance) for balance in body.balances}
+    return _ENCODE({"user_id": format_id(body.account), "balances": balances})
+
+
+def _balance(body: effects.BalanceAnswer) -> dict[str, str]:
+    scale = asset_scale(body.decimals)
+    return {
+        "available": number_text(scale, body.available),
+        "held": number_text(scale, body.held),
+    }
+
+
+def fills_value(body: effects.FillsAnswer) -> bytes:
+    """Write fills, in the account's own sequence."""
+    fills = [
+        {
+            "seq": fill.seq,
+            "trade_id": format_id(fill.trade_id),
+            "order_id": format_id(fill.order_id),
+            "symbol": fill.symbol,
+            "side": SIDE_NAMES[fill.side],
+            "price": number_text(instrument.rule.tick, fill.price),
+            "quantity": number_text(instrument.rule.lot, fill.quantity),
+            "role": "maker" if fill.is_maker else "taker",
+            "ts": time_text(fill.ts),
+        }
+        for fill, instrument in body.fills
+    ]
+    return _ENCODE({"fills": fills, "next_seq": body.next_seq})
+
+
+def transfers_value(body: effects.TransfersAnswer) -> bytes:
+    """Write deposits and issues (above zero) and withdrawals (below)."""
+    transfers = [
+        {
+            "seq": transfer.seq,
+            "asset": transfer.asset,
+            "quantity": number_text(asset_scale(decimals), transfer.amount),
+            "ts": time_text(transfer.ts),
+        }
+        for transfer, decimals in body.transfers
+    ]
+    return _ENCODE({"transfers": transfers, "next_seq": body.next_seq})
+
+
+def book_value(body: effects.SymbolBook) -> bytes:
+    """Write the book of one instrument, best levels first."""
+    rule = body.instrument.rule
+    value: dict[str, Any] = {
+        "symbol": body.instrument.symbol,
+        "seq": body.seq,
+        "bids": _levels(body.bids, tick=rule.tick, lot=rule.lot),
+        "asks": _levels(body.asks, tick=rule.tick, lot=rule.lot),
+    }
+    return _ENCODE(value)
+
+
+def _levels(
+    levels: Iterable[tuple[int, int, int]], *, tick: Scale, lot: Scale
+) -> list[tuple[str, str, int]]:
+    return [
+        (number_text(tick, price), number_text(lot, quantity), orders)
+        for price, quantity, orders in levels
+    ]
+
+
+def trades_value(body: effects.TradesAnswer) -> bytes:
+    """Write the trades that this node decided."""
+    rule = body.instrument.rule
+    trades = [
+        {
+            "seq": trade.seq,
+            "trade_id": format_id(trade.trade_id),
+            "symbol": trade.symbol,
+            "price": number_text(rule.tick, trade.price),
+            "quantity": number_text(rule.lot, trade.quantity),
+            "aggressor": SIDE_NAMES[trade.aggressor],
+            "ts": time_text(trade.ts),
+        }
+        for trade in body.trades
+    ]
+    return _ENCODE({"trades": trades, "next_seq": body.next_seq})
