@@ -12,7 +12,7 @@ Epoch 0 is a node that has its id and has not started yet, or that was only hear
 
     registration            | nonce unknown here        | nonce known here
     ------------------------+---------------------------+-------------------------------------
-    first (no id yet)       | a fresh id                | epoch 0: the same id again
+    first (no id yet)       | a fresh id                | never started: the same id again
                             |                           | else refused: its state was lost
     again (id, epoch, boot) | id free or only heard of: | other id: refused
                             |   it keeps its id         | lower epoch: refused
@@ -30,6 +30,7 @@ from typing import assert_never
 
 import msgspec
 
+from exchange.coordinator.addresses import is_address
 from exchange.domain.instruments import (
     CASH,
     CASH_DECIMALS,
@@ -54,7 +55,6 @@ from exchange.domain.units import (
 
 NONCE_BYTES = 16
 BOOT_ID_BYTES_MAX = 16
-ADDRESS_MAX = 255  # characters: a host name with its port
 INSTRUMENTS_MAX = 16_384  # the design is for under 10**4; a flood of tickers must end somewhere
 
 
@@ -68,6 +68,7 @@ class NodeRegistered(msgspec.Struct, frozen=True, array_like=True, tag=2):
     address: str  # empty if unknown
     epoch: Epoch  # 0 = not started yet, or only heard of
     boot_id: bytes
+    has_started: bool  # others may know it; an id that was only given out is nobody to dial
 
 
 class NodeRenewed(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -77,6 +78,7 @@ class NodeRenewed(msgspec.Struct, frozen=True, array_like=True, tag=3):
     epoch: Epoch
     boot_id: bytes
     account_number: int  # the highest that is taken, there or here
+    has_started: bool
 
 
 class AccountAllocated(msgspec.Struct, frozen=True, array_like=True, tag=4):
@@ -134,6 +136,7 @@ class NodeEntry(msgspec.Struct, frozen=True, array_like=True):
     epoch: Epoch
     boot_id: bytes
     account_number: int  # the highest number given out; numbers are never given out twice
+    has_started: bool  # epoch > 0, or another node has met it
 
 
 class Registry:
@@ -154,6 +157,7 @@ class Registry:
         assert len(nonces) == len(self.by_nonce), "nonce index out of step"
         assert all(self.nodes[i].nonce == nonce for nonce, i in self.by_nonce.items()), "bad index"
         assert self.cluster or not self.nodes, "nodes without a cluster"
+        assert all(entry.has_started or not entry.epoch for entry in self.nodes.values()), "epoch"
         for node_id, entry in self.nodes.items():
             assert node_id == entry.node_id, "node under a wrong id"
             assert 0 < node_id <= NODE_MAX, "node id out of range"
@@ -163,9 +167,9 @@ class Registry:
             assert self.decimals[instrument.base] == instrument.base_decimals, "decimals moved"
             assert self.decimals[instrument.quote] == instrument.quote_decimals, "decimals moved"
 
-    def others(self, node_id: NodeId) -> list[NodeEntry]:
-        """Return all nodes but one, in order of their ids."""
-        return [self.nodes[key] for key in sorted(self.nodes) if key != node_id]
+    def sorted_nodes(self) -> list[NodeEntry]:
+        """Return the nodes in order of their ids."""
+        return [self.nodes[key] for key in sorted(self.nodes)]
 
 
 def apply(registry: Registry, record: RegistryRecord) -> None:
@@ -173,10 +177,11 @@ def apply(registry: Registry, record: RegistryRecord) -> None:
     match record:
         case ClusterFounded(cluster):
             registry.cluster = cluster
-        case NodeRegistered(node_id, nonce, address, epoch, boot_id):
-            _set_node(registry, NodeEntry(node_id, nonce, address, epoch, boot_id, 0))
-        case NodeRenewed(node_id, nonce, address, epoch, boot_id, account_number):
-            _set_node(registry, NodeEntry(node_id, nonce, address, epoch, boot_id, account_number))
+        case NodeRegistered(node_id, nonce, address, epoch, boot_id, has_started):
+            entry = NodeEntry(node_id, nonce, address, epoch, boot_id, 0, has_started)
+            _set_node(registry, entry)
+        case NodeRenewed():
+            _set_node(registry, NodeEntry(*msgspec.structs.astuple(record)))
         case AccountAllocated(account):
             entry = registry.nodes[node_of(account)]
             number = number_of(account)
@@ -221,10 +226,10 @@ def decide_registration(
 def _malformed(asked: Registration) -> Refusal | None:
     if len(asked.nonce) != NONCE_BYTES:
         return Refusal("malformed", f"a birth nonce has {NONCE_BYTES} bytes")
-    if len(asked.address) > ADDRESS_MAX or len(asked.boot_id) > BOOT_ID_BYTES_MAX:
-        return Refusal("malformed", "address or boot id is too long")
-    if not asked.address:
-        return Refusal("malformed", "a node must tell its address")
+    if len(asked.boot_id) > BOOT_ID_BYTES_MAX:
+        return Refusal("malformed", f"a boot id has up to {BOOT_ID_BYTES_MAX} bytes")
+    if not is_address(asked.address):
+        return Refusal("malformed", "a node must tell its address as host:port")
     if asked.node_id is not None and not 0 < asked.node_id <= NODE_MAX:
         return Refusal("malformed", f"node ids go from 1 to {NODE_MAX}")
     if asked.node_id is not None and asked.epoch < 1:
@@ -248,7 +253,7 @@ def _first(registry: Registry, asked: Registration) -> Decision | Refusal:
     known = registry.by_nonce.get(asked.nonce)
     if known is not None:
         entry = registry.nodes[known]
-        if entry.epoch:
+        if entry.has_started:
             return Refusal(
                 "state_lost",
                 f"node {known} has already started with this birth nonce and comes without its"
@@ -270,8 +275,10 @@ def _again(registry: Registry, asked: Registration, node_id: NodeId) -> Decision
     entry = registry.nodes.get(node_id)
     if entry is None:
         newcomer = _newcomer(node_id, asked)
-        blank = NodeEntry(node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id, 0)
-        return Decision((newcomer, *_renewal(blank, asked)), node_id)
+        told = NodeEntry(
+            node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id, 0, has_started=True
+        )
+        return Decision((newcomer, *_renewal(told, asked)), node_id)
     if entry.nonce and entry.nonce != asked.nonce:
         return Refusal(
             "other_nonce", f"node id {node_id} belongs to a node born with another nonce"
@@ -297,14 +304,23 @@ def _old_incarnation(entry: NodeEntry, asked: Registration) -> Refusal | None:
 
 
 def _newcomer(node_id: NodeId, asked: Registration) -> NodeRegistered:
-    return NodeRegistered(node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id)
+    has_started = asked.epoch > 0
+    return NodeRegistered(
+        node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id, has_started
+    )
 
 
 def _renewal(entry: NodeEntry, asked: Registration) -> tuple[NodeRenewed, ...]:
     """Return the record that brings an entry up to date; none if it already is."""
     number = max(entry.account_number, asked.account_number)
     renewed = NodeRenewed(
-        entry.node_id, asked.nonce, asked.address, asked.epoch, asked.boot_id, number
+        entry.node_id,
+        asked.nonce,
+        asked.address,
+        asked.epoch,
+        asked.boot_id,
+        number,
+        entry.has_started or asked.epoch > 0,
     )
     is_same = msgspec.structs.astuple(renewed) == msgspec.structs.astuple(entry)
     return () if is_same else (renewed,)
@@ -321,7 +337,9 @@ def _heard_of(
         entry = registry.nodes.get(known.node_id)
         if known.node_id == sender or known.node_id in records:
             continue
-        if not 0 < known.node_id <= NODE_MAX or len(known.address) > ADDRESS_MAX:
+        if not 0 < known.node_id <= NODE_MAX or not (
+            known.address == "" or is_address(known.address)
+        ):
             alarms.append(f"node {sender} tells of a node with impossible id or address")
         elif entry is not None:
             if known.nonce and entry.nonce and known.nonce != entry.nonce:
@@ -331,7 +349,7 @@ def _heard_of(
         else:
             taken |= {known.nonce} if known.nonce else set()
             records[known.node_id] = NodeRegistered(
-                known.node_id, known.nonce, known.address, Epoch(0), b""
+                known.node_id, known.nonce, known.address, Epoch(0), b"", has_started=True
             )
     return list(records.values()), alarms
 
@@ -347,11 +365,11 @@ def _learn_instruments(
         if registry.instruments.get(instrument.symbol) == instrument:
             continue
         if instrument.symbol in records:
-            alarms.append(f"{instrument.symbol} is told twice")
+            alarms.append(f"{instrument.symbol[:40]!r} is told twice")
             continue
         refusal = _unlistable(registry, instrument, decimals, len(records))
         if refusal:
-            alarms.append(f"{instrument.symbol}: {refusal.detail}")
+            alarms.append(f"{instrument.symbol[:40]!r}: {refusal.detail}")
             continue
         records[instrument.symbol] = InstrumentListed(instrument)
         decimals[instrument.base] = instrument.base_decimals

@@ -363,8 +363,8 @@ def test_records_survive_the_codec() -> None:
     """W2: every record is read back as it was written."""
     records: list[RegistryRecord] = [
         ClusterFounded("c"),
-        NodeRegistered(NodeId(1), nonce(1), "a:1", Epoch(0), b""),
-        core.NodeRenewed(NodeId(1), nonce(1), "a:1", Epoch(2), b"boot", 7),
+        NodeRegistered(NodeId(1), nonce(1), "a:1", Epoch(0), b"", has_started=False),
+        core.NodeRenewed(NodeId(1), nonce(1), "a:1", Epoch(2), b"boot", 7, has_started=True),
         AccountAllocated(AccountId(make_id(1, 8))),
         InstrumentListed(plain_ticker("AAPL")),
     ]

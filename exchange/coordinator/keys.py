@@ -1,0 +1,69 @@
+"""API keys and the operator key: 32 random bytes as text, kept as a keyed hash.
+
+The hash is blake2b-256 of the key's text, keyed with the cluster's name: what one cluster
+stores is worth nothing in another.  Keys are random, so a slow hash would protect nothing
+and be an attack by itself (faults 3).
+"""
+
+import hmac
+import os
+import secrets
+from hashlib import blake2b
+from pathlib import Path
+
+from exchange.coordinator.errors import CoordinatorError
+
+KEY_BYTES = 32
+KEY_TEXT_MAX = 256  # characters; longer texts are no keys and are not hashed
+HASH_BYTES = 32
+
+
+def new_key() -> str:
+    """Make a key: 43 characters that are safe in a URL, a header and a shell."""
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
+def hash_key(key: str, cluster: str) -> bytes:
+    """Return what is stored of a key."""
+    return blake2b(key.encode(), key=cluster.encode()[:64], digest_size=HASH_BYTES).digest()
+
+
+def is_key(key: str, key_hash: bytes, cluster: str) -> bool:
+    """Tell, in constant time, whether a text is the key that a hash was made of."""
+    if len(key) > KEY_TEXT_MAX or not key_hash:
+        return False
+    return hmac.compare_digest(hash_key(key, cluster), key_hash)
+
+
+def operator_key(path: Path) -> tuple[str, bool]:
+    """Read the operator key, made at the first start (0600); tell whether it is new."""
+    try:
+        return _read(path), False
+    except FileNotFoundError:
+        return _create(path, new_key()), True
+
+
+def _read(path: Path) -> str:
+    text = path.read_text().strip()
+    if not 16 <= len(text) <= KEY_TEXT_MAX:
+        raise CoordinatorError(
+            f"{path} holds no operator key", remedy="put it back, or delete it to get a new one"
+        )
+    return text
+
+
+def _create(path: Path, key: str) -> str:
+    """Write the file whole or not at all: a crash must not leave half a key."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return key

@@ -1,0 +1,239 @@
+"""The coordinator as a server: one listener for nodes and clients, told apart by the first line.
+
+Theory of operation
+===================
+A node registers, answers "ok" when it is ready to be dialed, and is live from then on as
+long as its link lasts: all others hear that it joined, and it gets its share of new accounts
+(C1).  Liveness is soft; everything else is the registrar's, durable before it is told (C2).
+
+Between a node's registration and its "ok" others may join or be listed.  So the link is
+there first, and then whatever differs from what the node was told is told again.
+
+The same object runs alone (`exchange-coordinator`) or inside a node (C4); the node that
+embeds it connects over loopback like any other.
+"""
+
+import contextlib
+from collections.abc import Callable
+
+import trio
+
+from exchange.coordinator import verbs
+from exchange.coordinator.clients import ClientDesk
+from exchange.coordinator.connection import Connection, ConnectionLost
+from exchange.coordinator.core import (
+    Decision,
+    InstrumentListed,
+    NodeEntry,
+    Refusal,
+    Registration,
+    RegistryRecord,
+)
+from exchange.coordinator.keys import hash_key
+from exchange.coordinator.node_link import NodeLink
+from exchange.coordinator.registrar import Registrar
+from exchange.coordinator.registration import is_registration, registered_line, registration_of
+from exchange.domain.instruments import Instrument
+from exchange.domain.units import AccountId, NodeId, node_of
+from exchange.wire.coordinator_lines import (
+    REGISTRATION_BYTES_MAX,
+    Joined,
+    Listed,
+    decode_from_node,
+    decode_register,
+    encode_line,
+    error_answer,
+    instrument_line,
+)
+from exchange.wire.errors import RemoteProtocolError, RequestError, WireError
+
+CONNECTIONS_MAX = 12_000  # every node of a full cluster, and clients
+FIRST_LINE_S_MAX = 30.0
+OK_S_MAX = 30.0  # a node may have to open its store before it is ready to be dialed
+ATTEMPTS_MAX = 3  # nodes asked for one account
+
+
+class Coordinator:
+    """Serves nodes and clients from a registrar."""
+
+    def __init__(
+        self,
+        registrar: Registrar,
+        *,
+        operator_key: str,
+        is_auth: bool,
+        strict_listing: bool,
+        say: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self._registrar = registrar
+        self._operator_key = operator_key
+        self._is_strict = strict_listing
+        self._desk = ClientDesk(
+            registrar,
+            self,
+            operator_key=operator_key,
+            is_auth=is_auth,
+            is_strict=strict_listing,
+        )
+        self._say = say
+        self._links: dict[NodeId, NodeLink] = {}  # live nodes
+        self._connections = 0  # open ones, <= CONNECTIONS_MAX
+        registrar.on_change = self._changed
+
+    @property
+    def live(self) -> list[NodeId]:
+        """Return the nodes that new accounts can go to."""
+        return sorted(node for node, link in self._links.items() if not link.is_closed)
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        assert 0 <= self._connections <= CONNECTIONS_MAX, "connections are miscounted"
+        for node_id, link in self._links.items():
+            assert node_id == link.node_id, "link under a wrong node"
+            link.check()
+
+    async def serve(self, stream: trio.abc.Stream) -> None:
+        """Serve one connection until it ends.  Raises only if the registry cannot be kept (E4)."""
+        connection = Connection(stream, line_bytes_max=REGISTRATION_BYTES_MAX)
+        self._connections += 1
+        try:
+            await self._served(connection)
+        except ConnectionLost:
+            pass  # nobody is left to be told
+        except WireError as error:
+            await _tell_and_forget(connection, error)
+        finally:
+            self._connections -= 1
+            await connection.close()
+
+    async def _served(self, connection: Connection) -> None:
+        if self._connections > CONNECTIONS_MAX:
+            raise RequestError("too_many_connections", "close some, or come again later")
+        with trio.move_on_after(FIRST_LINE_S_MAX) as deadline:
+            lines = await connection.read()
+        if deadline.cancelled_caught or not lines:
+            return
+        if is_registration(lines[0]):
+            await self._serve_node(connection, lines)
+        else:
+            await self._desk.serve(connection, lines)
+
+    async def _serve_node(self, connection: Connection, lines: list[bytes]) -> None:
+        asked = registration_of(decode_register(lines[0]))
+        decision = await self._registrar.register(asked)
+        if isinstance(decision, Refusal):
+            self._say(f"refused a node at {asked.address}: {decision.detail}")
+            await connection.send(encode_line(error_answer(decision.code, decision.detail)))
+            return
+        for alarm in decision.alarms:
+            self._say(alarm)
+        told = await self._tell_cluster(connection, asked, decision)
+        if await _is_ok(connection, lines[1:]):
+            await self._run_link(connection, asked, decision.node_id, told)
+
+    async def _tell_cluster(
+        self, connection: Connection, asked: Registration, decision: Decision
+    ) -> tuple[list[NodeEntry], list[Instrument]]:
+        """Answer a registration; return which nodes and instruments the node knows now."""
+        registrar, node_id = self._registrar, decision.node_id
+        cluster = await registrar.cluster()
+        nodes = [entry for entry in await registrar.nodes() if _is_peer(entry, node_id)]
+        instruments = await registrar.instruments()
+        given_id = node_id if asked.node_id is None else None
+        key_hash = hash_key(self._operator_key, cluster)
+        await connection.send(registered_line(given_id, cluster, nodes, instruments, key_hash))
+        return nodes, instruments
+
+    async def _run_link(
+        self,
+        connection: Connection,
+        asked: Registration,
+        node_id: NodeId,
+        told: tuple[list[NodeEntry], list[Instrument]],
+    ) -> None:
+        link = NodeLink(connection, node_id)
+        earlier = self._links.get(node_id)
+        if earlier is not None:
+            earlier.close()
+        self._links[node_id] = link
+        try:
+            for other in self._links.values():
+                if other is not link:
+                    other.push(Joined(node_id, asked.address, asked.nonce))
+            await self._tell_difference(link, *told)
+            self._say(f"node {node_id} at {asked.address} is live, epoch {asked.epoch}")
+            await link.run(self._ensure)
+        finally:
+            link.close()
+            if self._links.get(node_id) is link:
+                del self._links[node_id]
+                self._say(f"node {node_id} is gone; its accounts are where it is")
+
+    async def _tell_difference(
+        self, link: NodeLink, nodes: list[NodeEntry], instruments: list[Instrument]
+    ) -> None:
+        known = {(entry.node_id, entry.address) for entry in nodes}
+        for entry in await self._registrar.nodes():
+            is_known = (entry.node_id, entry.address) in known
+            if _is_peer(entry, link.node_id) and not is_known:
+                link.push(Joined(entry.node_id, entry.address, entry.nonce))
+        listed = {instrument.symbol for instrument in instruments}
+        for instrument in await self._registrar.instruments():
+            if instrument.symbol not in listed:
+                link.push(Listed(instrument_line(instrument)))
+
+    async def _ensure(self, symbol: str) -> Instrument | Refusal:
+        return await self._registrar.ensure(symbol, is_strict=self._is_strict)
+
+    def _changed(self, record: RegistryRecord) -> None:
+        """Tell all nodes of a listing; it is durable now."""
+        if not isinstance(record, InstrumentListed):
+            return
+        listed = Listed(instrument_line(record.instrument))
+        for link in self._links.values():
+            link.push(listed)
+
+    async def open_account(self, key: str) -> AccountId | Refusal:
+        """Have a live node open an account; if it cannot, another one (C1).
+
+        `key` is its API key, empty without authentication.
+        """
+        unwilling: set[NodeId] = set()
+        refusal = None
+        for _ in range(ATTEMPTS_MAX):
+            account = await self._registrar.allocate(set(self.live) - unwilling)
+            if isinstance(account, Refusal):
+                return refusal or account
+            link = self._links.get(node_of(account))
+            if link is None:
+                continue
+            key_hash = hash_key(key, await self._registrar.cluster()) if key else b""
+            refusal = await link.open_account(account, key_hash)
+            if refusal is None:
+                return account
+            unwilling.add(link.node_id)
+        return refusal or Refusal("no_live_node", "the nodes come and go; ask again")
+
+
+def _is_peer(entry: NodeEntry, node_id: NodeId) -> bool:
+    """Tell whether a node is worth telling another: it has started, or others have met it."""
+    return entry.node_id != node_id and entry.has_started
+
+
+async def _is_ok(connection: Connection, lines: list[bytes]) -> bool:
+    """Wait for the node's "ok"; False if it goes away instead, as a newborn node may."""
+    with trio.move_on_after(OK_S_MAX):
+        lines = lines or await connection.read()
+        if not lines:
+            return False
+        if decode_from_node(lines[0]) != "ok" or len(lines) > 1:
+            raise RemoteProtocolError("unexpected_message", 'expected "ok" after the registration')
+        return True
+    return False
+
+
+async def _tell_and_forget(connection: Connection, error: WireError) -> None:
+    """Say what was wrong with the last line, if anybody listens still."""
+    line = verbs.encode_answer(b"", verbs.refused(error.code, error.detail))
+    with contextlib.suppress(ConnectionLost):
+        await connection.send(line)
