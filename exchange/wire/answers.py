@@ -23,13 +23,11 @@ from exchange.wire.errors import DETAIL_MAX, FramingError, RequestError, title_o
 from exchange.wire.numbers import number_text
 from exchange.wire.requests import CreateOrder, OrderCreate, Request
 from exchange.wire.values import (
+    OrderWriter,
     account_value,
     balance_value,
     book_value,
-    cancel_value,
     fills_value,
-    order_value,
-    orders_value,
     trades_value,
     transfers_value,
 )
@@ -53,6 +51,7 @@ class AnswerWriter:
 
     def __init__(self, instruments: Mapping[Symbol, Listing]) -> None:
         self._listed = instruments
+        self._orders = OrderWriter()
 
     def line(self, request: Request, body: AnswerBody) -> bytes:
         """Return the line that answers `request`."""
@@ -61,11 +60,11 @@ class AnswerWriter:
                 return OK
         elif type(request) is OrderCreate and type(body) is OrderAnswer:
             stp = request.value.self_trade_prevention
-            return _order_line(bytes(request.id), order_value(body, stp), body)
+            return _order_line(bytes(request.id), self._orders.order(body, stp), body)
         if isinstance(body, Refused):
             return self._refusal(request, body.code, body.detail)
         if isinstance(request, Rich):
-            return _rich(request, body)
+            return self._rich(request, body)
         return self._plain(request, body)
 
     def _refusal(self, request: Request, code: str, detail: str) -> bytes:
@@ -74,6 +73,38 @@ class AnswerWriter:
             return word
         request_id = bytes(request.id) if isinstance(request, Rich) else b""
         return error_line(code, detail, request_id)
+
+    def _rich(self, request: Rich, body: AnswerBody) -> bytes:
+        request_id = bytes(request.id)
+        match body:
+            case OrderAnswer():
+                return _order_line(request_id, self._orders.order(body), body)
+            case effects.CancelAnswer():
+                return _order_line(request_id, self._orders.canceled(body), body.order)
+            case effects.Done():
+                return rich_line("ok", b"{}", request_id)
+            case effects.RemovedAnswer():
+                return rich_line("canceled", b'{"orders":%d}' % body.orders, request_id)
+            case effects.BalanceAnswer():
+                return rich_line("balance", balance_value(body), request_id)
+            case effects.AccountAnswer():
+                return rich_line("account", account_value(body), request_id)
+            case effects.OrdersAnswer():
+                return rich_line("orders", self._orders.page(body).encode(), request_id)
+            case effects.FillsAnswer():
+                return rich_line("fills", fills_value(body), request_id)
+            case effects.TransfersAnswer():
+                return rich_line("transfers", transfers_value(body), request_id)
+            case effects.BookAnswer():
+                return rich_line("book", book_value(body.books[0]), request_id)
+            case effects.TradesAnswer():
+                return rich_line("trades", trades_value(body), request_id)
+            case effects.StatusAnswer():
+                return rich_line("status", _ENCODE(body), request_id)
+            case Refused():
+                return error_line(body.code, body.detail, request_id)
+            case _:
+                assert_never(body)
 
     def _plain(self, request: Request, body: AnswerBody) -> bytes:
         match body:
@@ -120,50 +151,12 @@ def rich_line(kind: str, value: bytes, request_id: bytes = b"") -> bytes:
     return b'{"type":"%b","value":%b}\n' % (kind.encode(), value)
 
 
-def _order_line(request_id: bytes, value: bytes, body: OrderAnswer) -> bytes:
-    head = b'"id":%b,' % request_id if request_id else b""
-    visible = b',"visible":%d' % body.visible if body.visible >= 0 else b""
-    replayed = b',"replayed":true' if body.is_replay else b""
-    return b'{%b"type":"order","value":%b,"lsn":%d%b%b}\n' % (
-        head,
-        value,
-        body.lsn,
-        visible,
-        replayed,
-    )
-
-
-def _rich(request: Rich, body: AnswerBody) -> bytes:
-    request_id = bytes(request.id)
-    match body:
-        case OrderAnswer():
-            return _order_line(request_id, order_value(body), body)
-        case effects.CancelAnswer():
-            return _order_line(request_id, cancel_value(body), body.order)
-        case effects.Done():
-            return rich_line("ok", b"{}", request_id)
-        case effects.RemovedAnswer():
-            return rich_line("canceled", b'{"orders":%d}' % body.orders, request_id)
-        case effects.BalanceAnswer():
-            return rich_line("balance", balance_value(body), request_id)
-        case effects.AccountAnswer():
-            return rich_line("account", account_value(body), request_id)
-        case effects.OrdersAnswer():
-            return rich_line("orders", orders_value(body), request_id)
-        case effects.FillsAnswer():
-            return rich_line("fills", fills_value(body), request_id)
-        case effects.TransfersAnswer():
-            return rich_line("transfers", transfers_value(body), request_id)
-        case effects.BookAnswer():
-            return rich_line("book", book_value(body.books[0]), request_id)
-        case effects.TradesAnswer():
-            return rich_line("trades", trades_value(body), request_id)
-        case effects.StatusAnswer():
-            return rich_line("status", _ENCODE(body), request_id)
-        case Refused():
-            return error_line(body.code, body.detail, request_id)
-        case _:
-            assert_never(body)
+def _order_line(request_id: bytes, value: str, body: OrderAnswer) -> bytes:
+    head = f'"id":{request_id.decode()},' if request_id else ""
+    visible = f',"visible":{body.visible}' if body.visible >= 0 else ""
+    replayed = ',"replayed":true' if body.is_replay else ""
+    line = f'{{{head}"type":"order","value":{value},"lsn":{body.lsn}{visible}{replayed}}}\n'
+    return line.encode()
 
 
 def _cash(body: effects.AccountAnswer) -> bytes:

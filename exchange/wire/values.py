@@ -4,69 +4,82 @@ Prices and quantities are decimal strings.  An order is written by hand: with a 
 would cost twice as much, and it is what a busy node sends most.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
 from exchange.domain.instruments import Scale, asset_scale
-from exchange.domain.orders import SelfTrade, Side, Status, TimeInForce
-from exchange.domain.units import format_id
+from exchange.domain.orders import Side, Status, TimeInForce
+from exchange.domain.units import Symbol, format_id
 from exchange.engine import effects
 from exchange.engine.effects import OrderAnswer
-from exchange.wire.numbers import average_text, number_text, time_text
+from exchange.wire.numbers import average_text, number_text, texts_of, time_text
 
 SIDE_NAMES = {Side.BUY: "buy", Side.SELL: "sell"}
 TIME_IN_FORCE_NAMES: dict[int, str] = {TimeInForce.GTC: "gtc", TimeInForce.IOC: "ioc"}
-SELF_TRADE_NAMES: dict[int, str] = {member: member.name.lower() for member in SelfTrade}
 _ENCODE = msgspec.json.Encoder().encode
 
 
-def order_value(body: OrderAnswer, self_trade_prevention: str = "") -> bytes:
-    """Write an order; self-trade prevention only where it is known."""
-    return f"{{{_order_members(body, self_trade_prevention)}}}".encode()
+class OrderWriter:
+    """Writes orders; remembers the fixed parts and the number writers of an instrument."""
+
+    def __init__(self) -> None:
+        # Never stale: an instrument does not change once it is listed.
+        self._fixed: dict[tuple[Symbol, int, int], _Fixed] = {}
+
+    def order(self, body: OrderAnswer, self_trade_prevention: str = "") -> str:
+        """Write an order; self-trade prevention only where it is known."""
+        return f"{{{self._members(body, self_trade_prevention)}}}"
+
+    def canceled(self, body: effects.CancelAnswer) -> str:
+        """Write a canceled order, with what was removed; what is in doubt it says itself."""
+        removed = number_text(body.order.instrument.rule.lot, body.removed)
+        return f'{{{self._members(body.order, "")},"canceled_quantity":"{removed}"}}'
+
+    def page(self, body: effects.OrdersAnswer) -> str:
+        """Write a page of orders; the cursor is opaque."""
+        orders = ",".join(map(self.order, body.orders))
+        cursor = "null" if body.next_cursor is None else f'"{body.next_cursor}"'
+        return f'{{"orders":[{orders}],"next_cursor":{cursor}}}'
+
+    def _members(self, body: OrderAnswer, self_trade_prevention: str) -> str:
+        key = (body.instrument.symbol, body.side, body.time_in_force)
+        fixed = self._fixed.get(key)
+        if fixed is None:
+            fixed = self._fixed[key] = _fixed_of(body)
+        text, lots, filled = fixed.text, fixed.lots, body.filled
+        is_over = body.status is Status.CANCELED or body.status is Status.REJECTED
+        remaining = body.in_doubt if is_over else body.total - filled
+        name = _ENCODE(body.client_order_id).decode() if body.client_order_id else "null"
+        average = f'"{average_text(fixed.tick, body.cost, filled)}"' if filled else "null"
+        reason = f'"{body.reason}"' if body.reason else "null"
+        stp = f',"self_trade_prevention":"{self_trade_prevention}"' if self_trade_prevention else ""
+        return (
+            f'"order_id":"{format_id(body.order_id)}","client_order_id":{name},{text},'
+            f'"price":"{fixed.ticks(body.price)}","quantity":"{lots(body.quantity)}",'
+            f'"filled_quantity":"{lots(filled)}","remaining_quantity":"{lots(remaining)}",'
+            f'"average_price":{average},"status":"{body.status}","reason":{reason},'
+            f'"in_doubt_quantity":"{lots(body.in_doubt)}"{stp},"ts":"{time_text(body.created)}"'
+        )
 
 
-def cancel_value(body: effects.CancelAnswer) -> bytes:
-    """Write a canceled order, with what was removed; what is in doubt it says itself."""
-    lot = body.order.instrument.rule.lot
-    removed = number_text(lot, body.removed)
-    return f'{{{_order_members(body.order, "")},"canceled_quantity":"{removed}"}}'.encode()
+class _Fixed(msgspec.Struct, frozen=True):
+    """What the orders of one instrument, side and time in force have in common."""
+
+    text: str
+    tick: Scale
+    ticks: Callable[[int], str]
+    lots: Callable[[int], str]
 
 
-def orders_value(body: effects.OrdersAnswer) -> bytes:
-    """Write a page of orders; the cursor is opaque."""
-    orders = ",".join(f"{{{_order_members(order, '')}}}" for order in body.orders)
-    cursor = "null" if body.next_cursor is None else f'"{body.next_cursor}"'
-    return f'{{"orders":[{orders}],"next_cursor":{cursor}}}'.encode()
-
-
-def _order_members(body: OrderAnswer, self_trade_prevention: str) -> str:
-    instrument = body.instrument
-    rule = instrument.rule
-    tick, lot = rule.tick, rule.lot
-    is_over = body.status is Status.CANCELED or body.status is Status.REJECTED
-    remaining = body.in_doubt if is_over else body.total - body.filled
-    client_order_id = _ENCODE(body.client_order_id).decode() if body.client_order_id else "null"
-    average = (
-        f'"{average_text(tick, cost=body.cost, filled=body.filled)}"' if body.filled else "null"
+def _fixed_of(body: OrderAnswer) -> _Fixed:
+    rule = body.instrument.rule
+    text = (
+        f'"symbol":"{body.instrument.symbol}","side":"{SIDE_NAMES[body.side]}","type":"limit",'
+        f'"time_in_force":"{TIME_IN_FORCE_NAMES[body.time_in_force]}"'
     )
-    reason = f'"{body.reason}"' if body.reason else "null"
-    prevention = (
-        f',"self_trade_prevention":"{self_trade_prevention}"' if self_trade_prevention else ""
-    )
-    return (
-        f'"order_id":"{format_id(body.order_id)}","client_order_id":{client_order_id},'
-        f'"symbol":"{instrument.symbol}","side":"{SIDE_NAMES[body.side]}","type":"limit",'
-        f'"time_in_force":"{TIME_IN_FORCE_NAMES[body.time_in_force]}",'
-        f'"price":"{number_text(tick, body.price)}",'
-        f'"quantity":"{number_text(lot, body.quantity)}",'
-        f'"filled_quantity":"{number_text(lot, body.filled)}",'
-        f'"remaining_quantity":"{number_text(lot, remaining)}","average_price":{average},'
-        f'"status":"{body.status}","reason":{reason},'
-        f'"in_doubt_quantity":"{number_text(lot, body.in_doubt)}"{prevention},'
-        f'"ts":"{time_text(body.created)}"'
-    )
+    return _Fixed(text, rule.tick, texts_of(rule.tick), texts_of(rule.lot))
 
 
 def balance_value(body: effects.BalanceAnswer) -> bytes:
