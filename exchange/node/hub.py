@@ -47,7 +47,7 @@ from exchange.store.store import Write
 TURN_MAX = 1024  # inputs decided in one turn: bounds how long one batch holds up the next
 INBOX_MAX = 65_536  # inputs that wait; above it readers stop reading
 INSIDE = 0  # the connection number of tickets that the node itself waits for
-TICKET_SHIFT = 32  # ticket = connection << 32 | place on the connection
+TICKET_SHIFT = 40  # ticket = connection << 40 | place on the connection
 PLACE_MASK = (1 << TICKET_SHIFT) - 1
 
 
@@ -97,6 +97,15 @@ class Tell(msgspec.Struct, frozen=True):
     body: AnswerBody
 
 
+class Later(msgspec.Struct, frozen=True):
+    """What can be translated only right before it is handled: it names orders as they are then."""
+
+    resolve: Callable[[], Input | Tell]
+
+
+Item = Input | Tell | Later
+
+
 class Hub:
     """Runs the engine; see the theory of operation above."""
 
@@ -117,7 +126,7 @@ class Hub:
         self._answers = answers
         self._peers = peers
         self._alarm = alarm
-        self._inbox: list[Input | Tell] = []
+        self._inbox: list[Item] = []
         self._wake = trio.Event()
         self._room = trio.Event()
         self._turned = trio.Event()
@@ -132,7 +141,7 @@ class Hub:
         self.turns = 0
         self.forces = 0
 
-    def feed(self, items: Sequence[Input | Tell]) -> None:
+    def feed(self, items: Sequence[Item]) -> None:
         """Hand over inputs, in order; never waits."""
         self._inbox.extend(items)
         self._wake.set()
@@ -200,6 +209,8 @@ class Hub:
         handle = self._engine.handle
         told: list[Effect] = []
         for item in batch:
+            if type(item) is Later:
+                item = item.resolve()
             if type(item) is Tell:
                 told.append(Answer(item.ticket, item.body))
             else:

@@ -1,0 +1,120 @@
+"""Who may do what: an account's own key, the operator's key, or anyone under `--no-auth`.
+
+    key                     | public | read | trade | operator
+    ------------------------+--------+------+-------+---------
+    none                    | yes    |      |       |
+    the account's           | yes    | yes  | yes   |
+    the operator's          | yes    | yes  | yes   | yes, for any account of this node
+    none, under `--no-auth` | yes    | yes  | yes   | yes
+
+Keys are compared by keyed hash, in constant time, and a wrong key of a real account is told
+nothing that a made-up account is not told.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from exchange.coordinator.keys import is_key
+from exchange.domain.units import AccountId, NodeId, format_id, node_of, parse_id
+from exchange.engine.effects import Refused
+from exchange.engine.state import State
+from exchange.wire.envelope import Rich
+from exchange.wire.handshake import ClientHello
+from exchange.wire.requests import Power, Request, power_of, user_id_of
+
+NOBODY = frozenset([Power.PUBLIC])
+OWNER = frozenset([Power.PUBLIC, Power.READ, Power.TRADE])
+OPERATOR = frozenset(Power)
+BAD_KEY = Refused("unauthorized", "the key is not one of this account; see `key` in the docs")
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """On whose behalf a connection speaks, and what it may."""
+
+    account: AccountId | None = None
+    powers: frozenset[Power] = NOBODY
+
+
+class Access:
+    """Decides what callers of one node may do.  It only reads the state."""
+
+    def __init__(
+        self, state: State, *, is_authenticated: bool, operator_hash: Callable[[], bytes]
+    ) -> None:
+        self._state = state
+        self._is_authenticated = is_authenticated
+        self._operator_hash = operator_hash
+
+    @property
+    def anyone(self) -> Caller:
+        """Return the caller of a connection that has not said hello."""
+        return Caller(None, NOBODY if self._is_authenticated else OPERATOR)
+
+    def admit(self, hello: ClientHello) -> Caller | Refused:
+        """Let a client in, or say why not."""
+        if node_of(hello.account) != self._state.node_id:
+            return _elsewhere(hello.account, self._state.node_id)
+        if self._is_authenticated:
+            powers = self._powers(hello.account, hello.api_key or "")
+            return Caller(hello.account, powers) if powers else BAD_KEY
+        account = self._state.accounts.find(hello.account)
+        if account is None or account.is_closed:
+            return Refused("unknown_account", f"there is no open account {_name(hello.account)}")
+        return Caller(hello.account, OPERATOR)
+
+    def check(self, request: Request, caller: Caller) -> Refused | None:
+        """Say why a request is not allowed, None if it is."""
+        needed = power_of(request)
+        named = user_id_of(request)
+        account = caller.account
+        if named is not None:
+            parsed = parse_id(named)
+            if parsed is None:
+                return None  # told in its own words when it is translated
+            account = AccountId(parsed)
+            if account != caller.account:
+                needed = Power.OPERATOR
+        powers = caller.powers
+        key = request.auth if isinstance(request, Rich) else None
+        if key is not None and self._is_authenticated:
+            powers = self._powers(account, key)
+            if not powers:
+                return BAD_KEY
+        if needed is Power.PUBLIC:
+            return None
+        if account is None:
+            return Refused("no_account", "say which account first: its user id is the first line")
+        if needed not in powers:
+            return _forbidden(needed)
+        if node_of(account) != self._state.node_id:
+            return _elsewhere(account, self._state.node_id)
+        return None
+
+    def _powers(self, account: AccountId | None, key: str) -> frozenset[Power]:
+        """Return what a key may for an account; empty if it is neither's."""
+        cluster = self._state.cluster
+        is_operator = is_key(key, self._operator_hash(), cluster)
+        owner = self._state.accounts.find(account) if account is not None else None
+        key_hash = owner.key_hash if owner is not None and not owner.is_closed else b""
+        is_owner = is_key(key, key_hash, cluster)
+        if is_operator:
+            return OPERATOR
+        return OWNER if is_owner else frozenset()
+
+
+def _elsewhere(account: AccountId, node_id: NodeId) -> Refused:
+    return Refused(
+        "unknown_account",
+        f"account {_name(account)} is not one of node {node_id}; the coordinator knows its node",
+    )
+
+
+def _forbidden(needed: Power) -> Refused:
+    if needed is Power.OPERATOR:
+        return Refused("forbidden", "this needs the operator key, in `auth` or in the first line")
+    return Refused("forbidden", "the key does not allow this")
+
+
+def _name(account: AccountId) -> str:
+    return format_id(account)

@@ -1,0 +1,343 @@
+"""Client connections: many requests out, answers in order, everything bounded.
+
+Theory of operation
+===================
+One task per connection reads and one writes; none waits for an answer.  Each request gets
+the next place on its connection; its ticket is (connection, place).  Answers come back in
+any order and leave in the order of their places, all of a turn in one send.
+
+    what happens                              | what becomes of the connection
+    ------------------------------------------+-----------------------------------------
+    a malformed request                       | one error line; it goes on
+    framing is lost                           | one error line, then closed
+    no first line within FIRST_LINE_S         | one error line, then closed
+    a bad key                                 | one error line, then closed
+    too many requests or bytes outstanding    | not read until there is room
+    nothing read by the client for `STALL_S`  | closed
+    "bye", or the end of its input            | closed once everything is answered
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Protocol
+
+import msgspec
+import trio
+
+from exchange.domain.instruments import Instrument
+from exchange.domain.units import AccountId, Symbol
+from exchange.engine.effects import AnswerBody, Refused, StatusAnswer
+from exchange.engine.inputs import Input, ListInstrument, Ticket
+from exchange.node.access import Access, Caller
+from exchange.node.errors import Stalled
+from exchange.node.hub import TICKET_SHIFT, Item, Later, Tell
+from exchange.node.outbox import Outbox
+from exchange.node.sockets import Wire
+from exchange.wire.answers import AnswerWriter, error_line, line_of_error, rich_line
+from exchange.wire.errors import FramingError, RequestError
+from exchange.wire.handshake import ClientHello
+from exchange.wire.lines import LineSplitter
+from exchange.wire.requests import (
+    Bye,
+    NodeStatus,
+    OrderAmend,
+    OrderCancel,
+    Request,
+    decode_request,
+)
+from exchange.wire.translate import NeedsListing, Translator
+
+READ_SIZE = 1 << 16
+OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
+UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
+NO_ACCOUNT = AccountId(0)  # of public requests
+NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
+LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
+LINGER_SIZE = 1 << 20  # bytes thrown away meanwhile
+
+BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
+List = Callable[[Symbol], Awaitable[Instrument | Refused]]
+
+
+class Inbox(Protocol):
+    """Where requests go: the hub."""
+
+    def feed(self, items: list[Item]) -> None: ...
+    async def wait_room(self) -> None: ...
+    async def call(self, question: Callable[[Ticket], Input | Tell]) -> AnswerBody: ...
+
+
+class Connection:
+    """The requests of one client that are not answered yet."""
+
+    def __init__(self, number: int, wire: Wire, caller: Caller) -> None:
+        self.number = number
+        self.wire = wire
+        self.caller = caller
+        self.outbox = Outbox(wire.stream, file=wire.file)
+        self.requests: dict[int, Request] = {}  # by place, waiting for the engine
+        self._early: dict[int, bytes] = {}  # answered, but not those before them
+        self._lines: list[bytes] = []  # answers to send with the next flush
+        self._given = 0  # places given out
+        self._answered = 0  # all places below are answered; answered <= given
+        self._moved = trio.Event()
+
+    @property
+    def outstanding(self) -> int:
+        """Return how many requests are not answered."""
+        return self._given - self._answered
+
+    def place(self) -> int:
+        """Give out the next place."""
+        self._given += 1
+        return self._given - 1
+
+    def put(self, place: int, line: bytes) -> None:
+        """Take the answer for a place; it leaves when all before it have."""
+        if place != self._answered:
+            self._early[place] = line
+            return
+        self._lines.append(line)
+        self._answered += 1
+        while self._early and self._answered in self._early:
+            self._lines.append(self._early.pop(self._answered))
+            self._answered += 1
+
+    def flush(self) -> None:
+        """Send what may leave, with one send."""
+        if self._lines:
+            self.outbox.push(b"".join(self._lines))
+            self._lines.clear()
+            self._moved.set()
+
+    async def wait_outstanding(self, limit: int) -> None:
+        """Wait until at most `limit` requests are not answered."""
+        while self.outstanding > limit:
+            self._moved = trio.Event()
+            await self._moved.wait()
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        assert self._answered not in self._early, "an answer is held back for nothing"
+        assert len(self.requests) + len(self._early) == self.outstanding, "a place is lost"
+
+
+class Clients:
+    """All client connections of this node; the hub hands it the answers."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        translator: Translator,
+        writer: AnswerWriter,
+        access: Access,
+        list_symbol: List | None,
+        facts: Callable[[], msgspec.Struct],
+    ) -> None:
+        self._inbox = inbox
+        self._translator = translator
+        self._writer = writer
+        self._access = access
+        self._list_symbol = list_symbol  # None with --strict-listing
+        self._facts = facts
+        self._connections: dict[int, Connection] = {}
+        self._touched: dict[int, Connection] = {}  # have answers to send
+        self._last_number = 0
+
+    @property
+    def is_flushed(self) -> bool:
+        """Tell whether every answer has left."""
+        return not any(c.outstanding or c.outbox.unsent for c in self._connections.values())
+
+    # What the hub hands over.
+
+    def answer(self, connection: int, place: int, body: AnswerBody) -> None:
+        """Write the answer to a request; dropped if its client has gone."""
+        asker = self._connections.get(connection)
+        if asker is None:
+            return
+        request = asker.requests.pop(place)
+        if type(body) is StatusAnswer and isinstance(request, NodeStatus):
+            asker.put(place, self._status_line(request, body))
+        else:
+            asker.put(place, self._writer.line(request, body))
+        self._touched[connection] = asker
+
+    def flush(self) -> None:
+        """Send each client its answers."""
+        for connection in self._touched.values():
+            connection.flush()
+        self._touched.clear()
+
+    def _status_line(self, request: NodeStatus, body: StatusAnswer) -> bytes:
+        """Add what only the shell knows to what the engine says."""
+        status = msgspec.structs.asdict(body) | msgspec.structs.asdict(self._facts())
+        return rich_line("status", msgspec.json.encode(status), bytes(request.id))
+
+    # The life of a connection.
+
+    async def serve(
+        self,
+        wire: Wire,
+        first: ClientHello | Request | Bye,
+        splitter: LineSplitter,
+        lines: list[bytes],
+    ) -> None:
+        """Serve a client to its end; `lines` came with its first line."""
+        caller = self._access.admit(first) if isinstance(first, ClientHello) else None
+        if isinstance(caller, Refused):
+            await say_last(wire, error_line(caller.code, caller.detail))
+            return
+        self._last_number += 1
+        connection = Connection(self._last_number, wire, caller or self._access.anyone)
+        self._connections[connection.number] = connection
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, connection, nursery.cancel_scope)
+                await self._read(connection, first, splitter, lines)
+                await connection.wait_outstanding(0)
+                connection.outbox.end()
+        finally:
+            del self._connections[connection.number]
+            self._touched.pop(connection.number, None)
+            connection.outbox.close()
+
+    async def _write(self, connection: Connection, scope: trio.CancelScope) -> None:
+        try:
+            await connection.outbox.run()
+        except (*BROKEN, Stalled):
+            scope.cancel()
+
+    async def _read(
+        self,
+        connection: Connection,
+        first: ClientHello | Request | Bye,
+        splitter: LineSplitter,
+        lines: list[bytes],
+    ) -> None:
+        """Take requests until the client says it is done, or can no longer be understood."""
+        if not isinstance(first, ClientHello) and not await self._take_one(connection, first):
+            return
+        stream = connection.wire.stream
+        while await self._take(connection, lines):
+            await connection.wait_outstanding(OUTSTANDING_MAX)
+            await connection.outbox.wait_below(UNSENT_MAX)
+            await self._inbox.wait_room()
+            try:
+                data = await stream.receive_some(READ_SIZE)
+            except BROKEN:
+                return
+            if not data:
+                return
+            try:
+                lines = splitter.feed(bytes(data))
+            except FramingError as error:
+                if await self._take(connection, error.lines):
+                    connection.put(connection.place(), line_of_error(error))
+                    connection.flush()
+                    await connection.wait_outstanding(0)
+                    await connection.outbox.wait_below(0)
+                    await linger(stream)
+                return
+
+    async def _take_one(self, connection: Connection, request: Request | Bye) -> bool:
+        if isinstance(request, Bye):
+            return False
+        item = self._item(connection, request)
+        if isinstance(item, Unlisted):
+            item = await self._listed(item)
+        self._inbox.feed([item])
+        return True
+
+    async def _take(self, connection: Connection, lines: list[bytes]) -> bool:
+        """Hand over what a read held, in one go; tell whether more may come."""
+        items: list[Item] = []
+        may_go_on = True
+        for line in lines:
+            try:
+                request = decode_request(line)
+            except RequestError as error:
+                connection.put(connection.place(), line_of_error(error))
+                continue
+            if isinstance(request, Bye):
+                may_go_on = False
+                break
+            item = self._item(connection, request)
+            if isinstance(item, Unlisted):
+                self._inbox.feed(items)
+                items = []
+                item = await self._listed(item)
+            items.append(item)
+        if items:
+            self._inbox.feed(items)
+        connection.flush()
+        return may_go_on
+
+    def _item(self, connection: Connection, request: Request) -> "Item | Unlisted":
+        """Return what the hub is to do about a request; it has its place from here on."""
+        place = connection.place()
+        connection.requests[place] = request
+        ticket = connection.number << TICKET_SHIFT | place
+        caller = connection.caller
+        refused = self._access.check(request, caller)
+        if refused is not None:
+            return Tell(ticket, refused)
+        account = caller.account if caller.account is not None else NO_ACCOUNT
+        if isinstance(request, NAMES_AN_ORDER):
+            return Later(partial(self._translated, request, account, ticket))
+        translated = self._translator.translate(request, account, ticket)
+        if isinstance(translated, NeedsListing):
+            return Unlisted(translated.symbol, request, account, ticket)
+        return Tell(ticket, translated) if isinstance(translated, Refused) else translated
+
+    def _translated(self, request: Request, account: AccountId, ticket: Ticket) -> Input | Tell:
+        """Translate a request that needs no listing, or has had its own."""
+        translated = self._translator.translate(request, account, ticket)
+        if isinstance(translated, NeedsListing):
+            name = translated.symbol
+            translated = Refused("unknown_instrument", f"{name} is not listed")
+        return Tell(ticket, translated) if isinstance(translated, Refused) else translated
+
+    async def _listed(self, unlisted: "Unlisted") -> Input | Tell:
+        """List a symbol in the cluster, then at this node, then translate the request (M2)."""
+        symbol = unlisted.symbol
+        if self._list_symbol is not None:
+            listed = await self._list_symbol(symbol)
+            if isinstance(listed, Refused):
+                return Tell(unlisted.ticket, listed)
+            answer = await self._inbox.call(lambda ticket: ListInstrument(ticket, listed))
+            if isinstance(answer, Refused):
+                return Tell(unlisted.ticket, answer)
+        return self._translated(unlisted.request, unlisted.account, unlisted.ticket)
+
+
+class Unlisted(msgspec.Struct, frozen=True):
+    """A request that names a symbol nobody has listed yet."""
+
+    symbol: Symbol
+    request: Request
+    account: AccountId
+    ticket: Ticket
+
+
+async def say_last(wire: Wire, line: bytes) -> None:
+    """Send one last line to a client, and give it the time to read it."""
+    with trio.move_on_after(LINGER_S):
+        try:
+            await wire.stream.send_all(line)
+        except BROKEN:
+            return
+    await linger(wire.stream)
+
+
+async def linger(stream: trio.abc.Stream) -> None:
+    """Throw away what still comes: closing over it would reset the connection, unread lines too."""
+    if isinstance(stream, trio.abc.HalfCloseableStream):
+        with suppress(*BROKEN):
+            await stream.send_eof()
+    left = LINGER_SIZE
+    with trio.move_on_after(LINGER_S), suppress(*BROKEN):
+        while left > 0 and (data := await stream.receive_some(READ_SIZE)):
+            left -= len(data)
