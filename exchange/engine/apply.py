@@ -96,7 +96,8 @@ def check_state(state: State) -> None:
             assert amount == held.pop((account.account, asset), 0), "holds do not add up"
             assert amount >= 0, "negative hold"
         assert all(amount >= 0 for amount in account.available.values()), "negative balance"
-    assert not any(held.values()), "an order holds funds of an account that is not loaded"
+    missing = [key for key, amount in held.items() if amount and key[0] in state.accounts]
+    assert not missing, "an order holds funds that its account does not"
     for proposer, offer_id in state.acceptances:
         peer = state.peers[proposer]
         assert peer.forgotten <= offer_id <= peer.mark, "acceptance outside its bounds"

@@ -337,7 +337,8 @@ class Engine:
     def _on_tick(self, _item: inputs.Tick) -> None:
         soft = self.soft
         for link in self._links():
-            if not link.is_suspected and sessions.is_overdue(soft, link):
+            has_more_to_lose = link.session is not None or not link.is_suspected
+            if has_more_to_lose and sessions.is_overdue(soft, link):
                 self._suspect(link, "nothing heard, or no progress, for too long")
         if soft.now_us - soft.beat_us >= self.config.heartbeat_us:
             soft.beat_us = soft.now_us
