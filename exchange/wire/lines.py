@@ -32,17 +32,22 @@ class LineSplitter:
         before.  Nothing may be fed after it.
         """
         assert not self._is_broken, "fed after a framing error"
+        total = self._size + len(data)  # no line can be longer
         lines = data.split(b"\n")
         rest = lines.pop()
         if lines and self._parts:
             lines[0] = b"".join([*self._parts, lines[0]])
             self._parts.clear()
             self._size = 0
-        if self._size + len(data) > self._bytes_max or not data.isascii() or self._has_high(lines):
+        if total > self._bytes_max or not data.isascii() or self._has_high(lines):
             self._check(lines)
         if rest:
             self._keep(rest, lines)
         return [line for line in lines if line and line != b"\r"]
+
+    def widen(self, bytes_max: int) -> None:
+        """Allow longer lines from now on: the first line has said who is there."""
+        self._bytes_max = bytes_max
 
     def check(self) -> None:
         """Assert the invariants."""

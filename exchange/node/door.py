@@ -1,0 +1,98 @@
+"""The door: accepts connections, and tells clients from nodes by their first line."""
+
+import errno
+import traceback
+from collections.abc import Callable
+
+import trio
+
+from exchange.engine.errors import RemoteProtocolError
+from exchange.node.clients import Clients, say_last
+from exchange.node.errors import contains
+from exchange.node.links import Links
+from exchange.node.sockets import Wire, prepare
+from exchange.store.errors import StoreError
+from exchange.wire.answers import error_line, line_of_error
+from exchange.wire.errors import RequestError, WireError
+from exchange.wire.handshake import NodeHello, first_line
+from exchange.wire.lines import REQUEST_BYTES_MAX, LineSplitter
+from exchange.wire.peers import BATCH_BYTES_MAX
+
+FIRST_LINE_S = 10.0
+READ_SIZE = 1 << 16
+RETRY_S = 0.1  # after the process ran out of files; they come back as connections end
+NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Door:
+    """Lets clients and nodes in."""
+
+    def __init__(self, clients: Clients, links: Links, *, tell: Callable[[str], None]) -> None:
+        self._clients = clients
+        self._links = links
+        self._tell = tell
+        self._ready = trio.Event()
+
+    def open_to_clients(self) -> None:
+        """Serve clients from now on; nodes are served from the start (C6)."""
+        self._ready.set()
+
+    async def run(self, listener: trio.SocketListener) -> None:
+        """Accept until cancelled.  The listener stays open: it outlives a crash of the log."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as error:
+                    if error.errno not in NO_FILES:
+                        raise
+                    await trio.sleep(RETRY_S)
+                    continue
+                nursery.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        """Serve one connection; whatever goes wrong with it is its own affair."""
+        try:
+            async with stream:
+                await self.serve(prepare(stream))
+        except Exception as error:
+            if contains(error, StoreError):
+                raise
+            if not contains(error, OSError):
+                self._tell("a connection failed:\n" + "".join(traceback.format_exception(error)))
+
+    async def serve(self, wire: Wire) -> None:
+        """Serve one connection, whoever it is."""
+        splitter = LineSplitter(REQUEST_BYTES_MAX)
+        try:
+            lines = await _first_lines(wire, splitter)
+            if not lines:
+                return
+            first = first_line(lines[0])
+            if not isinstance(first, NodeHello):
+                await self._ready.wait()
+                await self._clients.serve(wire, first, splitter, lines[1:])
+                return
+            splitter.widen(BATCH_BYTES_MAX)
+            await self._links.accept(wire, first, splitter, lines[1:])
+        except RequestError as error:
+            await say_last(wire, line_of_error(error))
+        except WireError as error:
+            if isinstance(error, RemoteProtocolError):
+                self._tell(f"a link was refused: {error.detail}")
+            await say_last(wire, error_line(error.code, error.detail))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+
+async def _first_lines(wire: Wire, splitter: LineSplitter) -> list[bytes]:
+    """Read until a line is complete; none if the other side goes away before."""
+    with trio.move_on_after(FIRST_LINE_S):
+        while True:
+            data = await wire.stream.receive_some(READ_SIZE)
+            if not data:
+                return []
+            lines = splitter.feed(bytes(data))
+            if lines:
+                return lines
+    raise RequestError("too_slow", f"say who you are within {FIRST_LINE_S:g} s")
