@@ -13,7 +13,7 @@ import msgspec
 
 from exchange.domain.units import AccountId, parse_id
 from exchange.wire.envelope import KEY_MAX, decode_text
-from exchange.wire.errors import RemoteProtocolError, RequestError
+from exchange.wire.errors import RequestError
 from exchange.wire.peers import NodeHello, decode_hello
 from exchange.wire.requests import BYE, Bye, Request, decode_request
 
@@ -45,7 +45,7 @@ def first_line(line: bytes) -> FirstLine:
 
     RequestError if it is none of the four; RemoteProtocolError if it is a bad node's.
     """
-    if line[:1] == b'"':
+    if line.lstrip()[:1] == b'"':
         text = decode_text(line)
         return Bye() if text == BYE else ClientHello(_account(text))
     try:
@@ -74,4 +74,4 @@ def _account(text: str) -> AccountId:
     return AccountId(account)
 
 
-__all__ = ["ClientHello", "FirstLine", "NodeHello", "RemoteProtocolError", "first_line"]
+__all__ = ["ClientHello", "FirstLine", "NodeHello", "first_line"]

@@ -244,7 +244,7 @@ class TradesList(Rich, frozen=True, gc=False, tag="trades.list"):
 
 
 class NodeStatus(Rich, frozen=True, gc=False, tag="node.status"):
-    value: Value = Value()
+    value: Value | None = None
 
 
 class Bye(msgspec.Struct, frozen=True):
@@ -303,7 +303,7 @@ _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 def decode_request(line: bytes) -> Request | Bye:
     """Read one line of a client; RequestError if it is not a request."""
-    if line[:1] == b'"':
+    if line[:1] != b"{" and line.lstrip()[:1] == b'"':
         text = decode_text(line)
         if text == BYE:
             return Bye()

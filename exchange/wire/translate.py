@@ -5,40 +5,30 @@ A number is read exactly or refused, with the tick or lot size named.  Reading o
 line right before its input is handled: it names orders and instruments as they are then.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 import msgspec
 
-from exchange.domain.instruments import (
-    CASH,
-    CASH_DECIMALS,
-    NumberError,
-    Rule,
-    asset_scale,
-    is_symbol,
-    plain_ticker,
-)
+from exchange.domain.instruments import CASH, CASH_DECIMALS, plain_ticker
 from exchange.domain.orders import Order, SelfTrade, Side, TimeInForce
-from exchange.domain.units import (
-    AMOUNT_MAX,
-    AccountId,
-    Asset,
-    Lots,
-    OrderId,
-    Seq,
-    Symbol,
-    Ticks,
-    Units,
-    parse_id,
-)
+from exchange.domain.units import AccountId, Asset, Lots, OrderId, Seq, Symbol, Ticks, Units
 from exchange.engine import inputs
 from exchange.engine.effects import Refused
 from exchange.engine.inputs import Input, Ticket
 from exchange.engine.state import State
 from exchange.wire import requests
 from exchange.wire.envelope import Rich
+from exchange.wire.reading import (
+    RefusedError,
+    is_cash,
+    read_amount,
+    read_lots,
+    read_order_id,
+    read_owner,
+    read_symbol,
+    read_ticks,
+)
 from exchange.wire.requests import CreateOrder, OrderCreate, PlainOrder, Request
 
 REMEMBERED = 1 << 16  # numbers of each kind; about 10 MB when full
@@ -52,9 +42,6 @@ _SELF_TRADES = {
 }
 _IS_OPEN: dict[str | None, bool | None] = {None: None, "all": None, "open": True, "done": False}
 _GTC, _CANCEL_NEWEST = TimeInForce.GTC, SelfTrade.CANCEL_NEWEST
-Count = TypeVar("Count")
-_TEXT = msgspec.json.Decoder(str)
-_NO_ORDER = Refused("unknown_order", "the account has no order with this id")
 
 
 class NeedsListing(msgspec.Struct, frozen=True):
@@ -68,14 +55,6 @@ class NeedsListing(msgspec.Struct, frozen=True):
 
 
 Translated = Input | NeedsListing | Refused
-
-
-class _RefusedError(Exception):
-    """Ends a translation from within; never leaves this module."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(code)
-        self.refused = Refused(code, detail)
 
 
 class Translator:
@@ -96,7 +75,7 @@ class Translator:
             if type(request) is OrderCreate:
                 return self._place(request, account, ticket)
             return self._translate(request, account, ticket)
-        except _RefusedError as error:
+        except RefusedError as error:
             return error.refused
 
     def _create(self, value: PlainOrder, account: AccountId, ticket: Ticket) -> Translated:
@@ -127,7 +106,7 @@ class Translator:
             raise _not_built(value)
         price, quantity = bytes(value.price), bytes(value.quantity)
         if not price or price == b"null":
-            raise _RefusedError("missing_field", "a limit order has a `price`")
+            raise RefusedError("missing_field", "a limit order has a `price`")
         if symbol not in self._listed:
             return _unlisted(symbol, price, quantity)
         return inputs.PlaceOrder(
@@ -145,7 +124,7 @@ class Translator:
 
     def _translate(self, request: Request, account: AccountId, ticket: Ticket) -> Translated:
         if isinstance(request, Rich) and request.wait is not None:
-            raise _RefusedError("not_supported", "`wait` belongs to order.create alone")
+            raise RefusedError("not_supported", "`wait` belongs to order.create alone")
         match request:
             case requests.DeleteOrder():
                 return self._cancel_at_price(request.value, account, ticket)
@@ -154,11 +133,13 @@ class Translator:
                 return inputs.CancelOrder(ticket, account, order_id)
             case requests.OrderCancelAll():
                 symbol = request.value.symbol
-                return inputs.CancelAll(ticket, account, _symbol(symbol) if symbol else None)
+                return inputs.CancelAll(ticket, account, read_symbol(symbol) if symbol else None)
             case requests.OrderAmend():
                 return self._amend(request.value, account, ticket)
             case requests.UpdateBalance():
-                value = _amount(bytes(request.value), CASH, CASH_DECIMALS, "value", minimum=None)
+                value = read_amount(
+                    bytes(request.value), CASH, CASH_DECIMALS, "value", minimum=None
+                )
                 return inputs.SetBalance(ticket, account, CASH, value)
             case requests.CreateStock():
                 return self._issue(request.value, account, ticket)
@@ -169,14 +150,14 @@ class Translator:
             case requests.DeleteAccount():
                 return inputs.CloseAccount(ticket, account)
             case requests.AccountClose():
-                return inputs.CloseAccount(ticket, _owner(request.value.user_id, account))
+                return inputs.CloseAccount(ticket, read_owner(request.value.user_id, account))
             case CreateOrder() | OrderCreate():
                 raise AssertionError("the two hot verbs are translated before")
             case _:
                 return inputs.Ask(ticket, _query(request, account))
 
     def _cancel_at_price(self, value: PlainOrder, account: AccountId, ticket: Ticket) -> Translated:
-        symbol = _symbol(_ticker(value.ticker, value.ticker_id, "ticker"))
+        symbol = read_symbol(_ticker(value.ticker, value.ticker_id, "ticker"))
         side = _SIDES[_side(value)]
         price, quantity = bytes(value.price), bytes(value.quantity)
         if symbol not in self._listed:
@@ -191,7 +172,7 @@ class Translator:
             text if text != b"null" else b"" for text in (bytes(value.price), bytes(value.quantity))
         )
         if not price and not quantity:
-            raise _RefusedError("missing_field", "an amendment has a `price`, a `quantity` or both")
+            raise RefusedError("missing_field", "an amendment has a `price`, a `quantity` or both")
         return inputs.AmendOrder(
             ticket,
             account,
@@ -201,16 +182,18 @@ class Translator:
         )
 
     def _issue(self, value: requests.StockValue, account: AccountId, ticket: Ticket) -> Translated:
-        ticker = _symbol(_ticker(value.ticker, value.ticker_id, "ticker_id"))
-        if _is_cash(ticker):
-            raise _RefusedError("invalid_symbol", f"{CASH} is cash: set it with `U balance`")
+        ticker = read_symbol(_ticker(value.ticker, value.ticker_id, "ticker_id"))
+        if is_cash(ticker):
+            raise RefusedError("invalid_symbol", f"{CASH} is cash: set it with `U balance`")
         return self._moved(ticker, bytes(value.quantity), account, ticket, sign=1)
 
     def _move(
         self, value: requests.Movement, account: AccountId, ticket: Ticket, *, sign: int
     ) -> Translated:
-        owner = _owner(value.user_id, account)
-        return self._moved(_symbol(value.asset), bytes(value.quantity), owner, ticket, sign=sign)
+        owner = read_owner(value.user_id, account)
+        return self._moved(
+            read_symbol(value.asset), bytes(value.quantity), owner, ticket, sign=sign
+        )
 
     def _moved(
         self, name: Symbol, number: bytes, owner: AccountId, ticket: Ticket, *, sign: int
@@ -218,10 +201,10 @@ class Translator:
         """Move an amount of the asset of this name, or of the base of this instrument."""
         listing = self._listed.get(name)
         asset = Asset(name)
-        decimals = CASH_DECIMALS if _is_cash(asset) else self._state.decimals.get(asset)
+        decimals = CASH_DECIMALS if is_cash(asset) else self._state.decimals.get(asset)
         if decimals is None and listing is not None:
             asset, decimals = listing.instrument.base, listing.instrument.base_decimals
-        amount = _amount(number, asset, decimals or 0, "quantity", minimum=1)
+        amount = read_amount(number, asset, decimals or 0, "quantity", minimum=1)
         if decimals is None:
             return NeedsListing(name)
         return inputs.MoveFunds(ticket, owner, asset, Units(sign * amount))
@@ -229,25 +212,25 @@ class Translator:
     def _order_id(self, name: requests.OrderName, account: AccountId) -> OrderId:
         """Return the order that is meant, by its own id or by the client's."""
         if (name.order_id is None) == (name.client_order_id is None):
-            raise _RefusedError("missing_field", "name one of `order_id` and `client_order_id`")
+            raise RefusedError("missing_field", "name one of `order_id` and `client_order_id`")
         if name.order_id is not None:
-            return _parse_order_id(name.order_id)
+            return read_order_id(name.order_id)
         key = self._state.client_keys.find((account, name.client_order_id or ""))
         if key is None:
-            raise _RefusedError(_NO_ORDER.code, _NO_ORDER.detail)
+            raise RefusedError("unknown_order", "the account has no order with this id")
         return key.order_id
 
     def _order(self, name: requests.OrderName, account: AccountId) -> Order:
         order = self._state.find_order(self._order_id(name, account))
         if order is None or order.account != account:
-            raise _RefusedError(_NO_ORDER.code, _NO_ORDER.detail)
+            raise RefusedError("unknown_order", "the account has no order with this id")
         return order
 
     def _read_ticks(self, symbol: Symbol, number: bytes) -> Ticks:
-        return _ticks(self._listed[symbol].instrument.rule, symbol, number)
+        return read_ticks(self._listed[symbol].instrument.rule, symbol, number)
 
     def _read_lots(self, symbol: Symbol, number: bytes) -> Lots:
-        return _lots(self._listed[symbol].instrument.rule, symbol, number)
+        return read_lots(self._listed[symbol].instrument.rule, symbol, number)
 
 
 def _query(
@@ -281,15 +264,15 @@ def _query(
         case requests.FillsList():
             return inputs.FillsQuery(account, Seq(request.value.from_seq), request.value.limit)
         case requests.AccountGet():
-            return inputs.AccountQuery(_owner(request.value.user_id, account))
+            return inputs.AccountQuery(read_owner(request.value.user_id, account))
         case requests.TransfersList():
-            owner = _owner(request.value.user_id, account)
+            owner = read_owner(request.value.user_id, account)
             return inputs.TransfersQuery(owner, Seq(request.value.from_seq), request.value.limit)
         case requests.BookGet():
-            return inputs.BookQuery(_symbol(request.value.symbol), request.value.depth)
+            return inputs.BookQuery(read_symbol(request.value.symbol), request.value.depth)
         case requests.TradesList():
             value = request.value
-            return inputs.TradesQuery(_symbol(value.symbol), Seq(value.from_seq), value.limit)
+            return inputs.TradesQuery(read_symbol(value.symbol), Seq(value.from_seq), value.limit)
         case requests.NodeStatus():
             return inputs.StatusQuery()
         case _:
@@ -298,102 +281,54 @@ def _query(
 
 def _order_query(name: requests.OrderName, account: AccountId) -> inputs.OrderQuery:
     if (name.order_id is None) == (name.client_order_id is None):
-        raise _RefusedError("missing_field", "name one of `order_id` and `client_order_id`")
+        raise RefusedError("missing_field", "name one of `order_id` and `client_order_id`")
     if name.order_id is not None:
-        return inputs.OrderQuery(account, _parse_order_id(name.order_id))
+        return inputs.OrderQuery(account, read_order_id(name.order_id))
     return inputs.OrderQuery(account, None, name.client_order_id or "")
 
 
 def _orders_query(value: requests.OrdersFilter, account: AccountId) -> inputs.OrdersQuery:
     if value.status not in _IS_OPEN:
         detail = f"status {value.status} cannot be listed yet: use open, done or all"
-        raise _RefusedError("not_supported", detail)
-    symbol = None if value.symbol is None else _symbol(value.symbol)
+        raise RefusedError("not_supported", detail)
+    symbol = None if value.symbol is None else read_symbol(value.symbol)
     cursor = value.cursor or 0
     if isinstance(cursor, str):
         if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            raise _RefusedError("invalid_value", "`cursor` is the `next_cursor` of an answer")
+            raise RefusedError("invalid_value", "`cursor` is the `next_cursor` of an answer")
         cursor = int(cursor)
     return inputs.OrdersQuery(account, _IS_OPEN[value.status], symbol, Seq(cursor), value.limit)
 
 
 def _unlisted(symbol: str, price: bytes, quantity: bytes) -> NeedsListing:
     """Ask for a listing, unless the order would be refused whatever is listed (M2)."""
-    listed = _symbol(symbol)
-    if _is_cash(listed):
-        raise _RefusedError("invalid_symbol", f"{CASH} is what shares are traded for")
+    listed = read_symbol(symbol)
+    if is_cash(listed):
+        raise RefusedError("invalid_symbol", f"{CASH} is what shares are traded for")
     rule = plain_ticker(listed).rule
-    _ticks(rule, listed, price)
-    _lots(rule, listed, quantity)
+    read_ticks(rule, listed, price)
+    read_lots(rule, listed, quantity)
     return NeedsListing(listed)
-
-
-def _ticks(rule: Rule, symbol: Symbol, number: bytes) -> Ticks:
-    with_tick = f"the tick size of {symbol} is {rule.tick.text(1)}"
-    return _exactly(rule.price, number, "price", with_tick)
-
-
-def _lots(rule: Rule, symbol: Symbol, number: bytes) -> Lots:
-    with_lot = f"the lot size of {symbol} is {rule.lot.text(1)}"
-    return _exactly(rule.quantity, number, "quantity", with_lot)
-
-
-def _exactly(read: Callable[[str], Count], number: bytes, name: str, hint: str) -> Count:
-    try:
-        return read(_number(number))
-    except (NumberError, msgspec.DecodeError) as error:
-        raise _RefusedError(f"invalid_{name}", f"{name}: {error}; {hint}") from error
-
-
-def _amount(number: bytes, asset: str, decimals: int, name: str, *, minimum: int | None) -> Units:
-    """Read an amount of an asset; below the minimum or above the bound it is refused."""
-    try:
-        amount = asset_scale(decimals).count(_number(number), name)
-    except (NumberError, msgspec.DecodeError) as error:
-        detail = f"{name}: {error}; {asset} has {decimals} decimals"
-        raise _RefusedError(f"invalid_{name}", detail) from error
-    if amount > AMOUNT_MAX:
-        detail = f"{name} is out of range: up to {asset_scale(decimals).text(AMOUNT_MAX)} {asset}"
-        raise _RefusedError("amount_out_of_range", detail)
-    if minimum is not None and amount < minimum:
-        raise _RefusedError(f"invalid_{name}", f"{name} must be above zero")
-    return Units(amount)
-
-
-def _is_cash(name: str) -> bool:
-    return name == CASH
-
-
-def _number(text: bytes) -> str:
-    """Return the text of a JSON number, or of a JSON string that should hold one."""
-    return _TEXT.decode(text) if text[:1] == b'"' else text.decode()
-
-
-def _symbol(text: str) -> Symbol:
-    if not is_symbol(text):
-        detail = "a symbol is 1 to 16 capital letters and digits, a letter first, such as AAPL"
-        raise _RefusedError("invalid_symbol", detail)
-    return Symbol(text)
 
 
 def _ticker(ticker: str | None, ticker_id: str | None, name: str) -> str:
     if ticker is not None and ticker_id is not None and ticker != ticker_id:
-        raise _RefusedError("invalid_value", "`ticker` and `ticker_id` contradict")
+        raise RefusedError("invalid_value", "`ticker` and `ticker_id` contradict")
     return ticker or ticker_id or _no_field(name)
 
 
 def _side(value: PlainOrder) -> str:
     names = {name for name in (value.order_type, value.side, value.type) if name is not None}
     if len(names) > 1:
-        raise _RefusedError("invalid_value", "`order_type`, `side` and `type` contradict")
+        raise RefusedError("invalid_value", "`order_type`, `side` and `type` contradict")
     return names.pop() if names else _no_field("order_type")
 
 
 def _no_field(name: str) -> str:
-    raise _RefusedError("missing_field", f"Object missing required field `{name}` - at `$.value`")
+    raise RefusedError("missing_field", f"Object missing required field `{name}` - at `$.value`")
 
 
-def _not_built(value: requests.NewOrder) -> _RefusedError:
+def _not_built(value: requests.NewOrder) -> RefusedError:
     """Name the value of section 2 that has to wait."""
     if value.type != "limit":
         named = f"type {value.type}"
@@ -403,20 +338,4 @@ def _not_built(value: requests.NewOrder) -> _RefusedError:
         named = f"time_in_force {value.time_in_force}"
     else:
         named = f"self_trade_prevention {value.self_trade_prevention}"
-    return _RefusedError("not_supported", f"{named} is not built yet")
-
-
-def _owner(user_id: str | None, account: AccountId) -> AccountId:
-    if user_id is None:
-        return account
-    owner = parse_id(user_id)
-    if owner is None:
-        raise _RefusedError("unknown_account", 'a user id looks like "3-17": node 3, account 17')
-    return AccountId(owner)
-
-
-def _parse_order_id(text: str) -> OrderId:
-    order_id = parse_id(text)
-    if order_id is None:
-        raise _RefusedError(_NO_ORDER.code, 'an order id looks like "3-17"')
-    return OrderId(order_id)
+    return RefusedError("not_supported", f"{named} is not built yet")
