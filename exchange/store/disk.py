@@ -4,7 +4,7 @@ LMDB in production (`lmdb_disk`), a crashing dictionary in the simulator.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Change = tuple[str, bytes, bytes | None]  # table, key, new value; None deletes the key
 
@@ -38,3 +38,19 @@ class Disk(Protocol):
     def close(self) -> None:
         """Give the disk back."""
         ...
+
+
+@runtime_checkable
+class GetsMany(Protocol):
+    """A disk that reads many keys at the cost of one transaction."""
+
+    def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the durable values of keys, in their order."""
+        ...
+
+
+def get_many(disk: Disk, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+    """Return the durable values of keys, in their order."""
+    if isinstance(disk, GetsMany):
+        return disk.get_many(table, keys)
+    return [disk.get(table, key) for key in keys]

@@ -20,6 +20,7 @@ import errno
 import os
 import resource
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ READERS_MAX = 1024  # a reader slot is 64 bytes; a slot lasts only as long as on
 MAP_SIZE = 1 << 36
 MAP_SIZE_MIN = 1 << 26
 SLICE_BYTES = 1 << 22  # a scan holds no more than this, plus one value
+SLICE_ENTRIES_FIRST = 1  # many a scan wants the first entry alone
 SLICE_ENTRIES = 4096
 FULL_PERCENT = 90  # W7: new orders are refused from here on
 RESERVE = 1 << 25  # bytes of disk kept for cancels and settlements, beside the ballast
@@ -94,27 +96,41 @@ class LmdbDisk:
             read.abort()
         return value
 
+    def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the durable values of keys, in their order."""
+        database = self._tables.get(table)
+        if database is None:
+            return [None] * len(keys)
+        with self._env.begin(db=database) as read:
+            get = read.get
+            return [get(key) for key in keys]
+
     def scan(
         self, table: str, start: bytes = b"", *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) in order, a slice per read transaction."""
         if table not in self._tables:
             return
-        entries = self._slice(table, start, is_inclusive=True, reverse=reverse)
+        limit = SLICE_ENTRIES_FIRST
+        entries = self._slice(table, start, limit, is_inclusive=True, reverse=reverse)
         while entries:
             yield from entries
-            entries = self._slice(table, entries[-1][0], is_inclusive=False, reverse=reverse)
+            limit = min(limit * 8, SLICE_ENTRIES)
+            start = entries[-1][0]
+            entries = self._slice(table, start, limit, is_inclusive=False, reverse=reverse)
 
     def write(self, changes: Sequence[Change]) -> None:
         """Make all changes durable, or none (W2, W3)."""
         try:
             with self._env.begin(write=True) as write:
-                for table, key, value in changes:
-                    database = self._tables[table]
-                    if value is None:
-                        write.delete(key, db=database)
-                    else:
-                        write.put(key, value, db=database, append=table == "log")
+                for (table, is_put), group in groupby(changes, _table_and_kind):
+                    cursor = write.cursor(db=self._tables[table])
+                    if is_put:
+                        puts = [(key, value) for _, key, value in group if value is not None]
+                        cursor.putmulti(puts, append=table == "log")
+                        continue
+                    for _, key, _ in group:
+                        write.delete(key, db=self._tables[table])
                 crash_point("write_begun_uncommitted")
         except lmdb.Error as error:
             raise self._failure(error) from error
@@ -144,7 +160,7 @@ class LmdbDisk:
             self._tables[table] = self._env.open_db(table.encode(), create=not is_read_only)
 
     def _slice(
-        self, table: str, start: bytes, *, is_inclusive: bool, reverse: bool
+        self, table: str, start: bytes, limit: int, *, is_inclusive: bool, reverse: bool
     ) -> list[tuple[bytes, bytes]]:
         entries: list[tuple[bytes, bytes]] = []
         size = 0
@@ -158,7 +174,7 @@ class LmdbDisk:
             for entry in cursor.iterprev() if reverse else cursor.iternext():
                 entries.append(entry)
                 size += len(entry[1])
-                if size >= SLICE_BYTES or len(entries) >= SLICE_ENTRIES:
+                if size >= SLICE_BYTES or len(entries) >= limit:
                     break
         return entries
 
@@ -169,6 +185,10 @@ class LmdbDisk:
             self._ballast.unlink(missing_ok=True)
             crash_point("ballast_released")
         return StoreFailed(f"forcing the log in {self.path} failed: {error}", is_full=is_full)
+
+
+def _table_and_kind(change: Change) -> tuple[str, bool]:
+    return change[0], change[2] is not None
 
 
 def _seek(cursor: "lmdb.Cursor[bytes]", start: bytes, *, reverse: bool) -> bool:

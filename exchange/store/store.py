@@ -4,68 +4,60 @@ Theory of operation
 ===================
 The engine decides and applies; `prepare` turns what it decided into one frame, encoded and
 chained; `commit` forces it in one disk write; `committed` lets go of what need not be kept.
-`prepare` and `committed` run in the engine's thread, `commit` may run in another one.
+`prepare` and `committed` run in the engine's thread, between turns.  `commit` may run in
+another one.
 
-    open      resident tables of the checkpoint -> memory, every digest checked;
-              frames behind the checkpoint -> `apply`, chain checked (W4);
-              the newest gigabyte of older frames -> chain checked
+    open      the newest gigabyte of the log before the checkpoint -> chain checked;
+              resident tables of the checkpoint -> memory, every digest checked;
+              frames behind the checkpoint -> chain checked, applied again (W4)
     boot      a frame of its own with the new boot epoch, before anybody is told (W6)
-    prepare   a frame; when enough is dirty, the dirty entries too, as they are now (W5)
+    prepare   a frame; when enough has changed, the rows of a checkpoint too (W5)
     commit    one forced write of both; if it fails, the store is dead (E4)
 
-An entry is encoded in `prepare`, when the state stands exactly at the LSN of the frame: an
-entry newer than its LSN would be redone twice, and `apply` is not idempotent (W5).  One
-checkpoint at a time is under way, so the tables on disk change only by it, and the digest
-that a new entry replaces can be read before.
+    checkpoint_lsn <= durable_lsn <= state.lsn
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Protocol, Self
 
 import msgspec
 
 from exchange.domain.units import Epoch, Lsn, Micros, NodeId
-from exchange.engine.apply import apply, note_seen
+from exchange.engine.apply import apply
 from exchange.engine.messages import Proof
 from exchange.engine.records import Booted, Record
-from exchange.engine.state import State, Table
+from exchange.engine.state import State
 from exchange.store.chain import Budget, check_history
+from exchange.store.checkpoint import Checkpointer
 from exchange.store.crash import crash_point
 from exchange.store.disk import Change, Disk
-from exchange.store.errors import DamagedLog, DamagedTable, StoreFailed
+from exchange.store.errors import DamagedTable, StoreFailed
 from exchange.store.frames import (
     DIGEST_SIZE,
     FORMAT_VERSION,
     Frame,
     Identity,
-    check_frame,
     log_key,
-    read_frame,
     seal_frame,
     span_of,
 )
 from exchange.store.meta import (
     Checkpoint,
-    TableSum,
     check_identity,
-    checkpoint_change,
     identity_change,
     read_base,
     read_checkpoint,
     read_identity,
 )
-from exchange.store.tables import CODECS, Codec, digest_number, key_text, seal
-
-K = TypeVar("K")
-V = TypeVar("V")
+from exchange.store.redo import redo, store_seen
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds of a store; the defaults keep a pause for a checkpoint under 50 ms (W5)."""
+    """Bounds of a store; the defaults keep the pause for a checkpoint under 50 ms (W5)."""
 
-    dirty: int = 3_000  # entries: a checkpoint follows
-    tail: int = 50_000  # records behind the checkpoint: another reason for one, redo takes 1 s
-    accounts: int = 50_000  # accounts kept in memory
+    rows: int = 20_000  # changed rows: a checkpoint follows; 2 us each, half of it in the force
+    tail: int = 200_000  # records behind the checkpoint: another reason for one; redo takes 1 s
+    accounts: int = 50_000  # accounts kept in memory, 1 kB each
     history: Budget = Budget()  # of the log before the checkpoint, checked at the start
 
 
@@ -99,8 +91,7 @@ class Write(msgspec.Struct, frozen=True):
     changes: list[Change]
     after: Lsn  # the log must end here before
     proof: Proof  # and ends here behind it
-    checkpoint: Checkpoint | None = None
-    deleted: frozenset[tuple[str, bytes]] = frozenset()  # entries that go with it
+    checkpoint: Checkpoint | None = None  # if so, force it inline: see `Store.commit`
 
     @property
     def is_empty(self) -> bool:
@@ -117,14 +108,13 @@ class Store:
         self.limits = limits
         self.state = State(node_id=identity.node_id, cluster=identity.cluster, nonce=identity.nonce)
         checkpoint = read_checkpoint(disk, identity)
-        self.checkpoint_lsn = checkpoint.lsn  # <= proof.lsn <= state.lsn
         self.proof = Proof(checkpoint.lsn, checkpoint.digest)  # what is durable
         self.redone = 0  # records, at the start
-        self._tables: dict[str, Table[Any, Any]] = self.state.tables()
-        self._sums = dict(checkpoint.tables)
+        self._checkpointer = Checkpointer(
+            disk, self.state, checkpoint, accounts_kept=self.limits.accounts
+        )
         self._prepared = self.proof  # the end of the log once all writes prepared are durable
         self._unlogged_seen: dict[NodeId, Proof] = {}
-        self._under_way: Write | None = None  # the write with a checkpoint, until committed
         self._has_failed = False
 
     @classmethod
@@ -142,15 +132,21 @@ class Store:
             check_identity(found, identity)
         store = cls(disk, identity, limits or Limits())
         check_history(disk, store.proof, read_base(disk, identity), store.limits.history)
-        store._load()
+        store._checkpointer.load()
         crash_point("tables_loaded_log_not_redone")
-        store._redo()
+        store.proof = store._prepared = redo(disk, store.state, store.proof)
+        store.redone = store.proof.lsn - store.checkpoint_lsn
         return store
 
     @property
     def durable_lsn(self) -> Lsn:
         """Return the LSN of the last durable record."""
         return self.proof.lsn
+
+    @property
+    def checkpoint_lsn(self) -> Lsn:
+        """Return the LSN at which the tables stand on disk."""
+        return self._checkpointer.lsn
 
     def boot(self, *, boot_id: bytes, ts: Micros) -> Epoch:
         """Force the next boot epoch, alone in its frame; return it (W6)."""
@@ -176,19 +172,17 @@ class Store:
         if step.records:
             assert state.lsn == step.last_lsn == before.lsn + len(step.records), "LSNs are dense"
             changes.append(self._encode_frame(step.records, ts))
-        if not self._is_checkpoint_due(force=force_checkpoint):
+        if not self._is_checkpoint_due(is_forced=force_checkpoint):
+            self._checkpointer.encode_ahead()
             return Write(changes, before.lsn, self._prepared)
-        entries, sums = self._encode_entries()
-        checkpoint = Checkpoint(self._prepared.lsn, self._prepared.digest, sums)
-        deleted = frozenset((table, key) for table, key, value in entries if value is None)
-        changes += [*entries, checkpoint_change(checkpoint)]
-        write = Write(changes, before.lsn, self._prepared, checkpoint, deleted)
-        self._under_way = write
-        return write
+        rows, checkpoint = self._checkpointer.encode(self._prepared)
+        return Write(changes + rows, before.lsn, self._prepared, checkpoint)
 
     def commit(self, write: Write) -> Proof:
         """Force a write; return the proof of all that is durable.  On any one thread (W3).
 
+        A write with a checkpoint belongs in the engine's thread: py-lmdb gives up the GIL at
+        each of its thousands of rows, and beside a busy thread waits for it each time.
         Raises StoreFailed: the outcome is unknown, this store is dead; open it again (E4).
         """
         if write.is_empty:
@@ -214,24 +208,13 @@ class Store:
 
         In the engine's thread, between turns: nobody holds an entry that is read through.
         """
-        if write.checkpoint is None:
-            return
-        crash_point("checkpoint_forced_entries_kept")
-        assert write is self._under_way, "one checkpoint at a time"
-        self.checkpoint_lsn = write.checkpoint.lsn
-        self._under_way = None
-        self.evict()
+        if write.checkpoint is not None:
+            crash_point("checkpoint_forced_entries_kept")
+            self._checkpointer.durable(write.checkpoint)
 
     def evict(self) -> None:
-        """Drop clean entries of the tables that are read through.  Between turns.
-
-        `committed` does it behind a checkpoint; a timer does it for what queries have read.
-        """
-        if self._under_way is not None:
-            return  # what it writes is not on the disk yet
-        for name, table in self._tables.items():
-            if not CODECS[name].is_resident:
-                _evict(table, keep=self.limits.accounts if name == "accounts" else 0)
+        """Drop from memory what queries have read, in the engine's thread; a timer calls it."""
+        self._checkpointer.evict()
 
     def digest_at(self, lsn: Lsn) -> bytes | None:
         """Return the digest of the log through `lsn`, None if no durable frame ends there (C3)."""
@@ -258,121 +241,11 @@ class Store:
         self._prepared = Proof(frame.last_lsn, digest)
         return ("log", log_key(first_lsn), value)
 
-    def _is_checkpoint_due(self, *, force: bool) -> bool:
-        if self._under_way is not None:
-            assert not force, "a forced checkpoint waits for the write under way"
+    def _is_checkpoint_due(self, *, is_forced: bool) -> bool:
+        if self._checkpointer.is_under_way:
+            assert not is_forced, "a forced checkpoint waits for the write under way"
             return False
         tail = self._prepared.lsn - self.checkpoint_lsn
-        dirty = sum(len(table.dirty) for table in self._tables.values())
-        return dirty >= self.limits.dirty or tail >= self.limits.tail or (force and tail > 0)
-
-    def _encode_entries(self) -> tuple[list[Change], dict[str, TableSum]]:
-        """Encode all dirty entries as they are now, sorted by key; reckon the tables' sums."""
-        assert self.state.lsn == self._prepared.lsn, "the state is at the end of the frame"
-        changes: list[Change] = []
-        for name, table in self._tables.items():
-            if not table.dirty:
-                continue
-            codec, count, digests = CODECS[name], 0, 0
-            for packed, key in sorted([(codec.pack(key), key) for key in table.dirty]):
-                entry = table.get(key)
-                old = self.disk.get(name, packed)
-                if old is not None:
-                    count -= 1
-                    digests -= digest_number(old)
-                if entry is not None:
-                    sealed = seal(packed, entry)
-                    count += 1
-                    digests += digest_number(sealed)
-                    changes.append((name, packed, sealed))
-                elif old is not None:
-                    changes.append((name, packed, None))
-            table.dirty.clear()
-            self._sums[name] = self._sums.get(name, TableSum()).plus(count=count, digests=digests)
-        return changes, dict(self._sums)
-
-    def _load(self) -> None:
-        """Fill the resident tables, check them against their sums; let the others read through."""
-        for name, table in self._tables.items():
-            codec = CODECS[name]
-            if codec.is_resident:
-                self._load_table(codec, table)
-            else:
-                table.load = self._reader(codec)
-        self.state.lsn = self.checkpoint_lsn
-        self.state.derive()
-
-    def _load_table(self, codec: Codec[Any, Any], table: Table[Any, Any]) -> None:
-        count, digests = 0, 0
-        for key, sealed in self.disk.scan(codec.name):
-            table[codec.open_key(key)] = codec.open(key, sealed)
-            count += 1
-            digests += digest_number(sealed)
-        if TableSum().plus(count=count, digests=digests) != self._sums.get(codec.name, TableSum()):
-            raise DamagedTable(
-                codec.name, "", "entries are missing, old or foreign: the sum differs"
-            )
-
-    def _reader(self, codec: Codec[K, V]) -> Callable[[K], V | None]:
-        name, get = codec.name, self.disk.get
-
-        def load(key: K) -> V | None:
-            packed = codec.pack(key)
-            if self._under_way is not None and (name, packed) in self._under_way.deleted:
-                return None
-            sealed = get(name, packed)
-            return None if sealed is None else codec.open(packed, sealed)
-
-        return load
-
-    def _redo(self) -> None:
-        """Apply the frames behind the checkpoint; refuse a broken chain (W4)."""
-        state, proof = self.state, self.proof
-        for key, value in self.disk.scan("log", log_key(proof.lsn + 1)):
-            digest = check_frame(key, value, proof.digest)
-            frame = read_frame(key, value)
-            if frame.first_lsn != proof.lsn + 1:
-                raise DamagedLog(proof.lsn + 1, f"the next frame begins at {frame.first_lsn}")
-            redo_frame(state, frame)
-            proof = Proof(frame.last_lsn, digest)
-            crash_point("frame_redone")
-        self.redone = proof.lsn - self.proof.lsn
-        self.proof = self._prepared = proof
-        state.touched.clear()
-
-
-def redo_frame(state: State, frame: Frame) -> None:
-    """Apply a frame again, as it was applied when it was made (E2)."""
-    for record in frame.records:
-        apply(state, record)
-    state.lsn = frame.last_lsn
-    store_seen(state, frame.seen)
-
-
-def store_seen(state: State, seen: Mapping[NodeId, Proof]) -> None:
-    """Note what a frame's header says of peers' logs: live and redo both end here (C3)."""
-    for node, proof in seen.items():
-        note_seen(state, node, proof.lsn, proof.digest)
-
-
-def _evict(table: Table[Any, Any], *, keep: int) -> None:
-    """Drop clean entries, the longest loaded first, until `keep` are left."""
-    excess = len(table) - keep
-    if excess <= 0:
-        return
-    if not keep and not table.dirty:
-        table.clear()
-        return
-    clean = (key for key in table if key not in table.dirty)
-    for key in [key for key, _ in zip(clean, range(excess), strict=False)]:
-        del table[key]
-
-
-__all__ = [
-    "Limits",
-    "Store",
-    "Write",
-    "key_text",
-    "redo_frame",
-    "store_seen",
-]
+        if tail >= self.limits.tail or (is_forced and tail > 0):
+            return True
+        return self._checkpointer.rows_pending() >= self.limits.rows

@@ -1,15 +1,25 @@
 """The checkpoint tables: how keys and entries become bytes, and how damage is noticed (W5).
 
-    entry      MessagePack || blake2b-128(key || MessagePack)
+    row        MessagePack || blake2b-128(key || MessagePack)
     integers   in keys: 8 bytes, big-endian, so that keys sort as their numbers do
     text       in keys: UTF-8; a zero byte ends it where a number follows
 
-Resident tables are loaded whole at the start; the others are read through, entry by entry,
-when the engine asks for one (E7).  `docs/log-format.md` has the fields of every entry.
+    kind       | in memory                     | a row is
+    -----------+-------------------------------+---------------------------------------------
+    resident   | whole, from the start         | one entry
+    cold       | what is asked for (E7)        | one entry
+    once       | what is asked for; written    | one entry
+               | once, never changed           |
+    history    | as `once`                     | a run: entries with consecutive sequence
+               |                               | numbers, under the key of the first
+
+A checkpoint costs by the number of rows, so history has a row per account and checkpoint, not
+one per entry.  `docs/log-format.md` has the fields of every entry.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from enum import Enum
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
@@ -33,6 +43,21 @@ from exchange.store.frames import DIGEST_SIZE
 K = TypeVar("K")
 V = TypeVar("V")
 
+
+class Kind(Enum):
+    """How a table is kept; the table above says what each means."""
+
+    RESIDENT = 1
+    COLD = 2
+    ONCE = 3
+    HISTORY = 4
+
+    @property
+    def is_written_once(self) -> bool:
+        """Tell whether a row, once on the disk, stays as it is."""
+        return self in (Kind.ONCE, Kind.HISTORY)
+
+
 _ONE = struct.Struct(">Q")
 _TWO = struct.Struct(">QQ")
 _THREE = struct.Struct(">QQQ")
@@ -48,24 +73,23 @@ class Codec(Generic[K, V]):
         pack: Callable[[K], bytes],
         unpack: Callable[[bytes], K],
         entry: object,
-        *,
-        is_resident: bool,
+        kind: Kind,
     ) -> None:
         self.name = name
         self.pack = pack
         self.unpack = unpack
         self.entry = entry  # the type of an entry
-        self.is_resident = is_resident
-        self._decode = msgspec.msgpack.Decoder(entry).decode
+        self.kind = kind
+        row: Any = list[entry] if kind is Kind.HISTORY else entry  # type: ignore[valid-type]
+        self._decode = msgspec.msgpack.Decoder(row).decode
 
-    def open(self, key: bytes, sealed: bytes) -> V:
-        """Decode an entry, or raise DamagedTable naming table and key (W5)."""
+    def open(self, key: bytes, sealed: bytes) -> Any:  # noqa: ANN401 - V, or a list of V
+        """Decode a row, or raise DamagedTable naming table and key (W5)."""
         body = check_entry(self.name, key, sealed)
         try:
-            value: V = self._decode(body)
+            return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DamagedTable(self.name, key_text(self.name, key), str(error)) from error
-        return value
 
     def open_key(self, key: bytes) -> K:
         """Decode a key, or raise DamagedTable."""
@@ -76,22 +100,25 @@ class Codec(Generic[K, V]):
 
 
 def seal(key: bytes, entry: object) -> bytes:
-    """Encode an entry with the digest over key and bytes."""
+    """Encode a row with the digest over key and bytes."""
     body = _encode(entry)
     return body + blake2b(key + body, digest_size=DIGEST_SIZE).digest()
 
 
 def check_entry(table: str, key: bytes, sealed: bytes) -> bytes:
-    """Return the MessagePack of an entry, or raise DamagedTable if its digest does not fit."""
+    """Return the MessagePack of a row, or raise DamagedTable if its digest does not fit."""
     body = sealed[:-DIGEST_SIZE]
     if blake2b(key + body, digest_size=DIGEST_SIZE).digest() != sealed[-DIGEST_SIZE:]:
-        raise DamagedTable(table, key_text(table, key), "the digest does not fit the entry")
+        raise DamagedTable(table, key_text(table, key), "the digest does not fit the row")
     return body
 
 
-def digest_number(sealed: bytes) -> int:
-    """Return the digest of an entry as the number that goes into its table's sum."""
-    return int.from_bytes(sealed[-DIGEST_SIZE:], "big")
+def digest_sum(sealed: Collection[bytes]) -> int:
+    """Add up the digests of rows, each read as a big-endian number: a table's sum is made of it."""
+    tails = b"".join([row[-DIGEST_SIZE:] for row in sealed])
+    words = struct.unpack(f">{len(sealed) * 2}Q", tails)
+    total: int = (sum(words[::2]) << 64) + sum(words[1::2])
+    return total
 
 
 def key_text(table: str, key: bytes) -> str:
@@ -162,25 +189,25 @@ def _codecs() -> dict[str, Codec[Any, Any]]:
     number_text = (_pack_number_text, _unpack_number_text)
     text_number = (_pack_text_number, _unpack_text_number)
     offer = (_pack_offer, _unpack_offer)
-    rows: list[tuple[str, tuple[Any, Any], Any, bool]] = [
-        ("scalars", text, Scalars, True),
-        ("instruments", text, Listing, True),
-        ("accounts", number, Account, False),
-        ("orders", number, Order, True),
-        ("done", number, Order, False),
-        ("account_orders", pair, OrderId, False),
-        ("client_keys", number_text, ClientKey, False),
-        ("fills", pair, Fill, False),
-        ("transfers", pair, Transfer, False),
-        ("trades", text_number, Trade, False),
-        ("offers", offer, OfferOut, True),
-        ("heuristics", offer, HeuristicOut, True),
-        ("acceptances", offer, Acceptance, True),
-        ("peers", number, PeerState, True),
+    resident, cold, once, history = Kind
+    rows: list[tuple[str, tuple[Any, Any], Any, Kind]] = [
+        ("scalars", text, Scalars, resident),
+        ("instruments", text, Listing, resident),
+        ("accounts", number, Account, cold),
+        ("orders", number, Order, resident),
+        ("done", number, Order, once),
+        ("account_orders", pair, OrderId, history),
+        ("client_keys", number_text, ClientKey, once),
+        ("fills", pair, Fill, history),
+        ("transfers", pair, Transfer, history),
+        ("trades", text_number, Trade, history),
+        ("offers", offer, OfferOut, resident),
+        ("heuristics", offer, HeuristicOut, resident),
+        ("acceptances", offer, Acceptance, resident),
+        ("peers", number, PeerState, resident),
     ]
     return {
-        name: Codec(name, pack, unpack, entry, is_resident=is_resident)
-        for name, (pack, unpack), entry, is_resident in rows
+        name: Codec(name, pack, unpack, entry, kind) for name, (pack, unpack), entry, kind in rows
     }
 
 

@@ -1,0 +1,44 @@
+"""Redo: what a frame did to the state, done again (E2, W4)."""
+
+from collections.abc import Mapping
+
+from exchange.domain.units import NodeId
+from exchange.engine.apply import apply, note_seen
+from exchange.engine.messages import Proof
+from exchange.engine.state import State
+from exchange.store.crash import crash_point
+from exchange.store.disk import Disk
+from exchange.store.errors import DamagedLog
+from exchange.store.frames import Frame, check_frame, log_key, read_frame
+
+
+def redo(disk: Disk, state: State, proof: Proof) -> Proof:
+    """Apply the frames behind `proof`, where the state stands; return where the log ends.
+
+    Raises DamagedLog at a broken chain or a gap: nothing is ever skipped (W4).
+    """
+    assert state.lsn == proof.lsn, "the state stands where redo begins"
+    for key, value in disk.scan("log", log_key(proof.lsn + 1)):
+        digest = check_frame(key, value, proof.digest)
+        frame = read_frame(key, value)
+        if frame.first_lsn != proof.lsn + 1:
+            raise DamagedLog(proof.lsn + 1, f"the next frame begins at LSN {frame.first_lsn}")
+        redo_frame(state, frame)
+        proof = Proof(frame.last_lsn, digest)
+        crash_point("frame_redone")
+    state.touched.clear()
+    return proof
+
+
+def redo_frame(state: State, frame: Frame) -> None:
+    """Apply a frame as it was applied when it was made; advance `state.lsn`."""
+    for record in frame.records:
+        apply(state, record)
+    state.lsn = frame.last_lsn
+    store_seen(state, frame.seen)
+
+
+def store_seen(state: State, seen: Mapping[NodeId, Proof]) -> None:
+    """Note what a frame's header says of peers' logs; live and redo both end here (C3)."""
+    for node, proof in seen.items():
+        note_seen(state, node, proof.lsn, proof.digest)
