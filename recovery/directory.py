@@ -1,0 +1,122 @@
+"""A data directory as the recovery tools see it: opened for reading, whatever state it is in.
+
+Nothing is locked and nothing is written: who uses the directory is read from the kernel's list
+of locks, and the data file is read page by page (`recovery.pages`).
+"""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from exchange.domain.units import NodeId
+from exchange.engine.messages import Proof
+from exchange.store.directory import IDENTITY, LOCK, STORE
+from exchange.store.errors import DamagedTable, NewerFormat, StoreError
+from exchange.store.frames import Identity
+from exchange.store.meta import Checkpoint, read_base, read_checkpoint, read_identity
+from recovery.disk import PageDisk
+from recovery.pages import BadFile, PageFile
+from recovery.problems import Problem, printable, problem
+
+DATA = "data.mdb"
+
+
+class NoDirectory(Exception):  # noqa: N818 - a finding about what the user gave us
+    """Nothing can be said about the path; `problem` says why."""
+
+    def __init__(self, found: Problem) -> None:
+        super().__init__(found.detail)
+        self.problem = found
+
+
+class DataDirectory:
+    """An opened directory.  Close it, or use it in a `with` block."""
+
+    def __init__(self, path: Path, pages: PageFile, identity: Identity) -> None:
+        self.path = path
+        self.place = printable(str(path))
+        self.pages = pages
+        self.disk = PageDisk(pages)
+        self.identity = identity
+        self.pid = running_pid(path)  # None: nobody uses it
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a directory, or raise NoDirectory."""
+        place = printable(str(path))
+        file = data_file(path)
+        try:
+            pages = PageFile(file)
+        except (FileNotFoundError, NotADirectoryError):
+            code = "store_missing" if (path / IDENTITY).exists() else "not_a_data_directory"
+            raise NoDirectory(problem(code, place, f"there is no {STORE}/{DATA}")) from None
+        except OSError as error:
+            raise NoDirectory(problem("unreadable", place, str(error.strerror))) from error
+        except BadFile as damage:
+            raise NoDirectory(problem("page_damaged", place, str(damage))) from damage
+        try:
+            return cls(path, pages, _identity(pages, place))
+        except BaseException:
+            pages.close()
+            raise
+
+    @property
+    def node_id(self) -> NodeId:
+        """Return the id of the node whose data it is."""
+        return self.identity.node_id
+
+    def base(self) -> Proof:
+        """Return the proof behind which the log begins; DamagedTable if it is not readable."""
+        return read_base(self.disk, self.identity)
+
+    def checkpoint(self) -> Checkpoint:
+        """Return what the last checkpoint was; DamagedTable if it is not readable."""
+        return read_checkpoint(self.disk, self.identity)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.pages.close()
+
+
+def data_file(path: Path) -> Path:
+    """Return the LMDB file of a data directory, or of a bare environment in a copy."""
+    inside = path / STORE / DATA
+    bare = path / DATA
+    return bare if bare.exists() and not inside.exists() else inside
+
+
+def running_pid(path: Path) -> int | None:
+    """Return the pid of the process that holds the directory's lock, without touching it."""
+    try:
+        status = (path / LOCK).stat()
+        locks = Path("/proc/locks").read_text()
+    except OSError:
+        return None
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in locks.splitlines():
+        fields = line.split()
+        if "->" not in fields and device in fields and "FLOCK" in fields:
+            return int(fields[fields.index(device) - 1])
+    return None
+
+
+def _identity(pages: PageFile, place: str) -> Identity:
+    try:
+        identity = read_identity(PageDisk(pages))
+    except NewerFormat as error:
+        raise NoDirectory(problem("newer_format", place, error.what)) from error
+    except DamagedTable as error:
+        raise NoDirectory(problem("identity_damaged", place, error.what)) from error
+    except StoreError as error:
+        raise NoDirectory(problem("page_damaged", place, error.what)) from error
+    if identity is None:
+        raise NoDirectory(problem("identity_damaged", place, "the data file names no owner"))
+    return identity

@@ -1,0 +1,162 @@
+"""What the reading verbs print for people: one screen, problems as rows, a verdict, a next step."""
+
+from collections.abc import Iterable, Sequence
+
+from exchange.domain.instruments import money
+from recovery.inspection import Inspection, Node
+from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, Problem, exit_code
+from recovery.proof import Outcome, Verdict, Witness
+from recovery.show import size_text
+from recovery.verification import Verification
+
+ALL_ROWS_MAX = 1_000
+ROWS_MAX = 12  # of a list, so that `inspect` stays one screen; `-o json` has all of them
+
+
+def inspection_text(result: Inspection) -> Iterable[str]:
+    """Write an inspection on one screen."""
+    for node in result.directories:
+        yield from _node_text(node)
+        yield ""
+    if result.in_doubt:
+        yield f"in doubt: {len(result.in_doubt)}"
+        for verdict in result.in_doubt[:ROWS_MAX]:
+            yield from verdict_text(verdict)
+        yield from _more(result.in_doubt)
+        yield ""
+    rows = [found for found in result.problems if found.code != "in_doubt"]
+    if rows:
+        yield from problems_text(rows)
+        yield ""
+    yield sentence(result)
+    yield f"next: {next_command(result)}"
+
+
+def verification_text(result: Verification) -> Iterable[str]:
+    """Write what was checked, and every problem."""
+    for node in result.directories:
+        yield (
+            f"{node.path}: node {node.node_id}, {node.records} records in {node.frames} frames,"
+            f" chain {node.chain}, {node.accounts} accounts, {len(node.ledger)} assets"
+        )
+    yield f"checked {result.records} records and {result.entries} table entries"
+    yield ""
+    rows = [found for found in result.problems if found.code != "in_doubt"]
+    if rows:
+        yield from problems_text(rows, ALL_ROWS_MAX)
+        yield ""
+    for verdict in result.in_doubt[:ALL_ROWS_MAX]:
+        yield from verdict_text(verdict)
+    yield sentence(result)
+    yield f"next: {next_command(result)}"
+
+
+def problems_text(problems: Sequence[Problem], rows_max: int = ROWS_MAX) -> Iterable[str]:
+    """Write problems as rows: severity, code, place, detail, remedy."""
+    for found in problems[:rows_max]:
+        yield f"{found.severity:<7} {found.code:<22} {found.place}"
+        yield f"        {found.detail}"
+        yield f"        -> {found.remedy}"
+    yield from _more(problems, rows_max)
+
+
+def verdict_text(verdict: Verdict) -> Iterable[str]:
+    """Write a trade in doubt, and what proves its outcome."""
+    yield (
+        f"  trade {verdict.trade_id}  node {verdict.proposer} -> node {verdict.decider}"
+        f"  offer {verdict.offer_id}  {verdict.quantity} lots  {str(verdict.verdict).upper()}"
+    )
+    for witness in verdict.records:
+        yield f"      {witness_text(witness)}"
+    if verdict.verdict is Outcome.UNDECIDED:
+        yield f"      needs: {verdict.needs}"
+
+
+def witness_text(witness: Witness) -> str:
+    """Write one record that proves something."""
+    where = f"LSN {witness.lsn}" if witness.lsn else "checkpoint"
+    fields = " ".join(f"{name}={value}" for name, value in witness.record.items())
+    return f"node {witness.node} {where}: {witness.type} {fields}"
+
+
+def sentence(result: Inspection | Verification) -> str:
+    """Return the verdict in one sentence."""
+    code = exit_code(result.problems)
+    nodes = _count(len(result.directories), "directory", "directories")
+    if code == EXIT_DAMAGED:
+        return f"{nodes}: DAMAGED, see the rows above; do not start these nodes."
+    if code == EXIT_USAGE:
+        return f"{nodes} looked at; see the rows above for those that were not."
+    if code == EXIT_IN_DOUBT:
+        undecided = sum(v.verdict is Outcome.UNDECIDED for v in result.in_doubt)
+        total = _count(len(result.in_doubt), "trade", "trades")
+        proven = len(result.in_doubt) - undecided
+        return f"{nodes}: intact, {total} in doubt ({proven} proven, {undecided} undecided)."
+    return f"{nodes}: clean, nothing in doubt."
+
+
+def next_command(result: Inspection | Verification) -> str:
+    """Return the command to type next."""
+    paths = " ".join(node.path for node in result.directories) or "DIR"
+    code = exit_code(result.problems)
+    if code == EXIT_DAMAGED:
+        broken = next((n.path for n in result.directories if n.chain == "broken"), "")
+        if broken:
+            return f"exchange-recover salvage {broken} --to NEW_DIR"
+        verb = "inspect" if isinstance(result, Verification) else "verify"
+        return f"exchange-recover {verb} {paths}"
+    if code == EXIT_IN_DOUBT:
+        if any(verdict.verdict is not Outcome.UNDECIDED for verdict in result.in_doubt):
+            return f"exchange-recover resolve {paths} --plan plan.json   (or start both nodes)"
+        return "start both nodes of each trade, or give the missing directory as well"
+    if isinstance(result, Verification):
+        return "nothing to do"
+    return f"exchange-recover verify {paths}"
+
+
+def _node_text(node: Node) -> Iterable[str]:
+    running = f"running, pid {node.running_pid}" if node.running_pid else "not running"
+    yield f"{node.path}: node {node.node_id} of cluster {node.cluster}, {running}"
+    yield f"  format {node.format}   epoch {node.epoch}   birth nonce {node.nonce}"
+    chain = node.chain
+    if node.frames_after_break:
+        chain += f" after LSN {node.last_lsn}, {node.frames_after_break} frames stand behind it"
+    yield (
+        f"  log    LSN {node.first_lsn}..{node.last_lsn} in {node.frames} frames,"
+        f" {size_text(node.log_bytes)}, chain {chain}, last write {node.last_write or 'never'}"
+    )
+    yield f"  state  checkpoint at LSN {node.checkpoint_lsn}, redo {_redo(node)} records"
+    yield (
+        f"  market {node.accounts} accounts, {node.open_orders} open orders,"
+        f" {node.instruments} instruments, {node.trades} trades decided here"
+    )
+    yield (
+        f"  doubt  {node.offers_in_doubt} offers without an answer,"
+        f" {node.acceptances} acceptances not acknowledged"
+    )
+    yield (
+        f"  disk   {size_text(node.file_bytes)} file, {size_text(node.map_used)} of a map of"
+        f" {size_text(node.map_size)}"
+    )
+    for row in node.ledger[:ROWS_MAX]:
+        held, decimals = money(row.held, row.decimals), row.decimals
+        balance = "balanced" if not row.total else f"OFF BY {money(row.total, decimals)}"
+        yield (
+            f"  {row.asset:<6} accounts {money(row.accounts, decimals)} (held {held}),"
+            f" outside {money(row.external, decimals)},"
+            f" clearing {money(row.clearing, decimals)}: {balance}"
+        )
+    yield from _more(node.ledger)
+
+
+def _redo(node: Node) -> int:
+    return max(0, node.last_lsn - node.checkpoint_lsn)
+
+
+def _more(rows: Sequence[object], rows_max: int = ROWS_MAX) -> Iterable[str]:
+    if len(rows) > rows_max:
+        yield f"  ... and {len(rows) - rows_max} more: -o json has all of them"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
