@@ -5,10 +5,10 @@ Theory of operation
 A checkpoint is all rows that changed since the last one, in the same disk write as the frame
 that ends at its LSN.  `apply` is not idempotent, so a row must never be newer than that LSN,
 nor older.  Encoding thousands of rows at once would stop trading, so entries that are not
-likely to change again are encoded ahead, a slice a turn: an entry encoded ahead is taken out
-of the dirty set, and comes back into it if it changes.  At the hand-off what is dirty is
-encoded, and what was encoded ahead and is not dirty has not changed since: it is the state at
-this LSN as well.
+likely to change again are encoded ahead, a slice a turn: an entry encoded ahead (None if it
+was deleted) is taken out of the dirty set, and comes back into it if it changes.  At the
+hand-off what is dirty is encoded, and what was encoded ahead and is not dirty has not changed
+since: it is the state at this LSN as well.
 
     dirty  --encode_ahead-->  ahead  --encode-->  the write  --durable-->  clean
       ^-----------changed again--'                (under way: at most one)
@@ -20,6 +20,7 @@ one at a time.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -54,7 +55,7 @@ class Checkpointer:
         self._state = state
         self._sums = dict(last.tables)
         self._accounts_kept = accounts_kept
-        self._ahead: dict[str, dict[Any, Ready]] = {name: {} for name in AHEAD}
+        self._ahead: dict[str, dict[Any, Ready | None]] = {name: {} for name in AHEAD}
         self._stored: dict[str, set[Any]] = {}  # keys of the resident tables on the disk
         self._deleting: frozenset[tuple[str, bytes]] = frozenset()  # by the write under way
         self.lsn = last.lsn  # of the last durable checkpoint
@@ -66,10 +67,10 @@ class Checkpointer:
             codec = CODECS[name]
             if codec.kind is Kind.RESIDENT:
                 self._load_table(codec, table)
-            elif codec.kind is Kind.COLD:
-                table.load = self._entry_reader(codec)
-            else:
+            elif codec.kind is Kind.HISTORY:
                 table.load = self._run_reader(codec, table)
+            else:
+                table.load = self._entry_reader(codec)
         self._state.lsn = self.lsn
         self._state.derive()
 
@@ -90,12 +91,14 @@ class Checkpointer:
         for name in AHEAD:
             table = self._tables[name]
             spare = min(len(table.dirty) - AHEAD_KEEP, AHEAD_SLICE)
-            if spare > 0:
-                keys = [key for key, _ in zip(table.dirty, range(spare), strict=False)]
-                present = [key for key in keys if key in table]  # not those that are deleted
-                table.dirty.difference_update(present)
-                rows = _encode_entries(CODECS[name], table, present)
-                self._ahead[name].update(zip(present, rows, strict=True))
+            if spare <= 0:
+                continue
+            keys = list(islice(table.dirty, spare))
+            table.dirty.difference_update(keys)
+            present = [key for key in keys if key in table]
+            rows = _encode_entries(CODECS[name], table, present)
+            self._ahead[name].update(zip(present, rows, strict=True))
+            self._ahead[name].update((key, None) for key in keys if key not in table)
 
     def encode(self, proof: Proof) -> tuple[list[Change], Checkpoint]:
         """Encode all that changed since the last checkpoint: the hand-off at `proof` (W5)."""
@@ -133,7 +136,7 @@ class Checkpointer:
             puts = list(_encode_runs(codec, table))
         else:
             ahead = self._ahead.get(name, {})
-            puts = [row for key, row in ahead.items() if key not in dirty]
+            puts = [row for key, row in ahead.items() if row is not None and key not in dirty]
             puts += _encode_entries(codec, table, [key for key in dirty if key in table])
             puts.sort(key=_KEY)
         olds = {} if codec.kind.is_written_once else self._replaced(codec, table)
@@ -237,7 +240,7 @@ def _runs(seqs: list[int]) -> Iterable[list[int]]:
             begun = end
 
 
-def _evict(table: Table[Any, Any], ahead: Mapping[Any, Ready], *, keep: int) -> None:
+def _evict(table: Table[Any, Any], ahead: Mapping[Any, Ready | None], *, keep: int) -> None:
     """Drop clean entries, the longest loaded first, until `keep` are left."""
     excess = len(table) - keep
     if excess <= 0:
@@ -246,5 +249,5 @@ def _evict(table: Table[Any, Any], ahead: Mapping[Any, Ready], *, keep: int) -> 
         table.clear()
         return
     clean = (key for key in table if key not in table.dirty and key not in ahead)
-    for key in [key for key, _ in zip(clean, range(excess), strict=False)]:
+    for key in list(islice(clean, excess)):
         del table[key]
