@@ -12,11 +12,11 @@ import trio
 
 from exchange.coordinator import verbs
 from exchange.coordinator.connection import Connection
-from exchange.coordinator.core import Refusal
 from exchange.coordinator.keys import hash_key, is_key, new_key
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.verbs import Verb
 from exchange.domain.units import AccountId, NodeId, format_id
+from exchange.engine.effects import Refused
 from exchange.wire.coordinator_lines import instrument_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.lines import REQUEST_BYTES_MAX
@@ -32,7 +32,7 @@ class LiveNodes(Protocol):
         """Return the nodes that new accounts can go to."""
         ...
 
-    async def open_account(self, key: str) -> AccountId | Refusal:
+    async def open_account(self, key: str) -> AccountId | Refused:
         """Have a live node open an account (C1)."""
         ...
 
@@ -99,33 +99,33 @@ class ClientDesk:
                 return verbs.encode_refusal(verb.request_id, verb)
             case verbs.OpenAccount():
                 detail = "authentication is on: use account.create with the operator key"
-                return verbs.encode_refusal(b"", Refusal("unauthorized", detail))
+                return verbs.encode_refusal(b"", Refused("unauthorized", detail))
             case verbs.Locate(account):
                 return await self._locate(account)
             case _:
                 request_id = bytes(verb.id)
                 refusal = await self._unauthorized(verb)
                 value = refusal or await self._value(verb)
-                if isinstance(value, Refusal):
+                if isinstance(value, Refused):
                     return verbs.encode_refusal(request_id, value)
                 return verbs.encode_answer(request_id, value)
 
     async def _locate(self, account: AccountId) -> bytes:
         address = await self._registrar.locate(account)
-        if isinstance(address, Refusal):
+        if isinstance(address, Refused):
             return verbs.encode_refusal(b"", address)
         return verbs.encode_text(address)
 
-    async def _unauthorized(self, verb: verbs.RichVerb) -> Refusal | None:
+    async def _unauthorized(self, verb: verbs.RichVerb) -> Refused | None:
         """Refuse what only an operator may."""
         if not self._is_auth or isinstance(verb, verbs.ClusterGet | verbs.InstrumentList):
             return None
         cluster = await self._registrar.cluster()
         if is_key(verb.auth or "", hash_key(self._operator_key, cluster), cluster):
             return None
-        return Refusal("unauthorized", "this needs the operator key in `auth`")
+        return Refused("unauthorized", "this needs the operator key in `auth`")
 
-    async def _value(self, verb: verbs.RichVerb) -> verbs.Value | Refusal:
+    async def _value(self, verb: verbs.RichVerb) -> verbs.Value | Refused:
         match verb:
             case verbs.AccountCreate():
                 return await self._create_account()
@@ -136,12 +136,12 @@ class ClientDesk:
                 return verbs.InstrumentsValue([instrument_line(each) for each in listed])
             case verbs.InstrumentCreate():
                 outcome = await self._registrar.list_instrument(verb.value.instrument())
-                return outcome if isinstance(outcome, Refusal) else instrument_line(outcome)
+                return outcome if isinstance(outcome, Refused) else instrument_line(outcome)
 
-    async def _create_account(self) -> verbs.AccountValue | Refusal:
+    async def _create_account(self) -> verbs.AccountValue | Refused:
         key = new_key()
         outcome = await self._nodes.open_account(key)
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, Refused):
             return outcome
         return verbs.AccountValue(format_id(outcome), key)
 
@@ -180,7 +180,7 @@ def _decode_all(
     return read, None
 
 
-def _account_line(outcome: AccountId | Refusal) -> bytes:
-    if isinstance(outcome, Refusal):
+def _account_line(outcome: AccountId | Refused) -> bytes:
+    if isinstance(outcome, Refused):
         return verbs.encode_refusal(b"", outcome)
     return verbs.encode_text(format_id(outcome))

@@ -5,6 +5,7 @@ outgoing | a peer that does not read for 30 s is dropped
 dead     | TCP keepalive: 10 s of silence, then three probes 5 s apart (reference)
 """
 
+import contextlib
 import socket
 
 import trio
@@ -31,7 +32,8 @@ class Connection:
         self._splitter = LineSplitter(line_bytes_max)
         self._broken: FramingError | None = None  # to be raised by the next read
         if isinstance(stream, trio.SocketStream):
-            _tune(stream)
+            with contextlib.suppress(OSError):  # it is gone already; the first read says so
+                _tune(stream)
 
     async def read(self) -> list[bytes]:
         """Return the lines that have come; none at all at the end of input.

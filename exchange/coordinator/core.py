@@ -52,6 +52,7 @@ from exchange.domain.units import (
     node_of,
     number_of,
 )
+from exchange.engine.effects import Refused
 
 NONCE_BYTES = 16
 BOOT_ID_BYTES_MAX = 16
@@ -90,13 +91,6 @@ class InstrumentListed(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 RegistryRecord = ClusterFounded | NodeRegistered | NodeRenewed | AccountAllocated | InstrumentListed
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a request was refused: a stable code, and a sentence that says what to do."""
-
-    code: str
-    detail: str
 
 
 class KnownNode(msgspec.Struct, frozen=True):
@@ -202,7 +196,7 @@ def _set_node(registry: Registry, entry: NodeEntry) -> None:
 
 def decide_registration(
     registry: Registry, asked: Registration, *, fresh_cluster: str
-) -> Decision | Refusal:
+) -> Decision | Refused:
     """Register a node for the first time, or again (C2, C3).
 
     `fresh_cluster` names the cluster if this registration founds it.
@@ -215,7 +209,7 @@ def decide_registration(
         decision = _first(registry, asked)
     else:
         decision = _again(registry, asked, asked.node_id)
-    if isinstance(decision, Refusal):
+    if isinstance(decision, Refused):
         return decision
     nodes, node_alarms = _heard_of(registry, asked, decision.node_id)
     listed, listing_alarms = _learn_instruments(registry, asked.instruments)
@@ -223,38 +217,38 @@ def decide_registration(
     return Decision(records, decision.node_id, (*node_alarms, *listing_alarms))
 
 
-def _malformed(asked: Registration) -> Refusal | None:
+def _malformed(asked: Registration) -> Refused | None:
     if len(asked.nonce) != NONCE_BYTES:
-        return Refusal("malformed", f"a birth nonce has {NONCE_BYTES} bytes")
+        return Refused("malformed", f"a birth nonce has {NONCE_BYTES} bytes")
     if len(asked.boot_id) > BOOT_ID_BYTES_MAX:
-        return Refusal("malformed", f"a boot id has up to {BOOT_ID_BYTES_MAX} bytes")
+        return Refused("malformed", f"a boot id has up to {BOOT_ID_BYTES_MAX} bytes")
     if not is_address(asked.address):
-        return Refusal("malformed", "a node must tell its address as host:port")
+        return Refused("malformed", "a node must tell its address as host:port")
     if asked.node_id is not None and not 0 < asked.node_id <= NODE_MAX:
-        return Refusal("malformed", f"node ids go from 1 to {NODE_MAX}")
+        return Refused("malformed", f"node ids go from 1 to {NODE_MAX}")
     if asked.node_id is not None and asked.epoch < 1:
-        return Refusal("malformed", "a node that has its id must tell its boot epoch")
+        return Refused("malformed", "a node that has its id must tell its boot epoch")
     if not 0 <= asked.account_number <= NUMBER_MAX:
-        return Refusal("malformed", f"account numbers go from 0 to {NUMBER_MAX}")
+        return Refused("malformed", f"account numbers go from 0 to {NUMBER_MAX}")
     return None
 
 
-def _foreign(registry: Registry, asked: Registration) -> Refusal | None:
+def _foreign(registry: Registry, asked: Registration) -> Refused | None:
     if not asked.cluster or not registry.cluster or asked.cluster == registry.cluster:
         return None
-    return Refusal(
+    return Refused(
         "other_cluster",
         f"the node belongs to cluster {asked.cluster}, this coordinator to {registry.cluster};"
         " point it to its own coordinator, or start a coordinator with an empty data directory",
     )
 
 
-def _first(registry: Registry, asked: Registration) -> Decision | Refusal:
+def _first(registry: Registry, asked: Registration) -> Decision | Refused:
     known = registry.by_nonce.get(asked.nonce)
     if known is not None:
         entry = registry.nodes[known]
         if entry.has_started:
-            return Refusal(
+            return Refused(
                 "state_lost",
                 f"node {known} has already started with this birth nonce and comes without its"
                 " state; a lost data directory is rebuilt by exchange-recover recover-node",
@@ -262,14 +256,14 @@ def _first(registry: Registry, asked: Registration) -> Decision | Refusal:
         return Decision(_renewal(entry, asked), known)
     node_id = NodeId(max(registry.nodes, default=0) + 1)
     if node_id > NODE_MAX:
-        return Refusal("cluster_full", f"a cluster has at most {NODE_MAX} nodes")
+        return Refused("cluster_full", f"a cluster has at most {NODE_MAX} nodes")
     return Decision((_newcomer(node_id, asked),), node_id)
 
 
-def _again(registry: Registry, asked: Registration, node_id: NodeId) -> Decision | Refusal:
+def _again(registry: Registry, asked: Registration, node_id: NodeId) -> Decision | Refused:
     known = registry.by_nonce.get(asked.nonce)
     if known is not None and known != node_id:
-        return Refusal(
+        return Refused(
             "other_id", f"this birth nonce belongs to node {known}, not to node {node_id}"
         )
     entry = registry.nodes.get(node_id)
@@ -280,22 +274,22 @@ def _again(registry: Registry, asked: Registration, node_id: NodeId) -> Decision
         )
         return Decision((newcomer, *_renewal(told, asked)), node_id)
     if entry.nonce and entry.nonce != asked.nonce:
-        return Refusal(
+        return Refused(
             "other_nonce", f"node id {node_id} belongs to a node born with another nonce"
         )
     return _old_incarnation(entry, asked) or Decision(_renewal(entry, asked), node_id)
 
 
-def _old_incarnation(entry: NodeEntry, asked: Registration) -> Refusal | None:
+def _old_incarnation(entry: NodeEntry, asked: Registration) -> Refused | None:
     """Compare the incarnation with the one last seen (C3)."""
     if asked.epoch < entry.epoch:
-        return Refusal(
+        return Refused(
             "old_epoch",
             f"node {entry.node_id} was here with epoch {entry.epoch} and comes with {asked.epoch}:"
             " it is an old copy; see exchange-recover recover-node",
         )
     if asked.epoch == entry.epoch and asked.boot_id != entry.boot_id:
-        return Refusal(
+        return Refused(
             "other_boot",
             f"another run of node {entry.node_id} has used epoch {entry.epoch}: there are two"
             " copies of its data directory; stop one of them",
@@ -377,28 +371,28 @@ def _learn_instruments(
     return list(records.values()), alarms
 
 
-def decide_account(registry: Registry, live: Collection[NodeId]) -> AccountAllocated | Refusal:
+def decide_account(registry: Registry, live: Collection[NodeId]) -> AccountAllocated | Refused:
     """Give out an account number of the live node that has the fewest accounts."""
     entries = [entry for key in sorted(live) if (entry := registry.nodes.get(key))]
     if not entries:
-        return Refusal("no_live_node", "no node is connected to the coordinator; start one")
+        return Refused("no_live_node", "no node is connected to the coordinator; start one")
     entry = min(entries, key=lambda entry: entry.account_number)
     if entry.account_number >= NUMBER_MAX:
-        return Refusal("cluster_full", "every connected node has all the accounts it can have")
+        return Refused("cluster_full", "every connected node has all the accounts it can have")
     return AccountAllocated(AccountId(make_id(entry.node_id, entry.account_number + 1)))
 
 
-def locate(registry: Registry, account: AccountId) -> str | Refusal:
+def locate(registry: Registry, account: AccountId) -> str | Refused:
     """Return the address of the node that owns an account: arithmetic, no table (C1)."""
     entry = registry.nodes.get(node_of(account))
     if entry is None or number_of(account) == 0:
-        return Refusal("unknown_account", "no such account")
+        return Refused("unknown_account", "no such account")
     if entry.epoch and number_of(account) > entry.account_number:
-        return Refusal("unknown_account", "no such account")
-    return entry.address or Refusal("unknown_address", "the owner's address is not known yet")
+        return Refused("unknown_account", "no such account")
+    return entry.address or Refused("unknown_address", "the owner's address is not known yet")
 
 
-def decide_listing(registry: Registry, instrument: Instrument) -> InstrumentListed | Refusal | None:
+def decide_listing(registry: Registry, instrument: Instrument) -> InstrumentListed | Refused | None:
     """List an instrument; None if it is already listed exactly so (M2)."""
     if registry.instruments.get(instrument.symbol) == instrument:
         return None
@@ -408,14 +402,14 @@ def decide_listing(registry: Registry, instrument: Instrument) -> InstrumentList
 
 def decide_ensure(
     registry: Registry, symbol: str, *, is_strict: bool
-) -> InstrumentListed | Refusal | None:
+) -> InstrumentListed | Refused | None:
     """List a plain ticker with the defaults unless it is listed; None if it is (M2)."""
     if symbol in registry.instruments:
         return None
     if not is_symbol(symbol):
-        return Refusal("bad_symbol", "a symbol is 1 to 16 capital letters and digits")
+        return Refused("bad_symbol", "a symbol is 1 to 16 capital letters and digits")
     if is_strict:
-        return Refusal(
+        return Refused(
             "unknown_instrument", f"{symbol} is not listed; an operator lists it: instrument.create"
         )
     return decide_listing(registry, plain_ticker(symbol))
@@ -423,22 +417,22 @@ def decide_ensure(
 
 def _unlistable(
     registry: Registry, instrument: Instrument, decimals: dict[Asset, int], pending: int
-) -> Refusal | None:
+) -> Refused | None:
     listed = registry.instruments.get(instrument.symbol)
     if listed is not None:
-        return Refusal("already_listed", f"{listed.symbol} is listed with other terms")
+        return Refused("already_listed", f"{listed.symbol} is listed with other terms")
     try:
         check_instrument(instrument)
     except NumberError as error:
-        return Refusal("bad_instrument", str(error))
+        return Refused("bad_instrument", str(error))
     for asset, count in (
         (instrument.base, instrument.base_decimals),
         (instrument.quote, instrument.quote_decimals),
     ):
         if decimals.get(asset, count) != count:
-            return Refusal(
+            return Refused(
                 "decimals_fixed", f"{asset} has {decimals[asset]} decimals since its first listing"
             )
     if len(registry.instruments) + pending >= INSTRUMENTS_MAX:
-        return Refusal("too_many_instruments", f"at most {INSTRUMENTS_MAX} can be listed")
+        return Refused("too_many_instruments", f"at most {INSTRUMENTS_MAX} can be listed")
     return None

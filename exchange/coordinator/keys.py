@@ -38,13 +38,17 @@ def is_key(key: str, key_hash: bytes, cluster: str) -> bool:
 def operator_key(path: Path) -> tuple[str, bool]:
     """Read the operator key, made at the first start (0600); tell whether it is new."""
     try:
-        return _read(path), False
-    except FileNotFoundError:
+        if path.exists():
+            return _read(path), False
         return _create(path, new_key()), True
+    except OSError as error:
+        raise CoordinatorError(
+            f"{path}: {error.strerror}", remedy="check the disk and the permissions"
+        ) from error
 
 
 def _read(path: Path) -> str:
-    text = path.read_text().strip()
+    text = path.read_bytes().decode(errors="replace").strip()
     if not 16 <= len(text) <= KEY_TEXT_MAX:
         raise CoordinatorError(
             f"{path} holds no operator key", remedy="put it back, or delete it to get a new one"

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from exchange.coordinator.connection import Connection, ConnectionLost
-from exchange.coordinator.core import Refusal
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, format_id
+from exchange.engine.effects import Refused
 from exchange.wire.coordinator_lines import (
     CoordinatorRequest,
     CreateAccount,
@@ -34,7 +34,7 @@ ANSWER_S_MAX = 5.0
 HEARTBEAT_S = 5.0
 UNANSWERED_MAX = 1 << 15  # more than 8,191 nodes joining, and a batch of accounts
 
-Ensure = Callable[[str], Awaitable[Instrument | Refusal]]
+Ensure = Callable[[str], Awaitable[Instrument | Refused]]
 
 
 class Asked:
@@ -42,7 +42,7 @@ class Asked:
 
     def __init__(self, request: CoordinatorRequest) -> None:
         self.request = request
-        self.answer: str | Refusal | None = None
+        self.answer: str | Refused | None = None
         self.is_answered = trio.Event()
 
 
@@ -62,7 +62,7 @@ class NodeLink:
         """Tell whether nothing can be asked any more."""
         return self._scope.cancel_called
 
-    async def open_account(self, account: AccountId, key_hash: bytes) -> Refusal | None:
+    async def open_account(self, account: AccountId, key_hash: bytes) -> Refused | None:
         """Have the node open an account; None once its record is durable there (C1)."""
         asked = self._ask(CreateAccount(format_id(account), key_hash))
         with trio.move_on_after(ANSWER_S_MAX):
@@ -71,7 +71,7 @@ class NodeLink:
             self.close()
         if isinstance(asked.answer, str):
             return None
-        return asked.answer or Refusal("node_lost", "the node went away; ask again")
+        return asked.answer or Refused("node_lost", "the node went away; ask again")
 
     def push(self, message: Joined | Listed) -> None:
         """Tell the node something; its answer is only waited for to know that it lives."""
@@ -150,11 +150,11 @@ class NodeLink:
         if isinstance(message, EnsureInstrument):
             self._send(encode_line(_ensured(message.id, await ensure(message.value.symbol))))
         elif isinstance(message, ErrorAnswer):
-            self._answered(Refusal(message.value.code, message.value.detail))
+            self._answered(Refused(message.value.code, message.value.detail))
         else:
             self._answered(message)
 
-    def _answered(self, answer: str | Refusal) -> None:
+    def _answered(self, answer: str | Refused) -> None:
         if not self._unanswered:
             raise RemoteProtocolError("unasked_answer", "nothing was asked")
         asked = self._unanswered.popleft()
@@ -167,7 +167,7 @@ class NodeLink:
         asked.is_answered.set()
 
 
-def _ensured(request_id: int, outcome: Instrument | Refusal) -> InstrumentAnswer | ErrorAnswer:
-    if isinstance(outcome, Refusal):
+def _ensured(request_id: int, outcome: Instrument | Refused) -> InstrumentAnswer | ErrorAnswer:
+    if isinstance(outcome, Refused):
         return error_answer(outcome.code, outcome.detail, request_id)
     return InstrumentAnswer(request_id, instrument_line(outcome))

@@ -14,13 +14,13 @@ from exchange.coordinator import core
 from exchange.coordinator.core import (
     Decision,
     NodeEntry,
-    Refusal,
     Registration,
     RegistryRecord,
 )
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, Symbol
+from exchange.engine.effects import Refused
 from exchange.store.errors import StoreError
 
 
@@ -33,7 +33,7 @@ class Registrar(Protocol):
         """Return the name of the cluster, empty before its first node."""
         ...
 
-    async def register(self, asked: Registration) -> Decision | Refusal:
+    async def register(self, asked: Registration) -> Decision | Refused:
         """Register a node, or renew its registration (C3)."""
         ...
 
@@ -45,19 +45,19 @@ class Registrar(Protocol):
         """Return the listings, oldest first."""
         ...
 
-    async def allocate(self, live: Collection[NodeId]) -> AccountId | Refusal:
+    async def allocate(self, live: Collection[NodeId]) -> AccountId | Refused:
         """Give out an account number of a live node; it is never given out again."""
         ...
 
-    async def locate(self, account: AccountId) -> str | Refusal:
+    async def locate(self, account: AccountId) -> str | Refused:
         """Return the address of the node that owns an account (C1)."""
         ...
 
-    async def list_instrument(self, instrument: Instrument) -> Instrument | Refusal:
+    async def list_instrument(self, instrument: Instrument) -> Instrument | Refused:
         """List an instrument, or find it listed alike (M2)."""
         ...
 
-    async def ensure(self, symbol: str, *, is_strict: bool) -> Instrument | Refusal:
+    async def ensure(self, symbol: str, *, is_strict: bool) -> Instrument | Refused:
         """List a plain ticker unless it is listed (M2)."""
         ...
 
@@ -82,7 +82,7 @@ class LocalRegistrar:
         await self._forced()
         return cluster
 
-    async def register(self, asked: Registration) -> Decision | Refusal:
+    async def register(self, asked: Registration) -> Decision | Refused:
         """Register a node, or renew its registration (C3)."""
         decision = core.decide_registration(
             self._registry, asked, fresh_cluster=self._fresh_cluster
@@ -104,28 +104,28 @@ class LocalRegistrar:
         await self._forced()
         return instruments
 
-    async def allocate(self, live: Collection[NodeId]) -> AccountId | Refusal:
+    async def allocate(self, live: Collection[NodeId]) -> AccountId | Refused:
         """Give out an account number of a live node; it is never given out again."""
         record = core.decide_account(self._registry, live)
-        if isinstance(record, Refusal):
+        if isinstance(record, Refused):
             return record
         self._apply(record)
         await self._forced()
         return record.account
 
-    async def locate(self, account: AccountId) -> str | Refusal:
+    async def locate(self, account: AccountId) -> str | Refused:
         """Return the address of the node that owns an account (C1)."""
         answer = core.locate(self._registry, account)
         await self._forced()
         return answer
 
-    async def list_instrument(self, instrument: Instrument) -> Instrument | Refusal:
+    async def list_instrument(self, instrument: Instrument) -> Instrument | Refused:
         """List an instrument, or find it listed alike (M2)."""
         return await self._listed(
             instrument.symbol, core.decide_listing(self._registry, instrument)
         )
 
-    async def ensure(self, symbol: str, *, is_strict: bool) -> Instrument | Refusal:
+    async def ensure(self, symbol: str, *, is_strict: bool) -> Instrument | Refused:
         """List a plain ticker unless it is listed (M2)."""
         return await self._listed(
             Symbol(symbol), core.decide_ensure(self._registry, symbol, is_strict=is_strict)
@@ -137,9 +137,9 @@ class LocalRegistrar:
         self._registry.check()
 
     async def _listed(
-        self, symbol: Symbol, outcome: core.InstrumentListed | Refusal | None
-    ) -> Instrument | Refusal:
-        if isinstance(outcome, Refusal):
+        self, symbol: Symbol, outcome: core.InstrumentListed | Refused | None
+    ) -> Instrument | Refused:
+        if isinstance(outcome, Refused):
             return outcome
         if outcome is not None:
             self._apply(outcome)

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import msgspec
 
 from exchange.coordinator.core import KnownNode, NodeEntry, Registration
-from exchange.domain.instruments import Instrument
+from exchange.domain.instruments import Instrument, NumberError, check_instrument
 from exchange.domain.units import Epoch, NodeId
 from exchange.wire import coordinator_lines as lines
+from exchange.wire.errors import RemoteProtocolError
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -79,3 +80,23 @@ def registered_line(
             operator_key_hash,
         )
     )
+
+
+def known_nodes(told: lines.Registered) -> list[KnownNode]:
+    """Return the other nodes that a registered node is told of."""
+    return [KnownNode(NodeId(node.id), node.nonce, node.addr) for node in told.others]
+
+
+def listed_instruments(told: lines.Registered) -> list[Instrument]:
+    """Return the listings that a registered node is told of."""
+    return [instrument_of(line) for line in told.instruments]
+
+
+def instrument_of(line: lines.InstrumentLine) -> Instrument:
+    """Return an instrument that the coordinator tells of; RemoteProtocolError if it is none."""
+    instrument = line.instrument()
+    try:
+        check_instrument(instrument)
+    except NumberError as error:
+        raise RemoteProtocolError("bad_instrument", str(error)) from error
+    return instrument

@@ -25,7 +25,6 @@ from exchange.coordinator.core import (
     Decision,
     InstrumentListed,
     NodeEntry,
-    Refusal,
     Registration,
     RegistryRecord,
 )
@@ -35,6 +34,7 @@ from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.registration import is_registration, registered_line, registration_of
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, node_of
+from exchange.engine.effects import Refused
 from exchange.wire.coordinator_lines import (
     REGISTRATION_BYTES_MAX,
     Joined,
@@ -121,7 +121,7 @@ class Coordinator:
     async def _serve_node(self, connection: Connection, lines: list[bytes]) -> None:
         asked = registration_of(decode_register(lines[0]))
         decision = await self._registrar.register(asked)
-        if isinstance(decision, Refusal):
+        if isinstance(decision, Refused):
             self._say(f"refused a node at {asked.address}: {decision.detail}")
             await connection.send(encode_line(error_answer(decision.code, decision.detail)))
             return
@@ -182,7 +182,7 @@ class Coordinator:
             if instrument.symbol not in listed:
                 link.push(Listed(instrument_line(instrument)))
 
-    async def _ensure(self, symbol: str) -> Instrument | Refusal:
+    async def _ensure(self, symbol: str) -> Instrument | Refused:
         return await self._registrar.ensure(symbol, is_strict=self._is_strict)
 
     def _changed(self, record: RegistryRecord) -> None:
@@ -193,7 +193,7 @@ class Coordinator:
         for link in self._links.values():
             link.push(listed)
 
-    async def open_account(self, key: str) -> AccountId | Refusal:
+    async def open_account(self, key: str) -> AccountId | Refused:
         """Have a live node open an account; if it cannot, another one (C1).
 
         `key` is its API key, empty without authentication.
@@ -202,7 +202,7 @@ class Coordinator:
         refusal = None
         for _ in range(ATTEMPTS_MAX):
             account = await self._registrar.allocate(set(self.live) - unwilling)
-            if isinstance(account, Refusal):
+            if isinstance(account, Refused):
                 return refusal or account
             link = self._links.get(node_of(account))
             if link is None:
@@ -212,7 +212,7 @@ class Coordinator:
             if refusal is None:
                 return account
             unwilling.add(link.node_id)
-        return refusal or Refusal("no_live_node", "the nodes come and go; ask again")
+        return refusal or Refused("no_live_node", "the nodes come and go; ask again")
 
 
 def _is_peer(entry: NodeEntry, node_id: NodeId) -> bool:

@@ -13,8 +13,8 @@ line                                   | answer
 
 import msgspec
 
-from exchange.coordinator.core import Refusal
 from exchange.domain.units import AccountId, parse_id
+from exchange.engine.effects import Refused
 from exchange.wire.coordinator_lines import ErrorValue, InstrumentLine
 from exchange.wire.envelope import Rich, decode_object, decode_text
 from exchange.wire.errors import DETAIL_MAX, RequestError, title_of
@@ -129,6 +129,6 @@ def refused(code: str, detail: str) -> ErrorValue:
     return ErrorValue(code, title_of(code), detail[:DETAIL_MAX])
 
 
-def encode_refusal(request_id: bytes, refusal: Refusal | RequestError) -> bytes:
+def encode_refusal(request_id: bytes, refusal: Refused | RequestError) -> bytes:
     """Write a refusal, or what is wrong with a request."""
     return encode_answer(request_id, refused(refusal.code, refusal.detail))

@@ -1,0 +1,148 @@
+"""`exchange-coordinator`: a coordinator as a process of its own (interfaces section 4)."""
+
+import contextlib
+import os
+import signal
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+import trio
+
+from exchange.coordinator.addresses import parse_address
+from exchange.coordinator.errors import BadAddress, CoordinatorError
+from exchange.coordinator.registry_store import FORMAT_VERSION
+from exchange.coordinator.service import Serving, serve_coordinator
+from exchange.store.errors import StoreError
+
+DEFAULT_LISTEN = "127.0.0.1:7401"
+ENDPOINTS = "endpoints.json"
+EXAMPLES = """\b
+Examples:
+  exchange-coordinator --data-dir ./coordinator
+  exchange-coordinator --data-dir ./coordinator --listen 127.0.0.1:0 --no-auth
+"""
+
+
+class Endpoints(msgspec.Struct):
+    """What `endpoints.json` says while the coordinator serves."""
+
+    pid: int
+    coordinator: str
+
+
+@click.command(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    envvar="EXCHANGE_DATA_DIR",
+    show_envvar=True,
+    help="Where the registry is kept; made at the first start.",
+)
+@click.option(
+    "--listen",
+    default=DEFAULT_LISTEN,
+    metavar="HOST:PORT",
+    envvar=["EXCHANGE_COORDINATOR_LISTEN", "EXCHANGE_LISTEN"],
+    show_default=True,
+    show_envvar=True,
+    help="Where nodes and clients connect; port 0 takes a free one.",
+)
+@click.option(
+    "--no-auth",
+    is_flag=True,
+    envvar="EXCHANGE_NO_AUTH",
+    show_envvar=True,
+    help="Let anyone on this machine open accounts and list instruments.",
+)
+@click.option(
+    "--strict-listing",
+    is_flag=True,
+    envvar="EXCHANGE_STRICT_LISTING",
+    show_envvar=True,
+    help="Trade only what an operator has listed.",
+)
+@click.version_option(
+    version("stock-exchange"), message=f"%(prog)s %(version)s, store format {FORMAT_VERSION}"
+)
+def main(data_dir: Path, listen: str, no_auth: bool, strict_listing: bool) -> None:
+    """Run the coordinator of a cluster: it hands out ids and accounts, and lists instruments.
+
+    Nodes trade, restart and settle without it; only new nodes, accounts and listings wait.
+    """
+    if not __debug__:
+        _fail("assertions are off; start Python without -O", 2)
+    serve = partial(_serve, data_dir, listen, is_auth=not no_auth, strict_listing=strict_listing)
+    error = None
+    try:
+        trio.run(serve)
+    except* (CoordinatorError, StoreError) as group:
+        error = _first(group)
+    if error is not None:
+        _fail(str(error), error.exit_code)
+
+
+async def _serve(data_dir: Path, listen: str, *, is_auth: bool, strict_listing: bool) -> None:
+    """Serve until a signal asks to stop."""
+    if not is_auth and not parse_address(listen).is_loopback:
+        raise BadAddress(
+            f"--no-auth would let anyone who reaches {listen} open accounts",
+            remedy="listen on 127.0.0.1, or leave --no-auth out",
+        )
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            serving = await nursery.start(
+                partial(
+                    serve_coordinator,
+                    data_dir,
+                    listen,
+                    is_auth=is_auth,
+                    strict_listing=strict_listing,
+                )
+            )
+            endpoints = data_dir / ENDPOINTS
+            _write_endpoints(endpoints, serving.address)
+            _greet(serving, data_dir)
+            try:
+                async for number in signals:
+                    click.echo(f"stopping: {signal.Signals(number).name}", err=True)
+                    break
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    endpoints.unlink()
+            nursery.cancel_scope.cancel()
+
+
+def _greet(serving: Serving, data_dir: Path) -> None:
+    cluster = f"cluster {serving.cluster}" if serving.cluster else "a new cluster"
+    click.echo(f"coordinator of {cluster} on {serving.address}, data in {data_dir}", err=True)
+    if serving.is_key_new:
+        click.echo(f"operator key written to {serving.operator_key}", err=True)
+    click.echo(f"next: exchange-node --data-dir ./node-1 --coordinator {serving.address}", err=True)
+
+
+def _write_endpoints(path: Path, address: str) -> None:
+    """Tell whoever looks where we are; whole or not at all."""
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(msgspec.json.encode(Endpoints(os.getpid(), address)) + b"\n")
+    new.rename(path)
+
+
+def _first(
+    group: BaseExceptionGroup[CoordinatorError | StoreError],
+) -> CoordinatorError | StoreError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _fail(message: str, exit_code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,414 @@
+"""A node's end of its connection to the coordinator.  The node trades on without it (C1).
+
+    register_new   once in the life of a node, before it has an id: the only time it needs
+                   the coordinator; CoordinatorUnreachable if it does not answer
+    Membership     from then on: registers again, keeps one connection, comes back by itself
+
+The node answers the coordinator in order, whatever is done in the meantime: an answer waits
+in a slot until those before it are made.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from exchange.coordinator.addresses import parse_address
+from exchange.coordinator.connection import Connection, ConnectionLost
+from exchange.coordinator.core import KnownNode, Registration
+from exchange.coordinator.errors import (
+    CoordinatorUnreachable,
+    IdentityRefused,
+    RegistrationRefused,
+    refused,
+)
+from exchange.coordinator.registration import (
+    instrument_of,
+    known_nodes,
+    listed_instruments,
+    register_line,
+)
+from exchange.domain.instruments import Instrument
+from exchange.domain.units import AccountId, NodeId, number_of, parse_id
+from exchange.engine.effects import Refused
+from exchange.wire.coordinator_lines import (
+    ANSWER_BYTES_MAX,
+    CreateAccount,
+    EnsureInstrument,
+    EnsureValue,
+    ErrorAnswer,
+    FromCoordinator,
+    Heartbeat,
+    InstrumentAnswer,
+    Joined,
+    Listed,
+    Registered,
+    decode_from_coordinator,
+    decode_registered,
+    encode_line,
+    error_answer,
+)
+from exchange.wire.errors import RemoteProtocolError, WireError
+
+DIAL_S_MAX = 5.0
+REGISTER_S_MAX = 10.0  # the coordinator forces before it answers
+ENSURE_S_MAX = 5.0  # an order of an unlisted symbol waits no longer
+SILENCE_S_MAX = 30.0  # the coordinator asks every 5 s whether we live
+BACKOFF_S_MIN = 0.05
+BACKOFF_S_MAX = 2.0
+PATIENCE_S = 5.0  # of a new node: both may be starting at once
+UNANSWERED_MAX = 1 << 15
+
+Dial = Callable[[], Awaitable[trio.abc.Stream]]
+
+
+class NewNode(msgspec.Struct, frozen=True):
+    """What a new node is told."""
+
+    node_id: NodeId
+    cluster: str
+    others: list[KnownNode]
+    instruments: list[Instrument]
+    operator_key_hash: bytes
+
+
+class Member(Protocol):
+    """The node, as its membership sees it.  None of these blocks but the last."""
+
+    def registration(self) -> Registration:
+        """Say what the node is now: incarnation, address, accounts, peers, instruments."""
+        ...
+
+    def on_registered(
+        self, others: list[KnownNode], instruments: list[Instrument], operator_key_hash: bytes
+    ) -> None:
+        """Hear of the cluster, at every registration; prepare to be dialed."""
+        ...
+
+    def on_joined(self, node: KnownNode) -> None:
+        """Hear that a node is new, or back, perhaps at another address (C5)."""
+        ...
+
+    def on_listed(self, instrument: Instrument) -> None:
+        """Hear that an instrument is listed."""
+        ...
+
+    async def on_account_request(self, account: AccountId, key_hash: bytes) -> Refused | None:
+        """Open an account; None once its record is durable (C1)."""
+        ...
+
+
+def dial_tcp(coordinator: str) -> Dial:
+    """Return what connects to a coordinator at `host:port`; BadAddress if it is no address."""
+    address = parse_address(coordinator)
+
+    async def dial() -> trio.abc.Stream:
+        return await trio.open_tcp_stream(address.host, address.port)
+
+    return dial
+
+
+async def register_new(
+    coordinator: str,
+    nonce: bytes,
+    address: str,
+    *,
+    patience_s: float = PATIENCE_S,
+    dial: Dial | None = None,
+) -> NewNode:
+    """Get an id for a new node.  Asked again with the same nonce, it gets the same id.
+
+    Raises CoordinatorUnreachable after `patience_s`, RegistrationRefused at once.
+    """
+    dial = dial or dial_tcp(coordinator)
+    why = "it does not answer"
+    backoff = Backoff()
+    with trio.move_on_after(patience_s):
+        while True:
+            try:
+                connection = await _connect(dial)
+                try:
+                    return _new_node(await _register(connection, Registration(nonce, address)))
+                finally:
+                    await connection.close()
+            except (OSError, ConnectionLost, WireError) as error:
+                why = _why(error)
+            await backoff.wait()
+    raise CoordinatorUnreachable(coordinator, why)
+
+
+class Backoff:
+    """Waits longer each time, until it worked."""
+
+    def __init__(self) -> None:
+        self._next_s = BACKOFF_S_MIN
+
+    def reset(self) -> None:
+        """Start again from the shortest wait."""
+        self._next_s = BACKOFF_S_MIN
+
+    async def wait(self) -> None:
+        """Wait."""
+        wait_s, self._next_s = self._next_s, min(2 * self._next_s, BACKOFF_S_MAX)
+        await trio.sleep(wait_s)
+
+
+class Slot:
+    """An answer to the coordinator, in its place; empty until it is made."""
+
+    def __init__(self, line: bytes = b"") -> None:
+        self.line = line
+
+
+class Link:
+    """One connection to the coordinator, while it lasts."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._slots: deque[Slot] = deque()  # answers, oldest first
+        self._requests: list[bytes] = []
+        self._has_work = trio.Event()
+        self.ensured: dict[int, Ensured] = {}  # requests without an answer
+
+    def promise(self, line: bytes = b"") -> Slot:
+        """Take the next place in the order of answers."""
+        if len(self._slots) >= UNANSWERED_MAX:
+            raise RemoteProtocolError("too_many_requests", "asked faster than it can be answered")
+        slot = Slot(line)
+        self._slots.append(slot)
+        self._has_work.set()
+        return slot
+
+    def fulfil(self, slot: Slot, line: bytes) -> None:
+        """Make a promised answer; it leaves once those before it have."""
+        slot.line = line
+        self._has_work.set()
+
+    def request(self, line: bytes) -> None:
+        """Ask the coordinator."""
+        self._requests.append(line)
+        self._has_work.set()
+
+    async def write(self) -> None:
+        """Write whatever may leave, all of it with one send (E6)."""
+        while True:
+            await self._has_work.wait()
+            self._has_work = trio.Event()
+            lines, self._requests = self._requests, []
+            while self._slots and self._slots[0].line:
+                lines.append(self._slots.popleft().line)
+            if lines:
+                await self._connection.send(b"".join(lines))
+
+    async def read(self) -> list[FromCoordinator]:
+        """Return what has come; ConnectionLost at the end, or after a long silence."""
+        with trio.move_on_after(SILENCE_S_MAX):
+            lines = await self._connection.read()
+            if not lines:
+                raise ConnectionLost("it hung up")
+            return [decode_from_coordinator(line) for line in lines]
+        raise ConnectionLost("it has been silent")
+
+
+class Ensured:
+    """A request to list an instrument, until it is answered or its link has ended."""
+
+    def __init__(self) -> None:
+        self.answer: Instrument | Refused | None = None
+        self.is_over = trio.Event()
+
+
+class Membership:
+    """Keeps a node known to its coordinator."""
+
+    def __init__(
+        self,
+        coordinator: str,
+        member: Member,
+        *,
+        say: Callable[[str], None] = lambda sentence: None,
+        dial: Dial | None = None,
+    ) -> None:
+        self._member = member
+        self._say = say
+        self._dial = dial or dial_tcp(coordinator)
+        self._address = coordinator
+        self._link: Link | None = None
+        self._is_linked = trio.Event()
+        self._is_tried = trio.Event()
+        self._account_number = 0  # the highest we were asked for, opened yet or not
+        self._request_id = 0
+        self._said = ""  # a problem is told once, not at every attempt
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the coordinator knows us as live."""
+        return self._link is not None
+
+    async def wait_tried(self) -> None:
+        """Wait until the first attempt is over, whether it worked or not (C5)."""
+        await self._is_tried.wait()
+
+    async def run(self) -> None:
+        """Stay a member until cancelled.
+
+        Raises IdentityRefused: this node is an old copy or one of two, and must stop (C3).
+        """
+        backoff = Backoff()
+        while True:
+            try:
+                await self._serve_once(backoff)
+            except (OSError, ConnectionLost, WireError) as error:
+                self._tell(f"the coordinator at {self._address} is away: {_why(error)}")
+            finally:
+                self._is_tried.set()
+            await backoff.wait()
+
+    async def ensure_instrument(self, symbol: str) -> Instrument | Refused:
+        """Have a symbol listed, by default as a plain ticker (M2)."""
+        with trio.move_on_after(ENSURE_S_MAX):
+            while True:
+                await self._is_linked.wait()
+                if self._link is None:  # it went while we were being woken
+                    continue
+                answer = await self._ensure_once(self._link, symbol)
+                if answer is not None:
+                    return answer
+        detail = f"{symbol} is not listed, and the coordinator that lists it is away; try again"
+        return Refused("coordinator_unreachable", detail)
+
+    async def _ensure_once(self, link: Link, symbol: str) -> Instrument | Refused | None:
+        self._request_id += 1
+        request_id, ensured = self._request_id, Ensured()
+        link.ensured[request_id] = ensured
+        link.request(encode_line(EnsureInstrument(request_id, EnsureValue(symbol))))
+        try:
+            await ensured.is_over.wait()
+        finally:
+            link.ensured.pop(request_id, None)
+        return ensured.answer
+
+    async def _serve_once(self, backoff: Backoff) -> None:
+        connection = await _connect(self._dial)
+        try:
+            asked = self._member.registration()
+            number = max(asked.account_number, self._account_number)
+            asked = msgspec.structs.replace(asked, account_number=number)
+            try:
+                told = await _register(connection, asked)
+            except RegistrationRefused as error:
+                if isinstance(error, IdentityRefused):
+                    raise
+                raise ConnectionLost(str(error)) from error
+            self._member.on_registered(
+                known_nodes(told), listed_instruments(told), told.operator_key_hash
+            )
+            await connection.send(encode_line("ok"))
+            backoff.reset()
+            self._said = ""
+            await self._serve_link(Link(connection))
+        finally:
+            await connection.close()
+
+    async def _serve_link(self, link: Link) -> None:
+        self._link = link
+        self._is_linked.set()
+        self._is_tried.set()
+        why = ""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.write)
+                while True:
+                    for message in await link.read():
+                        self._take(link, message, nursery)
+        except* (ConnectionLost, WireError) as group:
+            why = _why(group.exceptions[0])
+        finally:
+            self._link = None
+            self._is_linked = trio.Event()
+            for ensured in link.ensured.values():
+                ensured.is_over.set()
+        raise ConnectionLost(why)
+
+    def _take(self, link: Link, message: FromCoordinator, nursery: trio.Nursery) -> None:
+        match message:
+            case Joined(node_id, address, nonce):
+                self._member.on_joined(KnownNode(NodeId(node_id), nonce, address))
+                link.promise(encode_line("ok"))
+            case Listed(line):
+                self._member.on_listed(instrument_of(line))
+                link.promise(encode_line("ok"))
+            case Heartbeat():
+                link.promise(encode_line("ok"))
+            case CreateAccount():
+                nursery.start_soon(self._open_account, link, link.promise(), message)
+            case InstrumentAnswer(request_id, line):
+                _finish(link, request_id, instrument_of(line))
+            case ErrorAnswer(value, request_id):
+                if request_id is None:
+                    raise RemoteProtocolError(value.code, value.detail)
+                _finish(link, request_id, Refused(value.code, value.detail))
+
+    async def _open_account(self, link: Link, slot: Slot, request: CreateAccount) -> None:
+        account = parse_id(request.user_id)
+        if account is None:
+            raise RemoteProtocolError("unknown_account", "the coordinator sent no account id")
+        self._account_number = max(self._account_number, number_of(account))
+        refusal = await self._member.on_account_request(AccountId(account), request.key_hash)
+        if refusal is None:
+            link.fulfil(slot, encode_line(request.user_id))
+        else:
+            link.fulfil(slot, encode_line(error_answer(refusal.code, refusal.detail)))
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._said:
+            self._said = problem
+            self._say(problem)
+
+
+def _finish(link: Link, request_id: int, answer: Instrument | Refused) -> None:
+    ensured = link.ensured.get(request_id)
+    if ensured is not None:  # else nobody waits for it any more
+        ensured.answer = answer
+        ensured.is_over.set()
+
+
+async def _connect(dial: Dial) -> Connection:
+    with trio.move_on_after(DIAL_S_MAX):
+        return Connection(await dial(), line_bytes_max=ANSWER_BYTES_MAX)
+    raise ConnectionLost("it does not answer")
+
+
+async def _register(connection: Connection, asked: Registration) -> Registered:
+    """Register; raises RegistrationRefused, ConnectionLost."""
+    with trio.move_on_after(REGISTER_S_MAX):
+        await connection.send(register_line(asked))
+        lines = await connection.read()
+        if not lines:
+            raise ConnectionLost("it hung up")
+        told = decode_registered(lines[0])
+        if isinstance(told, ErrorAnswer):
+            raise refused(told.value.code, told.value.detail)
+        return told
+    raise ConnectionLost("it does not answer a registration")
+
+
+def _new_node(told: Registered) -> NewNode:
+    if told.id is None:
+        raise RemoteProtocolError("no_id", "the coordinator gave no node id")
+    return NewNode(
+        NodeId(told.id),
+        told.cluster,
+        known_nodes(told),
+        listed_instruments(told),
+        told.operator_key_hash,
+    )
+
+
+def _why(error: BaseException) -> str:
+    """Say in a few words why a connection did not work."""
+    if isinstance(error, OSError):
+        return error.strerror or "it does not answer"
+    return str(error) or "the connection was lost"

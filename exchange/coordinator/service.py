@@ -1,0 +1,101 @@
+"""A coordinator from its data directory to its listener: the same alone or in a node (C4).
+
+lock, store/, identity, ballast    as in every data directory (exchange.store.directory)
+operator.key                       made at the first start, 0600; a node that embeds the
+coordinator has it in its own data directory
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import trio
+
+from exchange.coordinator.addresses import Address, check_listener, parse_address
+from exchange.coordinator.errors import ListenFailed
+from exchange.coordinator.keys import operator_key
+from exchange.coordinator.registrar import LocalRegistrar
+from exchange.coordinator.registry_store import RegistryStore
+from exchange.coordinator.server import Coordinator
+from exchange.store.directory import Directory
+
+RANDOM_BYTES = 16  # of a cluster's name, and of a directory's nonce
+BACKLOG = 1024  # nodes of a big cluster come back all at once
+OPERATOR_KEY = "operator.key"
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """A coordinator that is ready."""
+
+    address: str  # host:port, with the port that was taken
+    cluster: str  # empty before the first node
+    operator_key: Path
+    is_key_new: bool  # this was the first start
+
+
+async def serve_coordinator(
+    data_dir: Path,
+    listen: str,
+    *,
+    is_auth: bool = True,
+    strict_listing: bool = False,
+    operator_key_path: Path | None = None,
+    say: Callable[[str], None] | None = None,
+    task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; reports `Serving` when ready.
+
+    Raises CoordinatorError or StoreError, each with its exit code.
+    """
+    address = parse_address(listen)
+    check_listener("the coordinator's listener", address)
+    with Directory.lock(data_dir) as directory:
+        store = RegistryStore.open(directory, nonce=os.urandom(RANDOM_BYTES))
+        try:
+            path = operator_key_path or data_dir / OPERATOR_KEY
+            key, is_new = operator_key(path)
+            listener = await open_listener(address)
+            cluster = store.registry.cluster
+            coordinator = Coordinator(
+                LocalRegistrar(store, fresh_cluster=os.urandom(RANDOM_BYTES).hex()),
+                operator_key=key,
+                is_auth=is_auth,
+                strict_listing=strict_listing,
+                say=say or _to_stderr,
+            )
+            task_status.started(Serving(address_of(listener), cluster, path, is_new))
+            await trio.serve_listeners(coordinator.serve, [listener])
+        finally:
+            store.close()
+
+
+async def open_listener(address: Address) -> trio.SocketListener:
+    """Listen on the first address that a name stands for; ListenFailed if it cannot be."""
+    try:
+        first, *others = await trio.open_tcp_listeners(
+            address.port, host=address.host, backlog=BACKLOG
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            what = f"{address} is in use by another program"
+            remedy = "stop that one, or give another port; port 0 takes a free one"
+        else:
+            what = f"cannot listen on {address}: {error.strerror or error}"
+            remedy = "give an address of this machine and a port from 1024 on"
+        raise ListenFailed(what, remedy=remedy) from error
+    for other in others:
+        await other.aclose()
+    return first
+
+
+def address_of(listener: trio.SocketListener) -> str:
+    """Return where a listener really listens."""
+    host, port, *_ = listener.socket.getsockname()
+    return str(Address(host, port))
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
