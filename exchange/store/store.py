@@ -55,7 +55,7 @@ from exchange.store.redo import redo, store_seen
 class Limits(msgspec.Struct, frozen=True):
     """Bounds of a store; the defaults keep the pause for a checkpoint under 50 ms (W5)."""
 
-    rows: int = 16_000  # changed rows: a checkpoint follows; about 2 us each, 0.5 in the force
+    dirty: int = 16_000  # changed rows: a checkpoint follows; about 2 us each, 0.5 in the force
     tail: int = 200_000  # records behind the checkpoint: another reason for one; redo takes 1 s
     accounts: int = 50_000  # accounts kept in memory, 1 kB each
     history: Budget = Budget()  # of the log before the checkpoint, checked at the start
@@ -248,4 +248,4 @@ class Store:
         tail = self._prepared.lsn - self.checkpoint_lsn
         if tail >= self.limits.tail or (is_forced and tail > 0):
             return True
-        return self._checkpointer.rows_pending() >= self.limits.rows
+        return self._checkpointer.rows_pending() >= self.limits.dirty

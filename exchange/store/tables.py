@@ -80,6 +80,7 @@ class Codec(Generic[K, V]):
         self.unpack = unpack
         self.entry = entry  # the type of an entry
         self.kind = kind
+        self.is_resident = kind is Kind.RESIDENT
         row: Any = list[entry] if kind is Kind.HISTORY else entry  # type: ignore[valid-type]
         self._decode = msgspec.msgpack.Decoder(row).decode
 
