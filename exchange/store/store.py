@@ -49,7 +49,9 @@ from exchange.store.meta import (
     read_checkpoint,
     read_identity,
 )
-from exchange.store.redo import redo, store_seen
+from exchange.store.redo import redo, redo_frame, store_seen
+
+__all__ = ["Limits", "Step", "Store", "Write", "redo_frame"]
 
 
 class Limits(msgspec.Struct, frozen=True):
