@@ -147,6 +147,11 @@ class Clients:
         self._last_number = 0
 
     @property
+    def count(self) -> int:
+        """Return how many clients are connected."""
+        return len(self._connections)
+
+    @property
     def is_flushed(self) -> bool:
         """Tell whether every answer has left."""
         return not any(c.outstanding or c.outbox.unsent for c in self._connections.values())

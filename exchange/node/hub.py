@@ -116,15 +116,13 @@ class Hub:
         clocks: Clocks,
         *,
         durable_lsn: Lsn,
-        answers: Answers,
-        peers: Peers,
         alarm: Callable[[Alarm], None],
     ) -> None:
         self._engine = engine
         self._log = log
         self._clocks = clocks
-        self._answers = answers
-        self._peers = peers
+        self._answers: Answers
+        self._peers: Peers
         self._alarm = alarm
         self._inbox: list[Item] = []
         self._wake = trio.Event()
@@ -140,6 +138,12 @@ class Hub:
         self.applied_lsn = durable_lsn  # durable_lsn <= applied_lsn
         self.turns = 0
         self.forces = 0
+        self.log_bytes = 0  # of keys and values handed to the store
+
+    def connect(self, *, answers: Answers, peers: Peers) -> None:
+        """Say where answers and messages go; they put their inputs here, so they come second."""
+        self._answers = answers
+        self._peers = peers
 
     def feed(self, items: Sequence[Item]) -> None:
         """Hand over inputs, in order; never waits."""
@@ -200,6 +204,12 @@ class Hub:
         self._turned.set()
         self._turned = trio.Event()
 
+    def finish(self, committer: Committer, inline: Committer) -> None:
+        """Force all that was decided, after `run` has ended and `committer` is closed."""
+        self._collect(committer)
+        while self._inbox or self._records:
+            self.turn(inline)
+
     def _decide(self) -> None:
         batch = self._inbox[:TURN_MAX]
         del self._inbox[:TURN_MAX]
@@ -241,6 +251,7 @@ class Hub:
         self._forcing, self._records, self._seen = self._records, [], {}
         write = self._log.prepare(step, ts=ts)
         crashes.decided(self._forcing)
+        self.log_bytes += sum(len(key) + len(value or b"") for _, key, value in write.changes)
         committer.submit(write)
 
     def _collect(self, committer: Committer) -> None:

@@ -1,17 +1,13 @@
-"""Sockets as the node wants them: no Nagle, keepalive, and a listener that says what is wrong."""
+"""Sockets as the node wants them: no Nagle, and TCP keepalive."""
 
-import errno
-import os
 import socket
 
 import msgspec
 import trio
 
-from exchange.coordinator.addresses import Address, parse_address
-from exchange.coordinator.errors import ListenFailed
+from exchange.coordinator.addresses import parse_address
 
 KEEPALIVE_S = 10  # interfaces section 1
-BACKLOG = 1024
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -19,25 +15,6 @@ class Wire(msgspec.Struct, frozen=True):
 
     stream: trio.abc.Stream
     file: int | None = None
-
-
-async def listen(flag: str, address: Address) -> trio.SocketListener:
-    """Listen on an address; port 0 takes a free one.  Raises ListenFailed."""
-    try:
-        (listener, *others) = await trio.open_tcp_listeners(
-            address.port, host=address.host, backlog=BACKLOG
-        )
-    except OSError as error:
-        raise _failed(flag, address, error) from error
-    for other in others:  # `localhost` may be two addresses; one of them is enough
-        await other.aclose()
-    return listener
-
-
-def bound(listener: trio.SocketListener) -> Address:
-    """Return where a listener really listens."""
-    host, port = listener.socket.getsockname()[:2]
-    return Address(host, port)
 
 
 def prepare(stream: trio.SocketStream) -> Wire:
@@ -49,30 +26,7 @@ def prepare(stream: trio.SocketStream) -> Wire:
     return Wire(stream, stream.socket.fileno())
 
 
-async def dial(host_port: str) -> Wire:
-    """Connect to an address; raises OSError, or BadAddress."""
-    address = parse_address(host_port)
-    return prepare(await trio.open_tcp_stream(address.host, address.port))
-
-
-def _failed(flag: str, address: Address, error: OSError) -> ListenFailed:
-    cause: BaseException = error
-    while isinstance(cause.__cause__ or cause, BaseExceptionGroup) or cause.__cause__:
-        cause = cause.__cause__ or cause
-        if isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-    number = getattr(cause, "errno", None)
-    place = f"{flag} {address}"
-    if number == errno.EADDRINUSE:
-        return ListenFailed(
-            f"{place} is in use by another process",
-            remedy="stop it, or listen on another port (port 0 takes a free one)",
-        )
-    if number == errno.EADDRNOTAVAIL or isinstance(cause, socket.gaierror):
-        return ListenFailed(
-            f"{place} is no address of this machine", remedy="listen on one that is"
-        )
-    if number == errno.EACCES:
-        return ListenFailed(f"{place} needs more rights", remedy="listen on a port above 1023")
-    told = os.strerror(number) if number else str(cause)
-    return ListenFailed(f"cannot listen on {place}: {told}", remedy="listen elsewhere")
+async def dial(address: str) -> Wire:
+    """Connect to a `host:port`; raises OSError, or BadAddress."""
+    parsed = parse_address(address)
+    return prepare(await trio.open_tcp_stream(parsed.host, parsed.port))

@@ -1,0 +1,46 @@
+"""How a node comes to be: a birth nonce, an id from the coordinator, a store (C2, C6).
+
+The nonce is on disk before anyone hears of it: a node killed anywhere in between asks again
+with the same nonce and gets the same id, instead of leaving a dead one behind.
+"""
+
+import os
+from pathlib import Path
+
+from exchange.coordinator.addresses import Address
+from exchange.coordinator.member import register_new
+from exchange.node.files import write_file
+from exchange.store.crash import crash_point
+from exchange.store.directory import Directory
+from exchange.store.frames import Identity
+
+NONCE_SIZE = 16  # bytes
+BIRTH = "birth"  # the nonce; kept, it costs nothing
+
+
+async def find_identity(directory: Directory, *, coordinator: str, address: Address) -> Identity:
+    """Return whose data this is; a new directory gets an identity and a store.
+
+    Raises CoordinatorUnreachable (exit code 3) if it is new and nobody answers.
+    """
+    known = directory.identity()
+    if known is not None:
+        return known
+    nonce = _nonce(directory.path / BIRTH)
+    crash_point("birth_nonce_forced_unregistered")
+    told = await register_new(coordinator, nonce, str(address))
+    crash_point("node_registered_store_absent")
+    identity = Identity(told.cluster, told.node_id, nonce)
+    directory.create(identity)
+    return identity
+
+
+def _nonce(path: Path) -> bytes:
+    try:
+        nonce = path.read_bytes()
+    except FileNotFoundError:
+        nonce = b""
+    if len(nonce) != NONCE_SIZE:
+        nonce = os.urandom(NONCE_SIZE)
+        write_file(path, nonce)
+    return nonce

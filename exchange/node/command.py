@@ -1,0 +1,228 @@
+"""`exchange-node`: the command line of a node (interfaces section 4).
+
+A flag wins over the environment, the environment over the config file, that over the
+default; `exchange-node config` prints each value and where it came from.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import trio
+from click.core import ParameterSource
+
+from exchange.coordinator.addresses import Address, parse_address
+from exchange.coordinator.errors import BadAddress, CoordinatorError
+from exchange.node.errors import BadSetting, NodeError, first_of
+from exchange.node.service import Service, serve_with_signals
+from exchange.node.settings import CONFIG_NAME, Settings, read_config
+from exchange.store.errors import StoreError
+from exchange.store.frames import FORMAT_VERSION
+
+F = TypeVar("F", bound=Callable[..., Any])
+USAGE, INTERRUPTED = 2, 130
+EPILOG = """\b
+Examples:
+  exchange-node --data-dir ./node-1 --no-auth
+  exchange-node --data-dir ./node-2 --listen 127.0.0.1:7410 --coordinator 127.0.0.1:7401
+
+The first is a complete exchange on this machine; the second joins another node to it.
+Every option can be set as EXCHANGE_<NAME> in the environment, or in exchange.toml.
+"""
+ORIGINS = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT_MAP: "config file",
+    ParameterSource.DEFAULT: "default",
+}
+
+
+class AddressType(click.ParamType[Address]):
+    """HOST:PORT."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address:
+        """Read an address; a usage error if it is none."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return parse_address(str(value))
+        except BadAddress as error:
+            self.fail(str(error), param, ctx)
+
+
+def _read_config_file(
+    ctx: click.Context, _param: click.Parameter, given: Path | None
+) -> Path | None:
+    """Make the config file the source below flags and environment."""
+    data_dir: Path | None = ctx.params.get("data_dir")
+    path = given if given is not None or data_dir is None else data_dir / CONFIG_NAME
+    if path is None or (given is None and not path.exists()):
+        return None
+    values = read_config(path)
+    known = {param.name for param in ctx.command.params if param.name}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise BadSetting(
+            f"the config file {path} sets {', '.join(unknown)}",
+            remedy="`exchange-node config` lists the settings there are",
+        )
+    ctx.default_map = {**values}
+    return path
+
+
+ADDRESS = AddressType()
+OPTIONS = [
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        is_eager=True,
+        help="Where the node keeps its log; made at the first start.",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        is_eager=True,
+        callback=_read_config_file,
+        help="A TOML file of these options.  [default: exchange.toml in the data directory]",
+    ),
+    click.option(
+        "--listen",
+        type=ADDRESS,
+        default="127.0.0.1:7400",
+        help="Where clients and other nodes connect; port 0 takes a free one.",
+    ),
+    click.option("--advertise", type=ADDRESS, help="What others are told.  [default: --listen]"),
+    click.option(
+        "--coordinator", type=ADDRESS, help="Join the cluster of this one instead of embedding one."
+    ),
+    click.option(
+        "--coordinator-listen",
+        type=ADDRESS,
+        default="127.0.0.1:7401",
+        help="Where the embedded coordinator listens.",
+    ),
+    click.option(
+        "--ack",
+        type=click.Choice(["visible", "durable"]),
+        default="visible",
+        help="Answer an order when it is in every node's book, or when it is on this disk.",
+    ),
+    click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
+    click.option("--strict-listing", is_flag=True, help="Trade only what an operator has listed."),
+]
+
+
+def options(function: F) -> F:
+    """Give a command all settings of a node."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog=EPILOG,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "EXCHANGE",
+        "show_default": True,
+        "max_content_width": 100,
+    },
+)
+@options
+@click.version_option(
+    version("stock-exchange"), message=f"%(prog)s %(version)s, store format {FORMAT_VERSION}"
+)
+@click.pass_context
+def node(ctx: click.Context, /, **values: Any) -> None:  # noqa: ANN401 - click's own types
+    """Run a node: it owns accounts, and trades with all other nodes of its cluster.
+
+    Kill it at any instant; started again, it goes on where its last answer left off.
+    """
+    if ctx.invoked_subcommand is None:
+        sys.exit(run(settings_of(values)))
+    ctx.obj = ctx
+
+
+@node.command()
+@click.pass_obj
+def config(parent: click.Context) -> None:
+    r"""Print each setting, and where its value comes from.
+
+    \b
+    Examples:
+      exchange-node --data-dir ./node-1 config
+      EXCHANGE_ACK=durable exchange-node --data-dir ./node-1 config
+    """
+    settings_of(parent.params)
+    for param in parent.command.params:
+        name = param.name
+        if not isinstance(param, click.Option) or name is None or name == "version":
+            continue
+        source = parent.get_parameter_source(name)
+        value = parent.params.get(name)
+        shown = "" if value is None else str(value).lower() if value in (True, False) else value
+        click.echo(
+            f"{name.replace('_', '-'):<19} {shown!s:<24} {ORIGINS[source] if source else ''}"
+        )
+
+
+def settings_of(values: dict[str, Any]) -> Settings:
+    """Make settings of the options."""
+    return Settings(
+        data_dir=values["data_dir"],
+        listen=values["listen"],
+        advertise=values["advertise"],
+        coordinator=values["coordinator"],
+        coordinator_listen=values["coordinator_listen"],
+        ack=values["ack"],
+        is_authenticated=not values["no_auth"],
+        is_strict=values["strict_listing"],
+    )
+
+
+def run(settings: Settings) -> int:
+    """Run a node to its end; return the exit code."""
+    try:
+        trio.run(serve_with_signals, Service(settings, tell=_tell))
+    except BaseException as error:
+        return _explain(error)
+    return 0
+
+
+def main() -> None:
+    """Run the command; every refusal is one line and an exit code."""
+    try:
+        node(prog_name="exchange-node")
+    except (NodeError, CoordinatorError) as error:
+        sys.exit(_explain(error))
+
+
+def _explain(error: BaseException) -> int:
+    """Say why the node ended, worst first; return the exit code."""
+    for kind in (NodeError, StoreError, CoordinatorError):
+        found = first_of(error, kind)
+        if found is not None:
+            _tell(f"error: {found}")
+            return int(found.exit_code)  # type: ignore[attr-defined]  # all three have one
+    if first_of(error, KeyboardInterrupt) is not None:
+        return INTERRUPTED
+    traceback.print_exception(error)
+    return 1
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

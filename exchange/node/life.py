@@ -1,0 +1,384 @@
+"""One life of a node: from an open store to a crash of it, a stop, or the end (C6).
+
+A life owns all that believes in one incarnation: engine, hub, connections, membership.  When
+a force fails the life ends, the store is opened again, and the next one begins (E4).
+"""
+
+import os
+import random
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import trio
+
+from exchange.coordinator.core import KnownNode, Registration
+from exchange.coordinator.member import Membership
+from exchange.domain.instruments import Instrument
+from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId
+from exchange.engine.effects import Refused
+from exchange.engine.engine import Engine, EngineConfig, Step
+from exchange.engine.inputs import (
+    Drain,
+    KnowPeer,
+    ListInstrument,
+    OpenAccount,
+    StorageState,
+    Tick,
+)
+from exchange.engine.messages import Proof
+from exchange.node.access import Access
+from exchange.node.clients import Clients
+from exchange.node.committer import (
+    INLINE_BELOW_S,
+    Committer,
+    InlineCommitter,
+    ThreadCommitter,
+    force_time,
+)
+from exchange.node.door import Door
+from exchange.node.files import write_file
+from exchange.node.hub import Clocks, Hub
+from exchange.node.links import Links
+from exchange.node.settings import Settings
+from exchange.node.sockets import dial
+from exchange.store.lmdb_disk import LmdbDisk
+from exchange.store.store import Store
+from exchange.wire.answers import AnswerWriter
+from exchange.wire.translate import Translator
+
+TICK_S = 0.25
+STORAGE_S = 1.0  # between looks at the room on the disk: far less than its reserve fills
+EVICT_S = 10.0
+READERS_S = 60.0
+STOP_S = 5.0  # to resolve what is in doubt before a stop
+NO_TICKET = 0  # of inputs whose answer nobody waits for
+
+
+class SystemClocks:
+    """The clocks of this machine."""
+
+    def wall_us(self) -> int:
+        """Return the wall clock, in microseconds since 1970 UTC."""
+        return time.time_ns() // 1000
+
+    def mono_us(self) -> int:
+        """Return the monotonic clock, in microseconds."""
+        return time.monotonic_ns() // 1000
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What `node.status` says that the engine does not know."""
+
+    durable_lsn: Lsn
+    checkpoint_lsn: Lsn
+    forces: int
+    bytes_written: int  # to the disk by this process, as the kernel counts
+    log_bytes: int  # of keys and values handed to the store
+    turns: int
+    committer: str
+    uptime_s: float
+    cpu_s: float
+    pid: int
+    rss_bytes: int
+    clients: int
+
+
+class Who:
+    """Who this node is, and where the others are."""
+
+    def __init__(self, store: Store, epoch: Epoch) -> None:
+        self._peers = store.state.peers
+        self.node_id = store.state.node_id
+        self.cluster = store.state.cluster
+        self.epoch = epoch
+        self.heard: dict[NodeId, str] = {}  # addresses just told, perhaps not logged yet
+
+    def address(self, peer: NodeId) -> str:
+        """Return where a peer was last; empty if unknown."""
+        known = self._peers.get(peer)
+        return self.heard.get(peer) or (known.address if known is not None else "")
+
+
+class Life:
+    """All that runs in one incarnation of a node."""
+
+    def __init__(
+        self,
+        store: Store,
+        disk: LmdbDisk,
+        settings: Settings,
+        *,
+        epoch: Epoch,
+        boot_id: bytes,
+        address: str,
+        operator_key: "OperatorKey",
+        coordinator: str,
+        clocks: Clocks,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._disk = disk
+        self._settings = settings
+        self._boot_id = boot_id
+        self._address = address
+        self._operator_key = operator_key
+        self._clocks = clocks
+        self._tell = tell
+        self._begun_us = clocks.mono_us()
+        state = store.state
+        self.engine = Engine(
+            state, EngineConfig(ack=settings.ack, address=address), has_proof=self._has_proof
+        )
+        self.engine.forced(store.proof)
+        self.who = Who(store, epoch)
+        self.membership = Membership(coordinator, self, say=tell)
+        self.hub = Hub(
+            self.engine,
+            store,
+            clocks,
+            durable_lsn=store.durable_lsn,
+            alarm=lambda alarm: tell(f"alarm {alarm.code}: {alarm.detail}"),
+        )
+        self.links = Links(
+            self.who, self.engine, self.hub, dial=dial, tell=tell, jitter=random.SystemRandom()
+        )
+        self.clients = Clients(
+            self.hub,
+            translator=Translator(state),
+            writer=AnswerWriter(state.instruments),
+            access=Access(
+                state,
+                is_authenticated=settings.is_authenticated,
+                operator_hash=lambda: operator_key.hash,
+            ),
+            list_symbol=None if settings.is_strict else self._list_symbol,
+            facts=self.facts,
+        )
+        self.hub.connect(answers=self.clients, peers=self.links)
+        self.door = Door(self.clients, self.links, tell=tell)
+        self.committer: Committer = InlineCommitter(store.commit)
+        self._is_full = False
+
+    async def run(
+        self,
+        listener: trio.SocketListener,
+        *,
+        on_ready: Callable[["Life"], None],
+        stop: trio.Event,
+    ) -> None:
+        """Live until `stop` is set, then stop gracefully.
+
+        Raises StoreFailed when a force failed, OldCopy or IdentityRefused where this node must
+        not go on.
+        """
+        self._choose_committer()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.hub.run, self.committer)
+                nursery.start_soon(self.links.run)
+                nursery.start_soon(self._watch_storage)
+                nursery.start_soon(self.membership.run)
+                nursery.start_soon(self.door.run, listener)
+                for peer in self._store.state.peers:
+                    self.links.know(peer)
+                await self._become_ready(nursery)
+                self.door.open_to_clients()
+                on_ready(self)
+                await stop.wait()
+                await self._drain()
+                nursery.cancel_scope.cancel()
+            self._finish()
+        finally:
+            self.committer.close()
+
+    # Starting and stopping.
+
+    def _choose_committer(self) -> None:
+        """Force inline on a fast disk, else on a thread of its own."""
+        if force_time(self._settings.data_dir) >= INLINE_BELOW_S:
+            token = trio.lowlevel.current_trio_token()
+            wake = partial(_run_soon, token, self.hub.wake)
+            self.committer = ThreadCommitter(self._store.commit, wake)
+
+    async def _become_ready(self, nursery: trio.Nursery) -> None:
+        """Wait until every known peer is synced or suspected: at most 3 s (C5, C6)."""
+        self._look_at_storage()
+        if not self._store.state.peers:
+            with trio.move_on_after(STOP_S):  # a first start hears of its peers there
+                await self.membership.wait_tried()
+        nursery.start_soon(self._tick)
+        while not self.engine.is_ready:
+            await self.hub.wait_turn()
+
+    async def _tick(self) -> None:
+        while True:
+            self.hub.feed([Tick()])
+            await trio.sleep(TICK_S)
+
+    async def _drain(self) -> None:
+        """Refuse new orders, and wait until nothing is in doubt and all is told; bounded."""
+        self.hub.feed([Drain()])
+        with trio.move_on_after(STOP_S):
+            await self.hub.wait_turn()
+            while not self._is_quiet():
+                await self.hub.wait_turn()  # four a second at least
+
+    def _is_quiet(self) -> bool:
+        in_doubt = self._store.state.offers
+        return (
+            not in_doubt and self.hub.is_idle and self.clients.is_flushed and self.links.is_flushed
+        )
+
+    def _finish(self) -> None:
+        """Force what is decided, and a checkpoint: the next start redoes nothing."""
+        self.committer.close()
+        store, ts = self._store, Micros(self._clocks.wall_us())
+        self.hub.finish(self.committer, InlineCommitter(store.commit))
+        write = store.prepare(Step([], [], store.state.lsn, {}), ts=ts, force_checkpoint=True)
+        store.commit(write)
+        store.committed(write)
+
+    # Watching the disk.
+
+    async def _watch_storage(self) -> None:
+        """Tell the engine when room runs out, and tidy up what readers left (W7, W8)."""
+        seconds = 0.0
+        while True:
+            await trio.sleep(STORAGE_S)
+            seconds += STORAGE_S
+            self._look_at_storage()
+            if seconds % EVICT_S == 0:
+                self._store.evict()
+            if seconds % READERS_S == 0:
+                self._disk.check_readers()
+
+    def _look_at_storage(self) -> None:
+        usage = self._disk.usage()
+        if usage.is_full != self._is_full:
+            self._is_full = usage.is_full
+            self.hub.feed([StorageState(usage.is_full)])
+            self._tell(
+                f"alarm storage_full: {usage.disk_free} bytes of disk are left; new orders are "
+                "refused, cancels and settlements go on; make room"
+                if usage.is_full
+                else "there is room for new orders again"
+            )
+
+    # What others ask.
+
+    def facts(self) -> Facts:
+        """Return what the engine does not know about its node."""
+        store = self._store
+        return Facts(
+            durable_lsn=store.durable_lsn,
+            checkpoint_lsn=store.checkpoint_lsn,
+            forces=self.hub.forces,
+            bytes_written=_bytes_written(),
+            log_bytes=self.hub.log_bytes,
+            turns=self.hub.turns,
+            committer=self.committer.kind,
+            uptime_s=(self._clocks.mono_us() - self._begun_us) / 1e6,
+            cpu_s=time.process_time(),
+            pid=os.getpid(),
+            rss_bytes=_resident_bytes(),
+            clients=self.clients.count,
+        )
+
+    def _has_proof(self, proof: Proof) -> bool:
+        """Tell whether the log has this digest at this LSN (C3)."""
+        return self._store.digest_at(proof.lsn) == proof.digest
+
+    async def _list_symbol(self, symbol: str) -> Instrument | Refused:
+        return await self.membership.ensure_instrument(symbol)
+
+    # The node as its coordinator sees it (`coordinator.member.Member`).
+
+    def registration(self) -> Registration:
+        """Say what the node is now."""
+        state = self._store.state
+        peers = [KnownNode(peer.peer, peer.nonce, peer.address) for peer in state.peers.values()]
+        return Registration(
+            state.nonce,
+            self._address,
+            state.node_id,
+            state.scalars.account_number,
+            self.who.epoch,
+            self._boot_id,
+            state.cluster,
+            tuple(peers),
+            tuple(listing.instrument for listing in state.instruments.values()),
+        )
+
+    def on_registered(
+        self, others: list[KnownNode], instruments: list[Instrument], operator_key_hash: bytes
+    ) -> None:
+        """Hear of the cluster."""
+        for instrument in instruments:
+            self.on_listed(instrument)
+        for node in others:
+            self.on_joined(node)
+        self._operator_key.learn(operator_key_hash)
+
+    def on_joined(self, node: KnownNode) -> None:
+        """Hear of a node, or of its new address; dial it if that is ours to do (C5)."""
+        self.who.heard[node.node_id] = node.address
+        self.hub.feed([KnowPeer(node.node_id, node.nonce, node.address)])
+        self.links.know(node.node_id)
+
+    def on_listed(self, instrument: Instrument) -> None:
+        """Hear that an instrument is listed."""
+        listing = self._store.state.instruments.get(instrument.symbol)
+        if listing is None or listing.instrument != instrument:
+            self.hub.feed([ListInstrument(NO_TICKET, instrument)])
+
+    async def on_account_request(self, account: AccountId, key_hash: bytes) -> Refused | None:
+        """Open an account; None once its record is durable (C1)."""
+        answer = await self.hub.call(lambda ticket: OpenAccount(ticket, account, key_hash))
+        return answer if isinstance(answer, Refused) else None
+
+
+class OperatorKey:
+    """The hash of the cluster's operator key, kept for starts without the coordinator."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self.hash = path.read_bytes()
+        except FileNotFoundError:
+            self.hash = b""
+
+    def learn(self, key_hash: bytes) -> None:
+        """Keep the hash that the coordinator told; losing it in a crash loses nothing."""
+        if key_hash and key_hash != self.hash:
+            self.hash = key_hash
+            with suppress(OSError):  # told again at the next registration
+                write_file(self._path, key_hash)
+
+
+def _run_soon(token: trio.lowlevel.TrioToken, wake: Callable[[], None]) -> None:
+    """Wake the hub from the committer's thread; at the end of the loop nobody is left."""
+    with suppress(trio.RunFinishedError):
+        token.run_sync_soon(wake)
+
+
+def _bytes_written() -> int:
+    """Return what this process has caused to be written to disks; 0 where it is not told."""
+    try:
+        lines = Path("/proc/self/io").read_text().splitlines()
+    except OSError:
+        return 0
+    counts = dict(line.split(": ") for line in lines)
+    return int(counts.get("write_bytes", 0))
+
+
+def _resident_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()

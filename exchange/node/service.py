@@ -1,0 +1,229 @@
+"""A node from its data directory to its end (C4, C6, E4, W6).
+
+    lock -> listen -> (embed a coordinator) -> identity -> lives
+
+A life is `open, verify, redo, force epoch, serve`.  A failed force ends it and the next one
+begins in the same process and on the same ports; several in short order end the process.
+"""
+
+import gc
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+import trio
+
+from exchange.coordinator.addresses import Address, parse_address
+from exchange.coordinator.service import (
+    Serving,
+    address_of,
+    open_listener,
+    serve_coordinator,
+)
+from exchange.domain.units import Micros
+from exchange.node.birth import find_identity
+from exchange.node.errors import contains, first_of
+from exchange.node.files import write_file
+from exchange.node.hub import Clocks
+from exchange.node.life import Life, OperatorKey, SystemClocks
+from exchange.node.settings import Settings
+from exchange.store.directory import Directory
+from exchange.store.errors import StoreFailed
+from exchange.store.frames import Identity
+from exchange.store.store import Store
+
+ENDPOINTS = "endpoints.json"
+OPERATOR_KEY = "operator.key"
+OPERATOR_HASH = "operator.hash"
+COORDINATOR = "coordinator"
+BOOT_ID_SIZE = 8  # bytes
+SWITCH_S = 0.0002  # performance.md: py-lmdb gives the GIL up at each put and commit
+LIVES_MAX = 5  # that end with a failed force, none of them longer than LIFE_S
+LIFE_S = 60.0
+PAUSE_S = 0.2  # before the next life; grows with each
+INTERRUPTED = 130
+
+
+class Endpoints(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`endpoints.json`: where a node that is ready can be reached."""
+
+    pid: int
+    node_id: int
+    epoch: int
+    tcp: str
+    https: str | None = None
+    coordinator: str | None = None
+
+
+class Service:
+    """Runs one node in one data directory."""
+
+    def __init__(
+        self, settings: Settings, *, clocks: Clocks | None = None, tell: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._clocks = clocks or SystemClocks()
+        self._tell = tell
+        self._stop = trio.Event()
+        self._is_first_start = False
+        self._tcp = settings.listen
+        self._coordinator = ""
+
+    def stop(self) -> None:
+        """Begin a graceful stop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Serve until stopped.  Raises errors that know their exit code."""
+        settings = self._settings
+        settings.check()
+        _prepare_process()
+        with Directory.lock(settings.data_dir) as directory:
+            self._endpoints.unlink(missing_ok=True)  # of a run that was killed
+            async with await open_listener(settings.listen) as listener:
+                self._tcp = parse_address(address_of(listener))
+                async with trio.open_nursery() as nursery:
+                    self._coordinator = str(settings.coordinator or await self._embed(nursery))
+                    identity = await self._identity(directory)
+                    await self._live(directory, identity, listener)
+                    nursery.cancel_scope.cancel()
+            self._endpoints.unlink(missing_ok=True)
+
+    async def _embed(self, nursery: trio.Nursery) -> str:
+        settings = self._settings
+
+        async def embedded(task_status: trio.TaskStatus[Serving]) -> None:
+            await serve_coordinator(
+                settings.data_dir / COORDINATOR,
+                str(settings.coordinator_listen),
+                is_auth=settings.is_authenticated,
+                strict_listing=settings.is_strict,
+                operator_key_path=settings.data_dir / OPERATOR_KEY,
+                say=self._tell,
+                task_status=task_status,
+            )
+
+        serving: Serving = await nursery.start(embedded)
+        return serving.address
+
+    async def _identity(self, directory: Directory) -> Identity:
+        self._is_first_start = directory.identity() is None
+        return await find_identity(
+            directory, coordinator=self._coordinator, address=self._advertised
+        )
+
+    async def _live(
+        self, directory: Directory, identity: Identity, listener: trio.SocketListener
+    ) -> None:
+        """Live, and live again after a failed force; give up when that does not help (E4)."""
+        failures = 0
+        while True:
+            begun = self._clocks.mono_us()
+            try:
+                await self._live_once(directory, identity, listener)
+                return
+            except BaseException as error:
+                if not contains(error, StoreFailed) or self._stop.is_set():
+                    raise
+                long_ago = self._clocks.mono_us() - begun > LIFE_S * 1e6
+                failures = 1 if long_ago else failures + 1
+                if failures >= LIVES_MAX:
+                    raise
+                self._tell(f"{_first_line(error)}. Opening the log again ({failures})")
+            await trio.sleep(PAUSE_S * failures)
+
+    async def _live_once(
+        self, directory: Directory, identity: Identity, listener: trio.SocketListener
+    ) -> None:
+        disk = directory.open()
+        try:
+            store = Store.open(disk, identity)
+            boot_id = os.urandom(BOOT_ID_SIZE)
+            epoch = store.boot(boot_id=boot_id, ts=Micros(self._clocks.wall_us()))
+            life = Life(
+                store,
+                disk,
+                self._settings,
+                epoch=epoch,
+                boot_id=boot_id,
+                address=str(self._advertised),
+                operator_key=OperatorKey(directory.path / OPERATOR_HASH),
+                coordinator=self._coordinator,
+                clocks=self._clocks,
+                tell=self._tell,
+            )
+            gc.collect()
+            gc.freeze()
+            await life.run(listener, on_ready=self._on_ready, stop=self._stop)
+        finally:
+            gc.unfreeze()
+            disk.close()
+
+    def _on_ready(self, life: Life) -> None:
+        endpoints = Endpoints(
+            pid=os.getpid(),
+            node_id=life.who.node_id,
+            epoch=life.who.epoch,
+            tcp=str(self._tcp),
+            coordinator=self._coordinator,
+        )
+        write_file(self._endpoints, msgspec.json.encode(endpoints) + b"\n")
+        for line in self._greeting(life):
+            self._tell(line)
+        self._is_first_start = False
+
+    def _greeting(self, life: Life) -> list[str]:
+        who = life.who
+        lines = [f"node {who.node_id} serves on {self._tcp}, epoch {who.epoch}"]
+        if self._settings.coordinator is None:
+            lines.append(f"coordinator on {self._coordinator}")
+        if self._is_first_start:
+            path = self._settings.data_dir
+            if self._settings.is_authenticated and self._settings.coordinator is None:
+                lines.append(f"operator key in {path / OPERATOR_KEY}")
+            lines.append("now open an account:")
+            lines.append(f"  EXCHANGE_DATA_DIR={path} exchange account open")
+        return lines
+
+    @property
+    def _advertised(self) -> Address:
+        return self._settings.advertise or self._tcp
+
+    @property
+    def _endpoints(self) -> Path:
+        return self._settings.data_dir / ENDPOINTS
+
+
+async def serve_with_signals(service: Service) -> None:
+    """Run a service; the first SIGTERM or SIGINT stops it gracefully, the second at once."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_watch_signals, service)
+        await service.run()
+        nursery.cancel_scope.cancel()
+
+
+async def _watch_signals(service: Service) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        is_stopping = False
+        async for number in signals:
+            if is_stopping:
+                os._exit(INTERRUPTED if number == signal.SIGINT else 1)
+            is_stopping = True
+            service.stop()
+
+
+def _prepare_process() -> None:
+    sys.setswitchinterval(SWITCH_S)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(first_of(error, StoreFailed)).splitlines()[0]
