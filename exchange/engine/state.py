@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from exchange.domain.instruments import Instrument, Rule
+from exchange.domain.instruments import CASH, CASH_DECIMALS, Instrument, Rule
 from exchange.domain.orders import (
     Account,
     Fill,
@@ -194,7 +194,7 @@ class State:
         self.offers_to: dict[NodeId, dict[OfferId, None]] = {}  # by decider, oldest first
         self.offered_against: dict[OrderId, int] = {}  # maker -> quantity of our offers out
         self.acceptances_of: dict[NodeId, dict[OfferId, None]] = {}  # by proposer, oldest first
-        self.decimals: dict[Asset, int] = {}
+        self.decimals: dict[Asset, int] = {CASH: CASH_DECIMALS}  # cash exists before any listing
         self.rules: dict[Symbol, Rule] = {}
         self.touched: dict[OrderId, Order] = {}  # orders changed since the engine looked
 
@@ -238,6 +238,7 @@ class State:
         self.offered_against.clear()
         self.acceptances_of.clear()
         self.decimals.clear()
+        self.decimals[CASH] = CASH_DECIMALS
         self.rules.clear()
         self.touched.clear()
         for proposer, offer_id in sorted(self.acceptances):
