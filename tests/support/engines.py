@@ -282,7 +282,7 @@ class Engines:
             state, engine = self.state(node), self.engine(node)
             assert not state.offers, "a trade is in doubt"
             assert redo(node, machine.log).scalars == state.scalars, "state is not fold(log)"
-            totals: dict[str, int] = dict(state.scalars.external)
+            totals: dict[str, int] = {**state.scalars.external}
             for peer in state.peers.values():
                 for asset, amount in peer.clearing.items():
                     totals[asset] = totals.get(asset, 0) + amount
@@ -291,8 +291,8 @@ class Engines:
                         assert mirror.get(asset, 0) == -amount, "two halves of a trade differ"
             for account in state.accounts.values():
                 for asset in {*account.available, *account.held}:
-                    amount = account.available.get(asset, 0) + account.held.get(asset, 0)
-                    totals[asset] = totals.get(asset, 0) + amount
+                    owned = account.available.get(asset, 0) + account.held.get(asset, 0)
+                    totals[asset] = totals.get(asset, 0) + owned
             assert not any(totals.values()), f"node {node} is out of balance: {totals}"
             for peer_id, link in engine.soft.links.items():
                 if self.is_up(peer_id):

@@ -63,7 +63,7 @@ def test_order_beyond_the_funds_is_rejected_and_recorded(engines: Engines) -> No
 
 
 def test_retry_gets_the_identical_first_answer(engines: Engines) -> None:
-    """faults 2.15: whatever happened since, and across a restart."""
+    """Faults 2.15: whatever happened since, and across a restart."""
     item = engines.place(1, Side.BUY, 1000, 5, client_order_id="mine")
     first = ask(engines, item)
     assert isinstance(first, OrderAnswer)
@@ -92,7 +92,7 @@ def test_rejected_order_answers_a_retry_alike(engines: Engines) -> None:
 
 
 def test_client_order_id_with_another_body_is_refused(engines: Engines) -> None:
-    """faults 2.15."""
+    """Faults 2.15."""
     ask(engines, engines.place(1, Side.BUY, 1000, 5, client_order_id="mine"))
     answer = ask(engines, engines.place(1, Side.BUY, 1000, 6, client_order_id="mine"))
 
@@ -100,7 +100,7 @@ def test_client_order_id_with_another_body_is_refused(engines: Engines) -> None:
 
 
 def test_client_order_ids_of_two_accounts_are_apart(engines: Engines) -> None:
-    """faults 2.15: the key is the account and the id."""
+    """Faults 2.15: the key is the account and the id."""
     other = AccountId(engines.account(1) + 1)
     engines.step(1, inputs.OpenAccount(0, other, b""))
     engines.step(1, inputs.MoveFunds(0, other, USD, Units(100_000)))
@@ -170,7 +170,7 @@ def test_cancel_says_what_was_removed(engines: Engines) -> None:
 
 
 def test_cancel_survives_a_restart(engines: Engines) -> None:
-    """faults 2.13."""
+    """Faults 2.13."""
     order_id = engines.buy(1, 1000, 5)
     ask(engines, inputs.CancelOrder(99, engines.account(1), order_id))
     engines.kill(1)

@@ -31,7 +31,7 @@ def status(engines: Engines, order_id: OrderId) -> Status:
 
 
 def test_best_price_is_met_first_then_the_oldest() -> None:
-    """faults 2.11: with several asks the lowest is the best, and age breaks ties."""
+    """Faults 2.11: with several asks the lowest is the best, and age breaks ties."""
     engines = one_node()
     other = another_account(engines)
     dear = engines.sell(1, 1002, 1)

@@ -70,7 +70,7 @@ def test_cross_node_trade_costs_two_forces_there_and_one_here() -> None:
 
 
 def test_offer_reserves_the_quantity_before_it_is_sent() -> None:
-    """faults 2.10: quantity under way is not offered twice, here or there."""
+    """Faults 2.10: quantity under way is not offered twice, here or there."""
     engines = a_trade_in_flight(maker_quantity=5, taker_quantity=3)
     engines.step(1, engines.place(1, Side.BUY, 1001, 9))
 
@@ -96,9 +96,7 @@ def test_partial_acceptance_returns_the_rest() -> None:
     engines = a_trade_in_flight(maker_quantity=5)
     maker = next(iter(engines.state(2).orders))
     offer = the_offer(engines)
-    engines.step(
-        2, inputs.AmendOrder(0, engines.account(2), maker, price=None, quantity=Lots(2))
-    )
+    engines.step(2, inputs.AmendOrder(0, engines.account(2), maker, price=None, quantity=Lots(2)))
     engines.wire.append((1, 2, offer))
     engines.settle()
 
@@ -368,7 +366,7 @@ def test_impossible_offer_quarantines_its_sender(change: dict[str, int]) -> None
 
 
 def test_reply_for_an_unknown_offer_changes_nothing() -> None:
-    """faults 2.2: a reply for an unknown trade is old news."""
+    """Faults 2.2: a reply for an unknown trade is old news."""
     engines = Engines(2)
     session = engines.engine(1).soft.links[NodeId(2)].session
     assert session is not None

@@ -1,0 +1,139 @@
+"""Answers to questions are pure reads.  Docstrings cite the rule or the interface."""
+
+from exchange.domain.instruments import plain_ticker
+from exchange.domain.units import AccountId, NodeId, OrderId, Seq
+from exchange.engine import inputs
+from exchange.engine.effects import (
+    AccountAnswer,
+    BookAnswer,
+    FillsAnswer,
+    OrderAnswer,
+    OrdersAnswer,
+    Refused,
+    StatusAnswer,
+    TradesAnswer,
+    TransfersAnswer,
+)
+from tests.support.engines import Engines
+
+AAPL = plain_ticker("AAPL").symbol
+
+
+def traded() -> Engines:
+    engines = Engines(2)
+    for price in (1000, 1001, 1002):
+        engines.sell(2, price, 2)
+    engines.buy(1, 1001, 3)
+    return engines
+
+
+def test_fills_are_gapless_per_account() -> None:
+    """Interfaces 1: `seq` from 1, at most `limit` a page."""
+    engines = traded()
+    page = engines.ask(1, inputs.FillsQuery(engines.account(1), Seq(1), 1))
+    rest = engines.ask(1, inputs.FillsQuery(engines.account(1), Seq(2), 100))
+
+    assert isinstance(page, FillsAnswer)
+    assert isinstance(rest, FillsAnswer)
+    assert ([fill.seq for fill, _ in page.fills], page.next_seq) == ([1], 2)
+    assert ([fill.seq for fill, _ in rest.fills], rest.next_seq) == ([2], 3)
+    assert [fill.is_maker for fill, _ in page.fills + rest.fills] == [False, False]
+
+
+def test_book_is_the_whole_market_best_first() -> None:
+    """B1: own orders and replicas as one book."""
+    engines = traded()
+    engines.sell(1, 1001, 7)
+    book = engines.ask(1, inputs.BookQuery(AAPL, 10))
+
+    assert isinstance(book, BookAnswer)
+    assert book.books[0].asks == [(1001, 8, 2), (1002, 2, 1)]
+    assert book.books[0].bids == []
+
+
+def test_trades_are_those_decided_here() -> None:
+    """S8: the tape is the decider's."""
+    engines = traded()
+    tapes = [engines.ask(node, inputs.TradesQuery(AAPL, Seq(1), 10)) for node in (1, 2)]
+
+    assert isinstance(tapes[0], TradesAnswer)
+    assert isinstance(tapes[1], TradesAnswer)
+    assert tapes[0].trades == []
+    assert [(trade.seq, trade.price) for trade in tapes[1].trades] == [(1, 1000), (2, 1001)]
+
+
+def test_orders_are_listed_in_pages() -> None:
+    """Interfaces 1: oldest first, open or finished or all."""
+    engines = traded()
+    account = engines.account(2)
+    all_of = engines.ask(2, inputs.OrdersQuery(account, None, None, Seq(1), 2))
+    opened = engines.ask(2, inputs.OrdersQuery(account, True, AAPL, Seq(0), 10))
+    closed = engines.ask(2, inputs.OrdersQuery(account, False, None, Seq(1), 10))
+
+    assert isinstance(all_of, OrdersAnswer)
+    assert isinstance(opened, OrdersAnswer)
+    assert isinstance(closed, OrdersAnswer)
+    assert (len(all_of.orders), all_of.next_cursor) == (2, 3)
+    assert [order.price for order in opened.orders] == [1001, 1002]
+    assert [order.status for order in closed.orders] == ["filled"]
+
+
+def test_orders_are_found_by_client_order_id() -> None:
+    """Interfaces 1, `order.get`."""
+    engines = traded()
+    order_id = engines.buy(1, 900, 1, client_order_id="mine")
+    by_id = engines.ask(1, inputs.OrderQuery(engines.account(1), None, "mine"))
+    foreign = engines.ask(2, inputs.OrderQuery(engines.account(2), OrderId(order_id)))
+
+    assert isinstance(by_id, OrderAnswer)
+    assert by_id.order_id == order_id
+    assert isinstance(foreign, Refused)
+
+
+def test_balances_and_transfers_are_told_exactly() -> None:
+    """M3."""
+    engines = traded()
+    account = engines.ask(1, inputs.AccountQuery(engines.account(1)))
+    moved = engines.ask(1, inputs.TransfersQuery(engines.account(1), Seq(1), 10))
+
+    assert isinstance(account, AccountAnswer)
+    assert isinstance(moved, TransfersAnswer)
+    told = {row.asset: (row.available, row.held) for row in account.balances}
+    assert told == {"AAPL": (1_000_003, 0), "USD": (996_999, 0)}
+    assert [transfer.amount for transfer, _ in moved.transfers] == [1_000_000, 1_000_000]
+
+
+def test_quiescence_is_read_from_the_status() -> None:
+    """Interfaces 1, `node.status`."""
+    engines = traded()
+    status = engines.ask(1, inputs.StatusQuery())
+
+    assert isinstance(status, StatusAnswer)
+    assert status.offers_in_doubt == 0
+    (peer,) = status.peers
+    assert (peer.node_id, peer.state) == (NodeId(2), "synced")
+    assert peer.sent_seq == peer.acknowledged_seq
+    other = engines.ask(2, inputs.StatusQuery())
+    assert isinstance(other, StatusAnswer)
+    assert peer.sum == other.sum
+
+
+def test_unknown_things_are_refused() -> None:
+    """Bad input gets a code and a sentence."""
+    engines = traded()
+    stranger = AccountId(engines.account(1) + 9)
+    ghost = plain_ticker("GHOST").symbol
+    questions: list[inputs.Query] = [
+        inputs.AccountQuery(stranger),
+        inputs.OrderQuery(stranger, None, "x"),
+        inputs.OrdersQuery(stranger, None, None, Seq(1), 1),
+        inputs.FillsQuery(stranger, Seq(1), 1),
+        inputs.TransfersQuery(stranger, Seq(1), 1),
+        inputs.BookQuery(ghost, 1),
+        inputs.TradesQuery(ghost, Seq(1), 1),
+    ]
+
+    for question in questions:
+        answer = engines.ask(1, question)
+        assert isinstance(answer, Refused)
+        assert answer.code.startswith("unknown_")
