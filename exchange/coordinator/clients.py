@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Protocol
 
-import trio
-
 from exchange.coordinator import verbs
 from exchange.coordinator.connection import Connection
 from exchange.coordinator.keys import hash_key, is_key, new_key
@@ -32,8 +30,8 @@ class LiveNodes(Protocol):
         """Return the nodes that new accounts can go to."""
         ...
 
-    async def open_account(self, key: str) -> AccountId | Refused:
-        """Have a live node open an account (C1)."""
+    async def open_accounts(self, keys: Sequence[str]) -> list[AccountId | Refused]:
+        """Have live nodes open an account for each API key, in order (C1)."""
         ...
 
 
@@ -82,15 +80,11 @@ class ClientDesk:
         return isinstance(verb, verbs.OpenAccount) and not self._is_auth
 
     async def _open_accounts(self, count: int) -> list[bytes]:
-        answers = [b""] * count
-
-        async def open_some(start: int) -> None:
-            for place in range(start, count, OPENED_AT_ONCE_MAX):
-                answers[place] = _account_line(await self._nodes.open_account(""))
-
-        async with trio.open_nursery() as nursery:
-            for start in range(min(count, OPENED_AT_ONCE_MAX)):
-                nursery.start_soon(open_some, start)
+        answers: list[bytes] = []
+        while count:
+            some = min(count, OPENED_AT_ONCE_MAX)
+            count -= some
+            answers += map(_account_line, await self._nodes.open_accounts([""] * some))
         return answers
 
     async def _answer(self, verb: Verb | RequestError) -> bytes:
@@ -140,7 +134,7 @@ class ClientDesk:
 
     async def _create_account(self) -> verbs.AccountValue | Refused:
         key = new_key()
-        outcome = await self._nodes.open_account(key)
+        (outcome,) = await self._nodes.open_accounts([key])
         if isinstance(outcome, Refused):
             return outcome
         return verbs.AccountValue(format_id(outcome), key)

@@ -62,9 +62,12 @@ class NodeLink:
         """Tell whether nothing can be asked any more."""
         return self._scope.cancel_called
 
-    async def open_account(self, account: AccountId, key_hash: bytes) -> Refused | None:
-        """Have the node open an account; None once its record is durable there (C1)."""
-        asked = self._ask(CreateAccount(format_id(account), key_hash))
+    def ask_account(self, account: AccountId, key_hash: bytes) -> Asked:
+        """Ask the node to open an account."""
+        return self._ask(CreateAccount(format_id(account), key_hash))
+
+    async def answer(self, asked: Asked) -> Refused | None:
+        """Wait for an account; None once its record is durable at the node (C1)."""
         with trio.move_on_after(ANSWER_S_MAX):
             await asked.is_answered.wait()
         if not asked.is_answered.is_set():

@@ -5,7 +5,7 @@ One force carries whatever was decided while the one before was under way (W2); 
 thread, so that a node that embeds the coordinator goes on trading.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol
 
 import trio
@@ -21,7 +21,10 @@ from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, Symbol
 from exchange.engine.effects import Refused
+from exchange.store.disk import Change
 from exchange.store.errors import StoreError
+
+OnThread = Callable[[Callable[[list[Change]], None], list[Change]], Awaitable[None]]
 
 
 class Registrar(Protocol):
@@ -45,8 +48,8 @@ class Registrar(Protocol):
         """Return the listings, oldest first."""
         ...
 
-    async def allocate(self, live: Collection[NodeId]) -> AccountId | Refused:
-        """Give out an account number of a live node; it is never given out again."""
+    async def allocate(self, live: Collection[NodeId], count: int) -> list[AccountId] | Refused:
+        """Give out account numbers of live nodes; they are never given out again."""
         ...
 
     async def locate(self, account: AccountId) -> str | Refused:
@@ -65,8 +68,15 @@ class Registrar(Protocol):
 class LocalRegistrar:
     """The registry in this process, forced to its own LMDB environment."""
 
-    def __init__(self, store: RegistryStore, *, fresh_cluster: str) -> None:
+    def __init__(
+        self,
+        store: RegistryStore,
+        *,
+        fresh_cluster: str,
+        on_thread: OnThread = trio.to_thread.run_sync,
+    ) -> None:
         self._store = store
+        self._on_thread = on_thread
         self._registry = store.registry
         self._fresh_cluster = fresh_cluster  # its name, if the first node founds it
         self._pending: list[RegistryRecord] = []  # decided, not handed to a force yet
@@ -104,14 +114,17 @@ class LocalRegistrar:
         await self._forced()
         return instruments
 
-    async def allocate(self, live: Collection[NodeId]) -> AccountId | Refused:
-        """Give out an account number of a live node; it is never given out again."""
-        record = core.decide_account(self._registry, live)
-        if isinstance(record, Refused):
-            return record
-        self._apply(record)
+    async def allocate(self, live: Collection[NodeId], count: int) -> list[AccountId] | Refused:
+        """Give out account numbers of live nodes; they are never given out again."""
+        accounts: list[AccountId] = []
+        for _ in range(count):
+            record = core.decide_account(self._registry, live)
+            if isinstance(record, Refused):
+                return record
+            self._apply(record)
+            accounts.append(record.account)
         await self._forced()
-        return record.account
+        return accounts
 
     async def locate(self, account: AccountId) -> str | Refused:
         """Return the address of the node that owns an account (C1)."""
@@ -171,7 +184,7 @@ class LocalRegistrar:
         changes = self._store.prepare(records)
         with trio.CancelScope(shield=True):  # it is forced, whoever has stopped waiting
             try:
-                await trio.to_thread.run_sync(self._store.commit, changes)
+                await self._on_thread(self._store.commit, changes)
             except StoreError as error:
                 self._failure = error
                 raise

@@ -14,7 +14,7 @@ embeds it connects over loopback like any other.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -51,6 +51,8 @@ CONNECTIONS_MAX = 12_000  # every node of a full cluster, and clients
 FIRST_LINE_S_MAX = 30.0
 OK_S_MAX = 30.0  # a node may have to open its store before it is ready to be dialed
 ATTEMPTS_MAX = 3  # nodes asked for one account
+_NO_NODE = Refused("no_live_node", "no node is connected to the coordinator; start one")
+_NODE_LOST = Refused("node_lost", "the node went away; ask again")
 
 
 class Coordinator:
@@ -193,26 +195,42 @@ class Coordinator:
         for link in self._links.values():
             link.push(listed)
 
-    async def open_account(self, key: str) -> AccountId | Refused:
-        """Have a live node open an account; if it cannot, another one (C1).
+    async def open_accounts(self, keys: Sequence[str]) -> list[AccountId | Refused]:
+        """Have live nodes open an account for each API key, in order (C1).
 
-        `key` is its API key, empty without authentication.
+        A key is empty without authentication.  What a node cannot do, another one is asked.
         """
+        answers: list[AccountId | Refused] = [_NO_NODE] * len(keys)
         unwilling: set[NodeId] = set()
-        refusal = None
         for _ in range(ATTEMPTS_MAX):
-            account = await self._registrar.allocate(set(self.live) - unwilling)
-            if isinstance(account, Refused):
-                return refusal or account
+            places = [place for place, each in enumerate(answers) if isinstance(each, Refused)]
+            accounts = await self._registrar.allocate(set(self.live) - unwilling, len(places))
+            if isinstance(accounts, Refused):
+                return [accounts if each is _NO_NODE else each for each in answers]
+            cluster = await self._registrar.cluster()
+            hashes = [hash_key(keys[place], cluster) if keys[place] else b"" for place in places]
+            opened = await self._open(accounts, hashes)
+            for place, answer in zip(places, opened, strict=True):
+                answers[place] = answer
+            failed = set(accounts).difference(opened)
+            if not failed:
+                break
+            unwilling |= {node_of(account) for account in failed}
+        return answers
+
+    async def _open(
+        self, accounts: Sequence[AccountId], key_hashes: Sequence[bytes]
+    ) -> list[AccountId | Refused]:
+        """Ask all owners, then wait for each."""
+        asked = []
+        for account, key_hash in zip(accounts, key_hashes, strict=True):
             link = self._links.get(node_of(account))
-            if link is None:
-                continue
-            key_hash = hash_key(key, await self._registrar.cluster()) if key else b""
-            refusal = await link.open_account(account, key_hash)
-            if refusal is None:
-                return account
-            unwilling.add(link.node_id)
-        return refusal or Refused("no_live_node", "the nodes come and go; ask again")
+            asked.append((account, link, link and link.ask_account(account, key_hash)))
+        answers: list[AccountId | Refused] = []
+        for account, link, request in asked:
+            refusal = await link.answer(request) if link and request else _NODE_LOST
+            answers.append(refusal or account)
+        return answers
 
 
 def _is_peer(entry: NodeEntry, node_id: NodeId) -> bool:

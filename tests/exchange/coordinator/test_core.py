@@ -13,13 +13,13 @@ from exchange.coordinator.core import (
     InstrumentListed,
     KnownNode,
     NodeRegistered,
-    Refusal,
     Registration,
     Registry,
     RegistryRecord,
 )
 from exchange.domain.instruments import Instrument, plain_ticker
 from exchange.domain.units import NODE_MAX, AccountId, Asset, Epoch, NodeId, Symbol, make_id
+from exchange.engine.effects import Refused
 
 EUR = Asset("EUR")
 
@@ -41,7 +41,7 @@ def a_registration(
     )
 
 
-def take(registry: Registry, decision: Decision | Refusal) -> NodeId:
+def take(registry: Registry, decision: Decision | Refused) -> NodeId:
     assert isinstance(decision, Decision), decision
     for record in decision.records:
         core.apply(registry, record)
@@ -55,7 +55,7 @@ def register(registry: Registry, asked: Registration) -> NodeId:
 
 def refused(registry: Registry, asked: Registration) -> str:
     decision = core.decide_registration(registry, asked, fresh_cluster="fresh")
-    assert isinstance(decision, Refusal)
+    assert isinstance(decision, Refused)
     return decision.code
 
 
@@ -73,7 +73,7 @@ def list_instrument(registry: Registry, instrument: Instrument) -> str:
     if isinstance(record, InstrumentListed):
         core.apply(registry, record)
         registry.check()
-    return record.code if isinstance(record, Refusal) else ""
+    return record.code if isinstance(record, Refused) else ""
 
 
 def test_first_node_founds_the_cluster_and_ids_rise_from_one() -> None:
@@ -237,7 +237,7 @@ def test_no_account_without_a_live_node() -> None:
     register(registry, a_registration(1))
 
     refusal = core.decide_account(registry, [])
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, Refused)
     assert refusal.code == "no_live_node"
 
 
@@ -261,7 +261,7 @@ def test_unknown_accounts_are_refused() -> None:
 
     assert core.locate(registry, AccountId(make_id(1, 3))) == "127.0.0.1:7001"
     for account in (make_id(1, 4), make_id(2, 1), make_id(1, 0)):
-        assert isinstance(core.locate(registry, AccountId(account)), Refusal)
+        assert isinstance(core.locate(registry, AccountId(account)), Refused)
 
 
 def test_identical_relisting_is_fine_and_a_different_one_is_refused() -> None:
@@ -310,7 +310,7 @@ def test_unknown_ticker_is_listed_by_default_unless_listing_is_strict(
     list_instrument(registry, plain_ticker("AAPL"))
 
     outcome = core.decide_ensure(registry, symbol, is_strict=is_strict)
-    assert code == (outcome.code if isinstance(outcome, Refusal) else "")
+    assert code == (outcome.code if isinstance(outcome, Refused) else "")
     assert isinstance(outcome, InstrumentListed) == (symbol == "MSFT" and not is_strict)
 
 
