@@ -40,7 +40,7 @@ V = TypeVar("V")
 RUN_MAX = 64  # entries in a row of history: 4 kB of fills
 AHEAD = ("done", "client_keys", "orders")  # entries that seldom change once they are there
 AHEAD_SLICE = 512  # entries encoded ahead a turn: half a millisecond
-AHEAD_KEEP = 1024  # ... while more than this are dirty: the newest may change again
+AHEAD_KEEP_PART = 16  # ... but not the last 16th of a checkpoint: it may change again
 
 Ready = tuple[bytes, bytes]  # key and row, encoded
 _encode = msgspec.msgpack.Encoder().encode
@@ -49,11 +49,20 @@ _encode = msgspec.msgpack.Encoder().encode
 class Checkpointer:
     """Knows what of a state is on disk, and makes the next checkpoint of the rest."""
 
-    def __init__(self, disk: Disk, state: State, last: Checkpoint, *, accounts_kept: int) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        state: State,
+        last: Checkpoint,
+        *,
+        dirty_max: int,
+        accounts_kept: int,
+    ) -> None:
         self._disk = disk
         self._tables: dict[str, Table[Any, Any]] = state.tables()
         self._state = state
         self._sums = dict(last.tables)
+        self._dirty_max = dirty_max
         self._accounts_kept = accounts_kept
         self._ahead: dict[str, dict[Any, Ready | None]] = {name: {} for name in AHEAD}
         self._stored: dict[str, set[Any]] = {}  # keys of the resident tables on the disk
@@ -74,8 +83,8 @@ class Checkpointer:
         self._state.lsn = self.lsn
         self._state.derive()
 
-    def rows_pending(self) -> int:
-        """Return about how many rows a checkpoint now would write."""
+    def is_due(self) -> bool:
+        """Tell whether a checkpoint now would write about as many rows as one should."""
         tables = self._tables
         accounts = len(tables["accounts"].dirty)
         rows = 0
@@ -84,13 +93,13 @@ class Checkpointer:
             if CODECS[name].kind is Kind.HISTORY:  # one row an account, or more if it is long
                 dirty = min(dirty, accounts + dirty // RUN_MAX)
             rows += dirty
-        return rows + sum(map(len, self._ahead.values()))
+        return rows + sum(map(len, self._ahead.values())) >= self._dirty_max
 
     def encode_ahead(self) -> None:
         """Encode a slice of what is dirty, so that the hand-off has less to do."""
         for name in AHEAD:
             table = self._tables[name]
-            spare = min(len(table.dirty) - AHEAD_KEEP, AHEAD_SLICE)
+            spare = min(len(table.dirty) - self._dirty_max // AHEAD_KEEP_PART, AHEAD_SLICE)
             if spare <= 0:
                 continue
             keys = list(islice(table.dirty, spare))
@@ -166,7 +175,7 @@ class Checkpointer:
     def _load_table(self, codec: Codec[Any, Any], table: Table[Any, Any]) -> None:
         rows = []
         for key, row in self._disk.scan(codec.name):
-            table[codec.open_key(key)] = codec.open(key, row)
+            table[codec.unpack(key)] = codec.open(key, row)  # its digest covers the key
             rows.append(row[-DIGEST_SIZE:])
         self._stored[codec.name] = set(table)
         found = TableSum().plus(count=len(rows), digests=digest_sum(rows))

@@ -179,11 +179,13 @@ class LmdbDisk:
         return entries
 
     def _failure(self, error: lmdb.Error) -> StoreFailed:
-        code = getattr(error, "code", None) or _errno_in(error)
-        is_full = isinstance(error, lmdb.MapFullError) or code == errno.ENOSPC
-        if code == errno.ENOSPC and self._ballast is not None:
+        is_disk_full = error.code == errno.ENOSPC or (
+            error.code == errno.EIO and self.usage().disk_free < RESERVE
+        )  # LMDB calls a write that was cut short an EIO
+        if is_disk_full and self._ballast is not None:
             self._ballast.unlink(missing_ok=True)
             crash_point("ballast_released")
+        is_full = is_disk_full or isinstance(error, lmdb.MapFullError)
         return StoreFailed(f"forcing the log in {self.path} failed: {error}", is_full=is_full)
 
 
@@ -240,12 +242,3 @@ def _map_size(file_size: int) -> int:
         while size > max(limit // 2, MAP_SIZE_MIN):
             size //= 2
     return size
-
-
-def _errno_in(error: lmdb.Error) -> int | None:
-    """Find the errno in an LMDB error: py-lmdb has it in the text alone."""
-    text = str(error)
-    for code in (errno.ENOSPC, errno.EIO):
-        if os.strerror(code) in text:
-            return code
-    return None

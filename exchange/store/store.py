@@ -113,7 +113,11 @@ class Store:
         self.proof = Proof(checkpoint.lsn, checkpoint.digest)  # what is durable
         self.redone = 0  # records, at the start
         self._checkpointer = Checkpointer(
-            disk, self.state, checkpoint, accounts_kept=self.limits.accounts
+            disk,
+            self.state,
+            checkpoint,
+            dirty_max=self.limits.dirty,
+            accounts_kept=self.limits.accounts,
         )
         self._prepared = self.proof  # the end of the log once all writes prepared are durable
         self._unlogged_seen: dict[NodeId, Proof] = {}
@@ -250,4 +254,4 @@ class Store:
         tail = self._prepared.lsn - self.checkpoint_lsn
         if tail >= self.limits.tail or (is_forced and tail > 0):
             return True
-        return self._checkpointer.rows_pending() >= self.limits.dirty
+        return self._checkpointer.is_due()

@@ -86,7 +86,9 @@ class Codec(Generic[K, V]):
 
     def open(self, key: bytes, sealed: bytes) -> Any:  # noqa: ANN401 - V, or a list of V
         """Decode a row, or raise DamagedTable naming table and key (W5)."""
-        body = check_entry(self.name, key, sealed)
+        body = sealed[:-DIGEST_SIZE]
+        if blake2b(key + body, digest_size=DIGEST_SIZE).digest() != sealed[-DIGEST_SIZE:]:
+            check_entry(self.name, key, sealed)  # raises
         try:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
