@@ -14,7 +14,14 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 PURE = [ROOT / "exchange" / "domain", ROOT / "exchange" / "engine"]
 
 # Modules without a test file of the same name, and why.
-WITHOUT_TEST_FILE: dict[str, str] = {}
+WITHOUT_TEST_FILE = {
+    "exchange/engine/decision.py": "structs; what is decided is tested where it is decided",
+    "exchange/engine/effects.py": "structs; their lines are tested in tests/exchange/wire",
+    "exchange/engine/inputs.py": "structs; each is fed to an engine in test_engine.py",
+    "exchange/engine/messages.py": "structs; they are encoded and decoded in wire/test_peers.py",
+    "exchange/engine/records.py": "structs; they are encoded and decoded in store/test_frames.py",
+    "exchange/engine/soft.py": "what a node believes; changed and tested by its users",
+}
 
 # The rules of the design that are built; each must be cited by the docstring of a test.
 BUILT = {
@@ -29,11 +36,7 @@ BUILT = {
 LATER = {"S11", "S12", "B6", "C7", "C8"}  # baskets, transfers, audit versions, gateway, sinks
 
 # Built rules that no test cites yet.  This list only ever shrinks.
-NOT_YET: set[str] = {
-    *("B2", "B7", "C2", "C3", "C4", "C5", "C6", "E1", "E2", "E3", "E4", "E6", "E7", "M3"),
-    *("S1", "S4", "S5", "S6", "S7", "S8", "S13", "W2", "W3", "W4", "W5", "W6", "W7", "W8"),
-    *(f"faults 2.{number}" for number in [1, 2, 3, 4, 5, 6, 13, 14, 15, 16, 17]),
-}
+NOT_YET: set[str] = {"W8", "faults 2.5", "faults 2.14"}
 
 _RULE = re.compile(r"\b([ESBWCM][0-9]{1,2})\b|(?i:\bfaults? (2\.[0-9]{1,2}))")
 
