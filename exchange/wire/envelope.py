@@ -72,10 +72,18 @@ def decode_object(
 
 
 def _check_id(raw: msgspec.Raw) -> None:
-    text = memoryview(raw)
-    if text and (text[0] in b"{[" or len(text) > ID_BYTES_MAX):
+    text = bytes(raw)
+    if text[:1] in (b"{", b"[") or len(text) > ID_BYTES_MAX or not _is_utf8(text):
         detail = f"id is a string, number, boolean or null of up to {ID_BYTES_MAX} bytes"
         raise RequestError("invalid_value", detail)
+
+
+def _is_utf8(text: bytes) -> bool:
+    """Tell whether an id can be echoed; the decoder skips over what it only keeps."""
+    try:
+        return text.isascii() or bool(text.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _explained(

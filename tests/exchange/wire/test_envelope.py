@@ -28,14 +28,23 @@ def decoded(line: bytes) -> Ping | Ring:
 
 @pytest.mark.parametrize(
     "scalar",
-    [b"7", b'"a\\u00e9"', b"null", b"true", b"-1.50", b"1e999", b"12345678901234567890123"],
+    [
+        b"7",
+        b'"a\\u00e9"',
+        '"é"'.encode(),
+        b"null",
+        b"true",
+        b"-1.50",
+        b"1e999",
+        b"12345678901234567890123",
+    ],
 )
 def test_id_is_echoed_byte_for_byte(scalar: bytes) -> None:
     """Interfaces section 1: `id` is any JSON scalar."""
     assert bytes(decoded(b'{"type":"ping","id": ' + scalar + b" }").id) == scalar
 
 
-@pytest.mark.parametrize("bad", [b"[1]", b"{}", b'"' + b"x" * ID_BYTES_MAX + b'"'])
+@pytest.mark.parametrize("bad", [b"[1]", b"{}", b'"\xff"', b'"' + b"x" * ID_BYTES_MAX + b'"'])
 def test_id_that_is_no_scalar_or_too_long_is_refused(bad: bytes) -> None:
     with pytest.raises(RequestError, match="invalid_value: id is"):
         decoded(b'{"type":"ping","id":' + bad + b"}")
