@@ -40,6 +40,7 @@ HEADER = ["ts_ns", "kind", "side", "price", "quantity", "order_id"]
 KINDS = {"add", "cancel", "modify", "reduce", "trade", "fill", "hidden"}
 SIDES = {"buy": Side.BUY, "sell": Side.SELL, "": None}
 LINE_MAX = 1000  # characters: a row has about 60
+KEY_MAX = 40  # characters of an order id: with a line number it is still a client order id
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -222,7 +223,9 @@ def _cells(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
 def _row(cells: list[str], line: int, tick: Scale) -> Row:
     try:
         ts, kind, side, price, quantity, key = cells
-        if kind not in KINDS or side not in SIDES or not key:
+        if not key or len(key) > KEY_MAX:
+            raise FlowError(f"line {line}: an order id has 1 to {KEY_MAX} characters")
+        if kind not in KINDS or side not in SIDES:
             raise FlowError(f"line {line}: unknown kind {kind[:20]!r} or side {side[:20]!r}")
         ticks, lots = Ticks(tick.count(price, "price")), Lots(int(quantity))
         if kind != "hidden" and (ticks <= 0 or lots <= 0):
