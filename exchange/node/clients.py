@@ -40,9 +40,11 @@ from exchange.wire.handshake import ClientHello
 from exchange.wire.lines import LineSplitter
 from exchange.wire.requests import (
     Bye,
+    CreateOrder,
     NodeStatus,
     OrderAmend,
     OrderCancel,
+    OrderCreate,
     Request,
     decode_request,
 )
@@ -52,6 +54,7 @@ READ_SIZE = 1 << 16
 OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
 UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
 NO_ACCOUNT = AccountId(0)  # of public requests
+HOT = (CreateOrder, OrderCreate)
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 20  # bytes thrown away meanwhile
@@ -88,10 +91,17 @@ class Connection:
         """Return how many requests are not answered."""
         return self._given - self._answered
 
-    def place(self) -> int:
-        """Give out the next place."""
+    def place(self, request: Request) -> int:
+        """Give a request the next place."""
+        place = self._given
+        self._given = place + 1
+        self.requests[place] = request
+        return place
+
+    def put_error(self, error: RequestError | FramingError) -> None:
+        """Answer a line that is no request, in its place."""
         self._given += 1
-        return self._given - 1
+        self.put(self._given - 1, line_of_error(error))
 
     def put(self, place: int, line: bytes) -> None:
         """Take the answer for a place; it leaves when all before it have."""
@@ -240,7 +250,7 @@ class Clients:
                 lines = splitter.feed(bytes(data))
             except FramingError as error:
                 if await self._take(connection, error.lines):
-                    connection.put(connection.place(), line_of_error(error))
+                    connection.put_error(error)
                     connection.flush()
                     await connection.wait_outstanding(0)
                     await connection.outbox.wait_below(0)
@@ -264,7 +274,7 @@ class Clients:
             try:
                 request = decode_request(line)
             except RequestError as error:
-                connection.put(connection.place(), line_of_error(error))
+                connection.put_error(error)
                 continue
             if isinstance(request, Bye):
                 may_go_on = False
@@ -282,16 +292,17 @@ class Clients:
 
     def _item(self, connection: Connection, request: Request) -> "Item | Unlisted":
         """Return what the hub is to do about a request; it has its place from here on."""
-        place = connection.place()
-        connection.requests[place] = request
-        ticket = connection.number << TICKET_SHIFT | place
+        ticket = connection.number << TICKET_SHIFT | connection.place(request)
         caller = connection.caller
-        refused = self._access.check(request, caller)
+        account = caller.account or NO_ACCOUNT
+        if isinstance(request, HOT):
+            refused = self._access.check_order(request, caller)
+        else:
+            refused = self._access.check(request, caller)
+            if refused is None and isinstance(request, NAMES_AN_ORDER):
+                return Later(partial(self._translated, request, account, ticket))
         if refused is not None:
             return Tell(ticket, refused)
-        account = caller.account if caller.account is not None else NO_ACCOUNT
-        if isinstance(request, NAMES_AN_ORDER):
-            return Later(partial(self._translated, request, account, ticket))
         translated = self._translator.translate(request, account, ticket)
         if isinstance(translated, NeedsListing):
             return Unlisted(translated.symbol, request, account, ticket)
