@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from exchange.engine.effects import Answer, Effect, Send
 from exchange.engine.messages import Ack, Events, Hello, Offer, Reply, SnapshotEnd
 from exchange.engine.records import (
+    AccountOpened,
     OrderCanceled,
     OrderPlaced,
     PeerSeen,
@@ -21,6 +22,7 @@ from exchange.engine.records import (
 from exchange.store import crash
 
 FORCED: dict[type, str] = {
+    AccountOpened: "account_forced_coordinator_untold",
     OrderPlaced: "order_forced_answer_unsent",
     OrderCanceled: "cancel_forced_answer_unsent",
     TradeOffered: "offer_forced_unsent",

@@ -46,6 +46,7 @@ from exchange.node.hub import Clocks, Hub
 from exchange.node.links import Links
 from exchange.node.settings import Settings
 from exchange.node.sockets import dial
+from exchange.store.crash import crash_point
 from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.store import Store
 from exchange.wire.answers import AnswerWriter
@@ -239,6 +240,7 @@ class Life:
         self.committer.close()
         store, ts = self._store, Micros(self._clocks.wall_us())
         self.hub.finish(self.committer, InlineCommitter(store.commit))
+        crash_point("drained_checkpoint_absent")
         write = store.prepare(Step([], [], store.state.lsn, {}), ts=ts, force_checkpoint=True)
         store.commit(write)
         store.committed(write)

@@ -32,6 +32,33 @@ CRASH_POINTS: dict[str, str] = {
     "frame_forced_effects_held": "The frame is durable; no effect of it has left.",
     "checkpoint_forced_effects_held": "Frame and checkpoint are durable; no effect has left.",
     "checkpoint_forced_entries_kept": "The engine goes on; clean entries are not evicted yet.",
+    # exchange.node.birth
+    "birth_nonce_forced_unregistered": "The nonce of a new node is durable; nobody knows it.",
+    "node_registered_store_absent": "The coordinator has given an id; the node has no store yet.",
+    # exchange.node.crashes: decided, and in memory alone
+    "order_decided_unforced": "An order is applied in memory; its record is not forced.",
+    "offer_decided_unforced": "A taker is reserved in memory; the offer is not forced.",
+    "acceptance_decided_unforced": "A maker is filled in memory; the acceptance is not forced.",
+    "settlement_decided_unforced": "A reply is applied in memory; the settlement is not forced.",
+    # exchange.node.crashes: forced, and nobody told
+    "account_forced_coordinator_untold": "An account is durable; its id is not answered.",
+    "order_forced_answer_unsent": "An order is durable; its client has no answer.",
+    "cancel_forced_answer_unsent": "A cancel is durable; its client has no answer.",
+    "offer_forced_unsent": "An offer is durable; the decider has not heard of it.",
+    "acceptance_forced_reply_unsent": "The trade is committed; the proposer does not know.",
+    "decline_forced_reply_unsent": "The offer is declined for ever; the proposer does not know.",
+    "settlement_forced_ack_unsent": "The proposer is out of doubt; the decider does not know.",
+    "peer_forced_hello_unsent": "A peer's incarnation is durable; its hello is not answered.",
+    # exchange.node.crashes: the kernel has it
+    "hello_sent": "A hello has left.",
+    "events_sent": "Events of the own stream have left.",
+    "snapshot_sent": "The end of a snapshot has left.",
+    "offer_sent": "An offer has left.",
+    "reply_sent": "A reply to an offer has left.",
+    "ack_sent": "A watermark has left; the decider may forget.",
+    "answer_sent": "An answer to a client has left.",
+    # exchange.node.life
+    "drained_checkpoint_absent": "A graceful stop has drained; its checkpoint is not made.",
 }
 
 Hook = Callable[[str], None]
