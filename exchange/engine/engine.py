@@ -496,6 +496,7 @@ class Engine:
         if link.quarantine:
             self._send(link, messages.Quarantine(link.quarantine))
         self._run(replication.start_stream(soft, link, hello.have))
+        self._release_waiting()  # it may have had all of the stream before (B3)
         for offer in settlement.unresolved_offers(soft, link.peer):
             self._send(link, offer)
 

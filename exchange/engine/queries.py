@@ -225,7 +225,7 @@ def _peer_status(soft: Soft, link: Link) -> PeerStatus:
         peer.address,
         link.state,
         soft.stream_seq,
-        link.applied if link.is_helloed else Seq(0),
+        max(link.applied, Seq(0)) if link.is_helloed else Seq(0),
         epoch,
         seq,
         len(link.replica.orders),

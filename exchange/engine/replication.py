@@ -38,7 +38,7 @@ from exchange.engine.messages import (
     SnapshotEnd,
 )
 from exchange.engine.settlement import watermark
-from exchange.engine.soft import Link, Soft
+from exchange.engine.soft import NOTHING_APPLIED, Link, Soft
 
 
 def event_of(order: Order) -> OrderEvent:
@@ -80,7 +80,7 @@ def start_snapshot(soft: Soft, link: Link) -> Decision:
     """Begin a snapshot; the chunks follow as the link has room."""
     decision = Decision()
     link.outgoing = deque(sorted(soft.own.orders))
-    link.applied = Seq(0)  # it has seen nothing until it says so (B3)
+    link.applied = NOTHING_APPLIED  # it shows nothing until it says so (B3)
     _send(link, decision, SnapshotBegin(soft.state.scalars.epoch, soft.stream_seq))
     _want_more(link, decision)
     return decision
@@ -174,6 +174,7 @@ def end_snapshot(link: Link, message: SnapshotEnd) -> None:
         raise LinkError(f"the snapshot of node {link.peer} does not add up")
     link.replica, link.incoming = link.incoming, None
     link.have = link.incoming_have
+    link.told = None  # its owner counts from nothing again, after a resync too (B3)
 
 
 def check_level(link: Link, message: Resumed) -> None:

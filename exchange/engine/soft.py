@@ -19,6 +19,9 @@ from exchange.engine.records import OfferId
 from exchange.engine.state import State
 
 
+NOTHING_APPLIED = Seq(-1)  # a peer that does not even show what was there before seq 1
+
+
 class EngineConfig(msgspec.Struct, frozen=True):
     """How a node behaves.  Times are microseconds of the monotonic clock."""
 
@@ -53,7 +56,7 @@ class Link:
         self.quarantine = ""  # why; empty = not
         self.detail = ""  # why the last link was refused or dropped
         self.heard_us = now_us
-        self.applied = Seq(0)  # of our stream, at the peer
+        self.applied = NOTHING_APPLIED  # of our stream, at the peer
         self.progress_us = now_us  # when `applied` last rose or had nothing to rise to
         self.replica = OwnerBook()
         self.have: tuple[Epoch, Seq] | None = None  # of its stream, in `replica`
