@@ -1,0 +1,61 @@
+"""Replay one seed, or run a campaign.
+
+python -m fuzz 17                   replay seed 17, byte for byte the same on stdout
+python -m fuzz --runs 1000          seeds 0 to 999
+python -m fuzz --runs 1000 --start 5000 --size small --processes 2
+"""
+
+import argparse
+import os
+import sys
+import time
+
+from fuzz.campaign import campaign, report
+from fuzz.checkers import Violation
+from fuzz.cluster import Cluster
+from fuzz.plan import SIZES, draw_plan
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
+    parser.add_argument("seed", type=int, nargs="?", help="replay this run")
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--start", type=int, default=0, help="first seed")
+    parser.add_argument("--size", choices=sorted(SIZES))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--check", action="store_true", help="engine.check() after every turn")
+    parser.add_argument("--quiet", action="store_true", help="replay without the trace")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return replay(options.seed, options.size, is_quiet=options.quiet)
+    seeds = range(options.start, options.start + options.runs)
+    results = campaign(
+        seeds, size=options.size, is_checked=options.check, processes=options.processes
+    )
+    return 1 if report(results) else 0
+
+
+def replay(seed: int, size: str | None, *, is_quiet: bool) -> int:
+    """Run one seed and tell its story."""
+    begun = time.perf_counter()
+    plan = draw_plan(seed, size)
+    print(plan)
+    cluster = None
+    try:
+        cluster = Cluster(plan, trace=None if is_quiet else print, is_checked=True)
+        cluster.run()
+    except Violation as violation:
+        print(f"FAILED: {violation}")
+        return 1
+    finally:
+        print(f"{time.perf_counter() - begun:.3f} s", file=sys.stderr)
+    print(f"all properties hold; log digest {cluster.digest()}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # `| head` has seen enough
+        os._exit(1)

@@ -1,0 +1,79 @@
+"""Many runs: one after another, or over processes; a failure names its seed."""
+
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import msgspec
+
+from fuzz.checkers import Violation
+from fuzz.cluster import Cluster
+from fuzz.plan import draw_plan
+
+
+class Result(msgspec.Struct):
+    """What one run came to."""
+
+    seed: int
+    failure: str = ""  # empty: all properties held
+    digest: str = ""
+    counters: dict[str, int] = {}
+
+
+def run_seed(seed: int, *, size: str | None = None, is_checked: bool = False) -> Result:
+    """Do one run."""
+    plan = draw_plan(seed, size)
+    cluster = None
+    try:
+        cluster = Cluster(plan, is_checked=is_checked)
+        cluster.run()
+    except Violation as violation:
+        return Result(seed, str(violation))
+    except Exception as error:  # an assertion of the engine is a finding like any other
+        place = _place(error)
+        return Result(seed, f"{type(error).__name__} {error} at {place}")
+    return Result(seed, "", cluster.digest(), dict(cluster.counters))
+
+
+def campaign(
+    seeds: Iterable[int], *, size: str | None, is_checked: bool, processes: int
+) -> Iterator[Result]:
+    """Do many runs; results come in any order."""
+    run = partial(run_seed, size=size, is_checked=is_checked)
+    if processes == 1:
+        yield from map(run, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(run, seeds, chunksize=20)
+
+
+def report(results: Iterable[Result], *, failures_max: int = 20) -> int:
+    """Say how it went; return how many runs failed."""
+    begun, runs, failures = time.perf_counter(), 0, 0
+    counters: Counter[str] = Counter()
+    for result in results:
+        runs += 1
+        counters.update(result.counters)
+        if result.failure:
+            failures += 1
+            print(f"seed {result.seed}: {result.failure[:600]}", flush=True)
+            if failures >= failures_max:
+                break
+    took = time.perf_counter() - begun
+    print(f"{runs} runs, {failures} failed")
+    for name, count in sorted(counters.items()):
+        print(f"{count:12}  {name}")
+    print(f"{took:.1f} s, {runs / took:.0f} runs/s", file=sys.stderr)
+    return failures
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "?"
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"

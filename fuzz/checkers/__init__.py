@@ -1,0 +1,38 @@
+"""What must hold: one class per property."""
+
+from fuzz.checkers.answers import AnswersSurvive, OneEffectPerKey, UnknownStaysUnknown
+from fuzz.checkers.base import Checker, Violation
+from fuzz.checkers.durability import ChainHolds, NothingLeavesEarly, StateIsFold
+from fuzz.checkers.market import (
+    DeclinesBounded,
+    NotCrossed,
+    PriceTimePriority,
+    ReplicasEqualOwners,
+)
+from fuzz.checkers.trades import (
+    Conservation,
+    ConservationPerTrade,
+    MatchingRules,
+    OneOutcome,
+    OneTape,
+)
+
+CHECKERS: tuple[type[Checker], ...] = (
+    ConservationPerTrade,
+    OneOutcome,
+    MatchingRules,
+    OneEffectPerKey,
+    NothingLeavesEarly,
+    PriceTimePriority,
+    DeclinesBounded,
+    AnswersSurvive,
+    UnknownStaysUnknown,
+    OneTape,
+    Conservation,
+    NotCrossed,
+    ReplicasEqualOwners,
+    ChainHolds,
+    StateIsFold,
+)
+
+__all__ = ["CHECKERS", "Checker", "Violation"]

@@ -1,0 +1,208 @@
+"""The market: replicas, crossed books, priority, and how much it costs to agree (B1 to B5)."""
+
+from exchange.domain.orders import Side
+from exchange.domain.units import NodeId, OrderId, node_of
+from exchange.engine.effects import Answer, AnswerBody, OrderAnswer
+from exchange.engine.engine import Step
+from exchange.engine.records import (
+    LocalTrade,
+    OrderAmended,
+    OrderCanceled,
+    OrderPlaced,
+    OrderReduced,
+    Record,
+    TradeAccepted,
+    TradeDeclined,
+    TradeOffered,
+    TradeSettled,
+)
+from fuzz.checkers.base import Checker
+from fuzz.clients import Call
+from fuzz.model import Order, is_live, open_quantity
+from fuzz.process import Process
+
+
+class ReplicasEqualOwners(Checker):
+    """Every node's copy of the market is what the owners have (B1, B4)."""
+
+    def at_end(self) -> None:
+        """Compare every replica with its owner's book, and that with the model."""
+        machines = self.cluster.machines
+        for machine in machines.values():
+            if machine.process is None:
+                continue
+            own = _book(machine.process.engine.soft.own)
+            known = self.exchange.node(machine.node)
+            model = {
+                order.order_id: (open_quantity(known, order), order.price, order.stamp)
+                for order in known.orders.values()
+                if open_quantity(known, order) and not order.is_ioc
+            }
+            if own != model:
+                self.fail(f"node {machine.node} shows {own}, its log says {model}")
+            for peer in machines.values():
+                if peer is machine or peer.process is None:
+                    continue
+                replica = _book(peer.process.engine.soft.links[NodeId(machine.node)].replica)
+                if replica != own:
+                    self.fail(f"node {peer.node} sees {replica} of node {machine.node}: {own}")
+
+
+def _book(book: object) -> dict[int, tuple[int, int, int]]:
+    orders = book.orders  # type: ignore[attr-defined]  # an OwnerBook
+    return {key: (entry.open, entry.price, entry.stamp) for key, entry in orders.items()}
+
+
+class NotCrossed(Checker):
+    """When all is quiet, no two orders that could trade are left (S3)."""
+
+    def at_end(self) -> None:
+        """Compare best bid and best ask of every instrument, leaving out self-trades."""
+        live: dict[str, list[Order]] = {}
+        for node in self.exchange.nodes.values():
+            for order in node.orders.values():
+                if open_quantity(node, order):
+                    live.setdefault(order.symbol, []).append(order)
+        for orders in live.values():
+            asks = [order for order in orders if not order.is_buy]
+            for bid in (order for order in orders if order.is_buy):
+                for ask in asks:
+                    if bid.price >= ask.price:
+                        self.fail(f"{bid.symbol} is crossed: {bid.order_id} and {ask.order_id}")
+
+
+class DeclinesBounded(Checker):
+    """Agreeing costs a bounded number of offers: no storm, no duel (S2, S3, faults 2.1)."""
+
+    def begin(self) -> None:
+        """Count."""
+        self._declines = 0
+        self._causes = 0
+
+    def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
+        """Count declines, and what may cause them."""
+        if isinstance(record, TradeDeclined):
+            self._declines += 1
+            self.cluster.counters["declines"] += 1
+        elif isinstance(record, TradeAccepted):
+            self.cluster.counters["trades between nodes"] += 1
+        elif isinstance(record, LocalTrade):
+            self.cluster.counters["trades at one node"] += 1
+        elif isinstance(record, TradeOffered):
+            self.cluster.counters["offers"] += 1
+
+    def at_end(self) -> None:
+        """Compare with what people did."""
+        calls = len(self.cluster.clients.calls)
+        starts = sum(machine.starts for machine in self.cluster.machines.values())
+        bound = 20 + 12 * calls + 10 * starts
+        if self._declines > bound:
+            self.fail(f"{self._declines} declines for {calls} requests and {starts} starts")
+
+
+class PriceTimePriority(Checker):
+    """An order placed after another was acknowledged is younger, and meets it (B3).
+
+    `_shown` holds what every peer that counts has in its book: acknowledged orders, as long
+    as nothing has changed about them since, and the nodes that were waited for.
+    """
+
+    def begin(self) -> None:
+        """Remember what was shown, and who was waited for at the end of the last turn."""
+        self._shown: dict[OrderId, tuple[int, int, frozenset[int]]] = {}  # stamp, version, nodes
+        self._stamps: list[tuple[int, int, frozenset[int]]] = []  # owner, stamp, nodes
+        self._waited_for: dict[Process, frozenset[int]] = {}
+        self._changed_lsn: dict[int, int] = {}  # of its owner's log, by order
+        self._pending: dict[int, tuple[int, int, frozenset[int]]] = {}  # by ticket
+
+    def on_decided(self, process: Process, step: Step) -> None:
+        """Note who an acknowledgement has waited for, and check what was decided."""
+        soft = process.engine.soft
+        now = frozenset(int(peer) for peer, link in soft.links.items() if link.is_waited_for)
+        covered = now & self._waited_for.get(process, frozenset())
+        self._waited_for[process] = now
+        first_lsn = step.last_lsn - len(step.records) + 1
+        for lsn, record in enumerate(step.records, start=first_lsn):
+            self._check(process, record)
+            for order_id in self._touched(process, record):
+                self._changed_lsn[order_id] = lsn
+        if self.cluster.plan.ack != "visible":
+            return
+        for effect in step.effects:
+            if isinstance(effect, Answer) and isinstance(effect.body, OrderAnswer):
+                order = process.engine.state.orders.get(effect.body.order_id)
+                is_waited = effect.body.visible >= 0 or effect.body.is_replay
+                if order is None or not order.open or not is_waited:
+                    continue
+                if self._changed_lsn.get(order.order_id, 0) <= effect.body.lsn:
+                    self._pending[effect.ticket] = (order.stamp, order.version, covered)
+
+    def on_told(self, call: Call, body: AnswerBody, ticket: int) -> None:
+        """Hear that a client knows: from now on the order counts as shown."""
+        shown = self._pending.pop(ticket, None)
+        if shown is not None and isinstance(body, OrderAnswer):
+            self._shown[body.order_id] = shown
+            self._stamps.append((node_of(body.order_id), shown[0], shown[2]))
+
+    def _touched(self, process: Process, record: Record) -> tuple[int, ...]:
+        match record:
+            case OrderPlaced() | OrderAmended() | OrderReduced() | OrderCanceled():
+                return (record.order_id,)
+            case LocalTrade():
+                return (record.maker, record.taker)
+            case TradeOffered():
+                return (record.taker,)
+            case TradeAccepted():
+                return (record.maker,)
+            case TradeSettled(decider, offer_id):
+                return (self.exchange.node(process.node).offers[decider, offer_id].taker,)
+            case _:
+                return ()
+
+    def _check(self, process: Process, record: Record) -> None:
+        match record:
+            case OrderPlaced():
+                self._is_younger(process, record)
+            case LocalTrade() | TradeOffered():
+                self._skips_nobody(process, record)
+            case _:
+                pass
+
+    def _is_younger(self, process: Process, record: OrderPlaced) -> None:
+        links = process.engine.soft.links
+        for owner, stamp, nodes in self._stamps:
+            if stamp < record.stamp or process.node not in nodes or owner == process.node:
+                continue
+            if not links[NodeId(owner)].is_suspected:
+                self.fail(
+                    f"node {process.node} gives stamp {record.stamp}, but {stamp} of node {owner} "
+                    "was acknowledged, and shown here, before"
+                )
+
+    def _skips_nobody(self, process: Process, record: LocalTrade | TradeOffered) -> None:
+        state, links = process.engine.state, process.engine.soft.links
+        taker = state.find_order(record.taker)
+        maker_price = record.price
+        if taker is None:
+            return
+        sign = 1 if taker.side is Side.BUY else -1
+        for order_id, (stamp, version, nodes) in self._shown.items():
+            owner = node_of(order_id)
+            if owner == process.node or process.node not in nodes or order_id == record.maker:
+                continue
+            machine = self.cluster.machines[owner]
+            other = machine.process
+            if other is None or not links[owner].is_matched:
+                continue
+            order = other.engine.state.orders.get(order_id)
+            if order is None or order.version != version or order.stamp != stamp:
+                continue
+            if order.side is taker.side or order.symbol != taker.symbol:
+                continue
+            if sign * (order.price - maker_price) >= 0 or not order.open:
+                continue  # not better than what was taken
+            if order.open > state.offered_against.get(order_id, 0) and stamp < taker.stamp:
+                self.fail(f"node {process.node} skips {order}: {record}")
+
+
+__all__ = ["DeclinesBounded", "NotCrossed", "PriceTimePriority", "ReplicasEqualOwners", "is_live"]

@@ -1,0 +1,445 @@
+"""The simulated cluster: one event heap, one thread, machines that die and come back.
+
+Theory of operation
+===================
+A `Machine` is what outlives a process: the disk, the clock, who it is.  Time is virtual, in
+microseconds; nothing happens but by an event in the heap, in the order of (time, number), so
+a plan has one history.
+
+A run has three parts: faults and operations, until `busy_us`; the healing, when all is
+repaired and started; and the wait for quiescence, which must come in bounded virtual time
+(liveness).  Then every checker looks at what is left.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from hashlib import blake2b
+from random import Random
+
+from exchange.domain.instruments import Instrument, plain_ticker
+from exchange.domain.units import AccountId, Asset, Lsn, Micros, NodeId, Symbol, make_id
+from exchange.engine.effects import Alarm, AnswerBody
+from exchange.engine.engine import Step
+from exchange.engine.inputs import Input
+from exchange.engine.messages import Batch, PeerMessage
+from exchange.engine.records import Booted, Record
+from exchange.store.errors import StoreFailed
+from exchange.store.frames import Frame, Identity, read_frame
+from fuzz.checkers import CHECKERS, Checker, Violation
+from fuzz.clients import Call, Clients
+from fuzz.disk import SimulatedDisk
+from fuzz.genesis import genesis
+from fuzz.model import Exchange
+from fuzz.network import Link, Network
+from fuzz.plan import (
+    MS,
+    SECOND,
+    Crash,
+    Fault,
+    Full,
+    Jump,
+    Operation,
+    Partition,
+    Pause,
+    Plan,
+    Reset,
+    Restore,
+    Rot,
+    Slow,
+)
+from fuzz.process import Killed, Process
+
+WALL_US = 1_767_225_600_000_000  # 2026-01-01
+STEPS_MAX = 400_000  # events in one run: more is a livelock
+QUIET_US = 60 * SECOND  # after the healing, quiescence must have come by then
+INSTRUMENTS = (
+    plain_ticker("AAPL"),
+    Instrument(Symbol("EUR/USD"), Asset("EUR"), Asset("USD"), "0.0001", "100", 2, 2),
+    Instrument(Symbol("AAPL/EUR"), Asset("AAPL"), Asset("EUR"), "0.05", "2", 0, 2),
+)
+BOOT_POINTS = {
+    "boot_lost": "log_redone_epoch_unforced",
+    "boot_kept": "epoch_forced_nobody_told",
+}
+
+
+class Machine:
+    """What outlives a process."""
+
+    def __init__(
+        self, cluster: "Cluster", node: int, identity: Identity, disk: SimulatedDisk
+    ) -> None:
+        self._cluster = cluster
+        self.node = node
+        self.identity = identity
+        self.disk = disk
+        self.process: Process | None = None
+        self.armed_boot = ""
+        self.skew_us = cluster.plan.skew_us[node - 1]
+        self.is_coordinator_down = False
+        self.is_damaged = False  # must not start again
+        self.starts = 0
+        self.full_until_us = 0
+        self.backups: list[tuple[int, SimulatedDisk]] = []
+
+    @property
+    def wall_us(self) -> Micros:
+        """Return what the wall clock of this machine shows."""
+        return Micros(WALL_US + self._cluster.now_us + self.skew_us)
+
+    @property
+    def mono_us(self) -> int:
+        """Return the monotonic clock, which no one sets."""
+        return self._cluster.now_us + self.node * 1_000_000_007
+
+
+class Cluster:
+    """One run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        trace: Callable[[str], object] | None = None,
+        is_checked: bool = False,
+        is_session_checked: bool = True,
+    ) -> None:
+        self.plan = plan
+        self.is_checked = is_checked
+        self.is_session_checked = is_session_checked
+        self.random: Random = plan.chance()
+        self.now_us = 0
+        self.counters: Counter[str] = Counter()
+        self.exchange = Exchange()
+        self.is_healed = False
+        self._trace = trace
+        self._heap: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
+        self._number = 0
+        self._steps = 0
+        self._digest = blake2b(digest_size=16)
+        self.instruments = INSTRUMENTS[: plan.symbols]
+        self.machines: dict[int, Machine] = {}
+        self.network = Network(self)
+        self.clients = Clients(self)
+        self.checkers: list[Checker] = [make(self) for make in CHECKERS]
+        self._on_record = _overriding(self.checkers, "on_record")
+        self._on_sending = _overriding(self.checkers, "on_sending")
+        self._on_answering = _overriding(self.checkers, "on_answering")
+        self._on_told = _overriding(self.checkers, "on_told")
+        self._on_decided = _overriding(self.checkers, "on_decided")
+        self._on_asked = _overriding(self.checkers, "on_asked")
+        for checker in self.checkers:
+            checker.begin()
+        self._build()
+
+    # What drives a run.
+
+    def run(self) -> None:
+        """Carry out the plan; raises Violation if a property does not hold."""
+        for operation in self.plan.operations:
+            self.clients.add(operation)
+        for fault in self.plan.faults:
+            self.at(fault.at_us, self.inject, fault)
+        self.run_until(self.plan.busy_us)
+        self.heal()
+        self.settle()
+        self.finish()
+
+    def run_until(self, until_us: int) -> None:
+        """Let virtual time pass."""
+        heap = self._heap
+        while heap and heap[0][0] <= until_us:
+            at_us, _, function, arguments = heapq.heappop(heap)
+            self.now_us = at_us
+            self._steps += 1
+            if self._steps > STEPS_MAX:
+                raise Violation("liveness", "livelock: too many events")
+            try:
+                function(*arguments)
+            except Killed as killed:
+                self.kill(killed.process)
+        self.now_us = max(self.now_us, until_us)
+
+    def heal(self) -> None:
+        """Repair everything: from now on it must become quiet."""
+        self.trace("--- healed")
+        self.is_healed = True
+        self.network.heal()
+        for machine in self.machines.values():
+            machine.disk.failure = None
+            machine.armed_boot = ""
+            if machine.process is None:
+                self.start(machine.node)
+            else:
+                machine.process.armed = ""
+                machine.process.paused_until_us = 0
+                machine.process.set_full(is_full=False)
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more; raises Violation if that takes too long."""
+        limit_us = self.now_us + QUIET_US
+        while (why := self.unrest()) and self.now_us < limit_us:
+            self.run_until(self.now_us + 233 * MS)  # not in step with the ticks
+        if why:
+            raise Violation(
+                "liveness", f"not quiet {QUIET_US // SECOND} s after the healing: {why}"
+            )
+
+    def finish(self) -> None:
+        """Let every checker look at the end."""
+        for checker in self.checkers:
+            checker.at_end()
+
+    def digest(self) -> str:
+        """Return a digest of all records of all nodes in the order in which they became durable."""
+        return self._digest.hexdigest()
+
+    def at(self, wait_us: int, function: Callable[..., object], *arguments: object) -> None:
+        """Plan an event."""
+        self._number += 1
+        heapq.heappush(self._heap, (self.now_us + wait_us, self._number, function, arguments))
+
+    def trace(self, text: str) -> None:
+        """Write a line of the trace, if somebody reads it."""
+        if self._trace is not None:
+            self._trace(f"{self.now_us / SECOND:11.6f}  {text}")
+
+    @property
+    def is_traced(self) -> bool:
+        """Tell whether somebody reads the trace: then it may cost something."""
+        return self._trace is not None
+
+    # What fate does.
+
+    def inject(self, fault: Fault) -> None:
+        """Do what a fault says."""
+        if self.is_healed:
+            return
+        if self.is_traced:
+            self.trace(f"*** {fault}")
+        match fault:
+            case Crash():
+                for node in fault.nodes:
+                    self._crash(node, fault.point, fault.down_us)
+            case Restore():
+                self._restore(fault)
+            case Reset():
+                self.network.reset(fault.dialer, fault.acceptor)
+            case Partition():
+                self.network.partition(fault.source, fault.target, fault.duration_us)
+                if fault.is_both:
+                    self.network.partition(fault.target, fault.source, fault.duration_us)
+            case Pause():
+                process = self.machines[fault.node].process
+                if process is not None:
+                    self.counters["pause"] += 1
+                    process.paused_until_us = self.now_us + fault.duration_us
+            case Slow():
+                self.network.slow(fault.source, fault.target, fault.extra_us, fault.duration_us)
+            case Jump():
+                self.machines[fault.node].skew_us += fault.by_us
+            case Rot():
+                self.machines[fault.node].disk.failure = fault.failure
+            case Full():
+                self._fill(fault)
+
+    def start(self, node: int) -> None:
+        """Start a process on a machine, if none runs there."""
+        machine = self.machines[node]
+        if machine.process is not None or machine.is_damaged:
+            return
+        machine.starts += 1
+        machine.is_coordinator_down = machine.starts > 1 and self.random.random() < 0.5
+        process = machine.process = Process(self, machine)
+        try:
+            process.start()
+        except (StoreFailed, Killed):
+            self._died_starting(process)
+            return
+        if self.is_traced:
+            self.trace(f"n{node} starts in epoch {process.engine.state.scalars.epoch}")
+        if machine.full_until_us > self.now_us:
+            process.set_full(is_full=True)
+
+    def kill(self, process: Process, *, restart_us: int = 300 * MS) -> None:
+        """Let a process die now, and start the next one after a while."""
+        if not process.is_alive:
+            return
+        self.counters["crash"] += 1
+        if self.is_traced:
+            self.trace(f"n{process.node} dies")
+        process.die()
+        self.network.process_died(process)
+        machine = self.machines[process.node]
+        if machine.process is process:
+            machine.process = None
+        self.at(int(restart_us * self.random.uniform(0.5, 1.5)), self.start, process.node)
+
+    def haunt(self, node: int, batch: Batch) -> None:
+        """Give a batch meant for a dead process to the one that runs there now."""
+        process = self.machines[node].process
+        if process is not None:
+            self.counters["message past a restart"] += 1
+            process.haunt(batch)
+
+    # What processes report.
+
+    def booted(self, process: Process) -> None:
+        """Hear that a boot epoch is forced."""
+        state = process.store.state
+        scalars = state.scalars
+        record = Booted(scalars.epoch, scalars.boot_id, process.machine.wall_us)
+        self._durable(process.node, state.lsn, record)
+
+    def forced(self, process: Process, step: Step) -> None:
+        """Hear that a frame is on the disk."""
+        lsn = step.last_lsn - len(step.records)
+        for place, record in enumerate(step.records, start=1):
+            self._durable(process.node, Lsn(lsn + place), record)
+
+    def decided(self, process: Process, step: Step) -> None:
+        """Hear what was decided, before it is forced."""
+        for call in self._on_decided:
+            call(process, step)
+
+    def sending(self, process: Process, link: Link, messages: list[PeerMessage]) -> None:
+        """Hear what leaves a node for a peer."""
+        if self.is_traced:
+            for message in messages:
+                self.trace(f"n{process.node} -> n{link.other(process.node).node}  {message}")
+        for call in self._on_sending:
+            call(process, link, messages)
+
+    def asked(self, process: Process, call: Call, item: Input) -> None:
+        """Hear that a request reached a node."""
+        if self.is_traced:
+            self.trace(f"n{process.node} <- client {call.index}: {item}")
+        for hear in self._on_asked:
+            hear(process, call, item)
+
+    def answering(self, process: Process, call: Call, body: AnswerBody) -> None:
+        """Hear that an answer leaves a node."""
+        if self.is_traced:
+            self.trace(f"n{process.node} -> client {call.index}: {body}")
+        for hear in self._on_answering:
+            hear(process, call, body)
+
+    def told(self, call: Call, body: AnswerBody, ticket: int) -> None:
+        """Hear that a client has heard an answer."""
+        self.counters["answers"] += 1
+        for hear in self._on_told:
+            hear(call, body, ticket)
+
+    def stopped(self, process: Process, reason: str) -> None:
+        """Hear that a node refuses to go on: it thinks it is an old copy of itself (C3)."""
+        if not self.machines[process.node].is_damaged:
+            raise Violation("old copy", f"node {process.node} stops without cause: {reason}")
+
+    def alarmed(self, process: Process, alarm: Alarm) -> None:
+        """Hear an alarm; without a restored backup none is due."""
+        raise Violation("alarm", f"node {process.node}: {alarm.code}: {alarm.detail}")
+
+    def violated(self, what: str, why: str) -> None:
+        """End the run: a property does not hold."""
+        raise Violation(what, why)
+
+    # What clients need to know.
+
+    def account(self, operation: Operation) -> AccountId:
+        """Return the account that an operation is about."""
+        return AccountId(make_id(operation.node, operation.account + 1))
+
+    def symbol(self, operation: Operation) -> Symbol:
+        """Return the symbol that an operation is about."""
+        return self.instruments[operation.symbol].symbol
+
+    def cash(self, operation: Operation) -> Asset:
+        """Return what its orders are paid in."""
+        return self.instruments[operation.symbol].quote
+
+    def shares(self, operation: Operation) -> Asset:
+        """Return what its orders are about."""
+        return self.instruments[operation.symbol].base
+
+    def unrest(self) -> str:
+        """Say why it is not quiet yet; empty if it is."""
+        if self.clients.open_calls:
+            open_calls = [call.index for call in self.clients.calls if not call.is_over]
+            return f"clients wait: {open_calls}"
+        for machine in self.machines.values():
+            process = machine.process
+            if machine.is_damaged:
+                continue
+            if process is None:
+                return f"node {machine.node} is down"
+            why = process.unrest()
+            if why:
+                return f"node {machine.node}: {why}"
+        return ""
+
+    # Below: how it is done.
+
+    def _build(self) -> None:
+        for node, (identity, disk, records) in enumerate(genesis(self), start=1):
+            self.machines[node] = Machine(self, node, identity, disk)
+            for lsn, record in enumerate(records, start=1):
+                self._durable(node, Lsn(lsn), record)
+        for node in self.machines:
+            self.start(node)
+
+    def _durable(self, node: int, lsn: Lsn, record: Record) -> None:
+        if self.is_traced:
+            self.trace(f"n{node} lsn {lsn}: {record}")
+        self._digest.update(repr((node, lsn, record)).encode())
+        for call in self._on_record:
+            call(NodeId(node), lsn, record)
+        self.exchange.learn(NodeId(node), lsn, record)
+
+    def _crash(self, node: int, point: str, down_us: int) -> None:
+        machine = self.machines[node]
+        process = machine.process
+        if point in BOOT_POINTS:
+            machine.armed_boot = BOOT_POINTS[point]
+        if process is None:
+            return
+        if point == "now" or point in BOOT_POINTS:
+            self.kill(process, restart_us=down_us)
+        else:
+            process.armed = point
+
+    def _died_starting(self, process: Process) -> None:
+        """Learn whether the boot epoch that was being forced is there: nobody else knows."""
+        self.counters["killed while starting"] += 1
+        frame = read_last_frame(process.machine.disk)
+        if frame is not None and frame.last_lsn > self.exchange.node(process.node).lsn:
+            for place, record in enumerate(frame.records):
+                self._durable(process.node, Lsn(frame.first_lsn + place), record)
+        self.kill(process)
+
+    def _restore(self, fault: Restore) -> None:
+        raise NotImplementedError
+
+    def _fill(self, fault: Full) -> None:
+        machine = self.machines[fault.node]
+        machine.full_until_us = self.now_us + fault.duration_us
+        if machine.process is not None:
+            machine.process.set_full(is_full=True)
+        self.at(fault.duration_us, self._empty, machine)
+
+    def _empty(self, machine: Machine) -> None:
+        if machine.process is not None:
+            machine.process.set_full(is_full=False)
+
+
+def read_last_frame(disk: SimulatedDisk) -> Frame | None:
+    """Return the last frame of a log."""
+    for key, value in disk.scan("log", reverse=True):
+        return read_frame(key, value)
+    return None
+
+
+def _overriding(checkers: list[Checker], name: str) -> list[Callable[..., None]]:
+    """Return the methods of those checkers that have their own."""
+    base = getattr(Checker, name)
+    return [getattr(checker, name) for checker in checkers if getattr(type(checker), name) != base]

@@ -1,0 +1,334 @@
+"""What one run does: drawn from its seed before the run starts, every run with its own odds.
+
+The plan holds what people and fate do (operations and faults at their times) and the
+character of the run (delays, skews, sizes).  What depends on the course of events, such as
+the delay of one message, is drawn from `Plan.chance()` while it runs: one stream of
+randomness, one thread, so the same plan gives the same history.
+"""
+
+from random import Random
+from typing import Literal
+
+import msgspec
+
+from fuzz.disk import Failure
+
+MS = 1_000
+SECOND = 1_000_000
+
+
+class Crash(msgspec.Struct, frozen=True, tag=True):
+    """Processes die at once, or when they pass a point; they start again after a while."""
+
+    at_us: int
+    nodes: tuple[int, ...]
+    point: str  # one of POINTS
+    down_us: int
+
+
+class Restore(msgspec.Struct, frozen=True, tag=True):
+    """A node is killed, and its disk replaced by a backup made a while before (C3)."""
+
+    at_us: int
+    node: int
+    age_us: int
+    boots: int  # the copy has counted its epoch up that often already
+
+
+class Reset(msgspec.Struct, frozen=True, tag=True):
+    """A link breaks, with bytes in flight."""
+
+    at_us: int
+    dialer: int
+    acceptor: int
+
+
+class Partition(msgspec.Struct, frozen=True, tag=True):
+    """Nothing passes from `source` to `target`; `is_both`: nor the other way."""
+
+    at_us: int
+    source: int
+    target: int
+    is_both: bool
+    duration_us: int
+
+
+class Pause(msgspec.Struct, frozen=True, tag=True):
+    """A process does not run for a while, and then goes on as if nothing had been (B5)."""
+
+    at_us: int
+    node: int
+    duration_us: int
+
+
+class Slow(msgspec.Struct, frozen=True, tag=True):
+    """Messages from `source` to `target` take longer."""
+
+    at_us: int
+    source: int
+    target: int
+    extra_us: int
+    duration_us: int
+
+
+class Jump(msgspec.Struct, frozen=True, tag=True):
+    """A wall clock is set."""
+
+    at_us: int
+    node: int
+    by_us: int
+
+
+class Rot(msgspec.Struct, frozen=True, tag=True):
+    """The next write of a node fails with an error."""
+
+    at_us: int
+    node: int
+    failure: Failure
+
+
+class Full(msgspec.Struct, frozen=True, tag=True):
+    """The store of a node reports that it is full, until it is not (W7)."""
+
+    at_us: int
+    node: int
+    duration_us: int
+
+
+Fault = Crash | Restore | Reset | Partition | Pause | Slow | Jump | Rot | Full
+
+POINTS = {
+    "now": "at any moment",
+    "force_lost": "the next write is in progress, and is not there afterwards",
+    "force_kept": "the next write is in progress, and is there afterwards",
+    "forced_unsent": "the next write is forced, and nothing of what it allows has left",
+    "half_sent": "some of what a turn sends has left",
+    "boot_lost": "while the next boot epoch is being forced, which is lost",
+    "boot_kept": "when the next boot epoch is forced, and nobody has heard of it",
+}
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One thing a client wants.  `target` is the index of the order it is about."""
+
+    at_us: int
+    kind: str
+    node: int
+    account: int
+    symbol: int = 0
+    is_buy: bool = True
+    price: int = 0
+    quantity: int = 0
+    amount: int = 0
+    is_ioc: bool = False
+    self_trade: int = 1
+    is_keyed: bool = True
+    is_wait_done: bool = False
+    target: int = -1
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All of one run."""
+
+    seed: int
+    size: str
+    nodes: int
+    accounts: int  # of each node
+    symbols: int
+    cash: int
+    shares: int
+    ack: Literal["visible", "durable"]
+    ring: int
+    chunk: int
+    checkpoint_entries: int  # dirty entries that are enough for a checkpoint
+    cached_accounts: int  # accounts that stay in memory behind a checkpoint
+    delay_us: int  # mean one-way delay of a message
+    force_us: int  # mean duration of a force
+    turn_us: int  # a node lets inputs gather that long
+    redial_us: int
+    client_us: int  # mean delay between client and node
+    patience_us: int  # a client asks again after that long
+    depth: int  # writes that may be under way at once
+    keep: float  # how likely all that is in flight on a breaking link arrives; -1: never any
+    late: float  # how likely bytes in flight of a broken link arrive later than the next link
+    duplicate: float  # ... and arrive again
+    haunt: float  # ... and again, past the restart of who they were for
+    notice: float  # how likely an end of a broken link hears of it
+    is_early_applied: bool  # `Applied` leaves ahead of the gate, as E3 allows
+    is_encoded: bool  # batches pass through JSON
+    skew_us: tuple[int, ...]  # of each node's wall clock
+    busy_us: int  # faults end here
+    operations: tuple[Operation, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    def chance(self) -> Random:
+        """Return the randomness of the run, apart from that of the plan."""
+        return Random(self.seed << 8 | 0x5A)
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How large a run may become."""
+
+    nodes: tuple[int, ...]
+    accounts: int
+    symbols: int
+    operations: tuple[int, ...]
+    faults: tuple[int, ...]
+    busy_us: int
+
+
+SIZES = {
+    "tiny": Size((2,), 1, 1, (5, 8), (2,), 1_500 * MS),
+    "small": Size((2, 2, 3), 2, 2, (10, 20), (1, 2, 4), 4 * SECOND),
+    "medium": Size((2, 3, 3, 4), 3, 2, (25, 45), (0, 2, 5, 9), 10 * SECOND),
+    "large": Size((3, 4, 5), 4, 3, (90, 150), (3, 8, 20), 25 * SECOND),
+}
+MIX = ("tiny",) * 3 + ("small",) * 5 + ("medium",) * 6 + ("large",)
+KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full")
+
+
+def draw_plan(seed: int, size: str | None = None) -> Plan:
+    """Draw a run from its seed."""
+    random = Random(seed)
+    name = size or random.choice(MIX)
+    bounds = SIZES[name]
+    nodes = random.choice(bounds.nodes)
+    is_tiny = name == "tiny"
+    plan = Plan(
+        seed=seed,
+        size=name,
+        nodes=nodes,
+        accounts=random.randint(1, bounds.accounts),
+        symbols=random.randint(1, bounds.symbols),
+        cash=random.choice((1_500, 5_000, 20_000)),
+        shares=random.choice((15, 60, 200)),
+        ack="durable" if random.random() < 0.25 else "visible",
+        ring=random.choice((3, 50, 4096)),
+        chunk=random.choice((1, 4, 500)),
+        checkpoint_entries=random.choice((4, 12, 40, 3_000)),
+        cached_accounts=random.choice((0, 1, 50_000)),
+        delay_us=random.choice((200, 2 * MS, 50 * MS) if is_tiny else (MS, 50 * MS, 400 * MS)),
+        force_us=random.choice((300, MS, 20 * MS) if is_tiny else (MS, 20 * MS, 300 * MS)),
+        turn_us=random.choice((0, 100, 5 * MS)),
+        redial_us=random.choice((30 * MS, 200 * MS, 800 * MS)),
+        client_us=random.choice((50, MS, 50 * MS)),
+        patience_us=random.choice((400 * MS, 1_500 * MS)),
+        depth=random.choice((1, 1, 1, 3)),
+        keep=random.choice((0.1, 0.5, 0.9)),
+        late=random.choice((0.0, 0.3, 0.9)),
+        duplicate=random.choice((0.0, 0.0, 0.4)),
+        haunt=random.choice((0.0, 0.0, 0.4)),
+        notice=random.choice((0.3, 0.8, 1.0)),
+        is_early_applied=random.random() < 0.5,
+        is_encoded=random.random() < 0.1,
+        skew_us=tuple(random.choice(_SKEWS) for _ in range(nodes)),
+        busy_us=bounds.busy_us,
+    )
+    operations = _draw_operations(random, plan, random.choice(bounds.operations))
+    faults = _draw_faults(random, plan, random.choice(bounds.faults))
+    return msgspec.structs.replace(plan, operations=operations, faults=faults)
+
+
+_SKEWS = (0, 0, 0, 300 * MS, -300 * MS, 2 * SECOND, -9 * SECOND)
+
+
+def _draw_operations(random: Random, plan: Plan, count: int) -> tuple[Operation, ...]:
+    operations: list[Operation] = []
+    low, high = random.choice(((99, 101), (97, 103), (100, 100)))
+    ioc, keyed, done = (random.choice(odds) for odds in ((0, 0.15, 0.5), (0.7, 1), (0, 0.2, 0.6)))
+    follow = random.choice((0.2, 0.5, 0.8))
+    pace_us = random.choice((0.1, 0.5, 1.0)) * SECOND  # how soon people change their minds
+    hot = random.choice((1, plan.nodes))  # perhaps nearly all happens at one node
+    for _ in range(count):
+        at_us = int(random.uniform(0.05, 1) * plan.busy_us)
+        node = random.randint(1, hot if random.random() < 0.7 else plan.nodes)
+        place = Operation(
+            at_us,
+            "place",
+            node,
+            random.randrange(plan.accounts),
+            symbol=random.randrange(plan.symbols),
+            is_buy=random.random() < 0.5,
+            price=random.randint(low, high),
+            quantity=random.randint(1, 9),
+            is_ioc=random.random() < ioc,
+            self_trade=random.choice((1, 1, 2, 3)),
+            is_keyed=random.random() < keyed,
+            is_wait_done=random.random() < done,
+        )
+        target = len(operations)
+        operations.append(place)
+        while random.random() < follow:
+            at_us += int(random.expovariate(1 / pace_us))
+            operations.append(_follow_up(random, place, target, at_us, low, high))
+    return tuple(operations)
+
+
+_FOLLOW_UPS = (
+    *("cancel",) * 6,
+    *("amend",) * 8,
+    *("again",) * 3,
+    *("get",) * 2,
+    *("cancel_at_price",) * 2,
+    "cancel_all",
+    *("move",) * 2,
+    "set_balance",
+    "account",
+    "orders",
+    "fills",
+    "transfers",
+    "book",
+    "trades",
+    "status",
+    "close",
+    "key",
+)
+
+
+def _follow_up(
+    random: Random, place: Operation, target: int, at_us: int, low: int, high: int
+) -> Operation:
+    return msgspec.structs.replace(
+        place,
+        at_us=at_us,
+        kind=random.choice(_FOLLOW_UPS),
+        target=target,
+        price=place.price if random.random() < 0.3 else random.randint(low, high),
+        quantity=random.randint(1, 9),
+        amount=random.choice((1, -1)) * random.randint(1, 30) * 100,
+    )
+
+
+def _draw_faults(random: Random, plan: Plan, count: int) -> tuple[Fault, ...]:
+    weights = [random.random() ** 2 for _ in KINDS]
+    weights[0] += 0.5
+    weights[2] += 0.2
+    kinds = random.choices(KINDS, weights, k=count)
+    if plan.size == "tiny":
+        kinds = ["crash", random.choice(("partition", "partition", "reset"))]
+    return tuple(_draw_fault(random, plan, kind) for kind in kinds)
+
+
+def _draw_fault(random: Random, plan: Plan, kind: str) -> Fault:
+    at_us = int(random.uniform(0.05, 1) * plan.busy_us)
+    source, target = random.sample(range(1, plan.nodes + 1), 2)
+    scale = 0.15 if plan.size == "tiny" else 1.0
+    duration_us = int(random.choice((10 * MS, 300 * MS, 2 * SECOND, 6 * SECOND)) * scale)
+    if kind == "crash":
+        many = random.random() < 0.2
+        nodes = random.sample(range(1, plan.nodes + 1), random.randint(1, plan.nodes))
+        point = random.choice(("now", "now", *POINTS))
+        return Crash(at_us, tuple(nodes) if many else (source,), point, duration_us)
+    if kind == "reset":
+        return Reset(at_us, min(source, target), max(source, target))
+    if kind == "partition":
+        return Partition(at_us, source, target, random.random() < 0.5, duration_us)
+    if kind == "pause":
+        return Pause(at_us, source, duration_us)
+    if kind == "slow":
+        return Slow(at_us, source, target, random.choice((50, 500, 2500)) * MS, duration_us)
+    if kind == "jump":
+        return Jump(at_us, source, random.choice((-20, -3, -1, 1, 3, 20)) * SECOND)
+    if kind == "rot":
+        return Rot(at_us, source, random.choice(list(Failure)))
+    return Full(at_us, source, duration_us)

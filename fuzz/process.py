@@ -1,0 +1,368 @@
+"""One process of a node: the simulated shell around a real engine and a real store.
+
+It does what the Trio shell does (contract of `exchange.node`): turns of inputs, one frame
+per drain, effects first-in-first-out behind the LSN they wait for, one batch per link and
+turn.  It dies by `Killed`, raised at a point that a fault has armed, or by being told.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from exchange.domain.units import Lsn, NodeId
+from exchange.engine.effects import Alarm, Answer, CloseLink, Effect, Send, Stop, WantMore
+from exchange.engine.engine import Engine, EngineConfig, Step
+from exchange.engine.inputs import (
+    Input,
+    KnowPeer,
+    LinkClosed,
+    LinkOpened,
+    PeerBatch,
+    SnapshotMore,
+    StorageState,
+    Tick,
+)
+from exchange.engine.messages import Applied, Batch, PeerMessage, Proof, Session
+from exchange.engine.records import Record
+from exchange.store import crash
+from exchange.store.errors import StoreError
+from exchange.store.store import Limits, Store, Write
+from fuzz.network import Link
+from fuzz.plan import MS
+
+if TYPE_CHECKING:
+    from fuzz.cluster import Cluster, Machine
+
+TICK_US = 250 * MS
+
+
+class Killed(BaseException):
+    """The process dies here; nothing may catch it but the cluster."""
+
+    def __init__(self, process: "Process") -> None:
+        super().__init__()
+        self.process = process
+
+
+class Process:
+    """One incarnation of a node, from its start to its death."""
+
+    def __init__(self, cluster: "Cluster", machine: "Machine") -> None:
+        self.cluster = cluster
+        self.machine = machine
+        self.node = machine.node
+        self.is_alive = True
+        self.armed = ""  # the point at which it will die
+        self.fate = ""  # what becomes of the write in progress when it dies
+        self.paused_until_us = 0
+        self._inbox: list[Input] = []
+        self._is_turn_due = False
+        self._gate: deque[tuple[Lsn, list[Effect]]] = deque()
+        self._records: list[Record] = []  # decided, and in no frame yet
+        self._seen: dict[NodeId, Proof] = {}
+        self._writes: deque[tuple[Write, Step]] = deque()  # under way, in order
+        self._links: dict[tuple[int, Session], Link] = {}
+        self._dialed: dict[int, Link] = {}
+        self._counter = 0
+        self.store: Store
+        self.engine: Engine
+
+    def start(self) -> None:
+        """Open, redo, boot (W6).  Raises Killed or StoreFailed if it is meant to."""
+        cluster, machine, plan = self.cluster, self.machine, self.cluster.plan
+        self.armed = machine.armed_boot
+        machine.armed_boot = ""
+        with self._hooked():
+            limits = Limits(dirty=plan.checkpoint_entries, accounts=plan.cached_accounts)
+            self.store = Store.open(machine.disk, machine.identity, limits)
+            self.store.boot(
+                boot_id=cluster.random.getrandbits(64).to_bytes(8, "big"), ts=machine.wall_us
+            )
+        self.armed = ""
+        cluster.booted(self)
+        config = EngineConfig(
+            ack=plan.ack,
+            address=f"127.0.0.{self.node}:7400",
+            ring=plan.ring,
+            chunk=plan.chunk,
+            is_session_checked=cluster.is_session_checked,
+        )
+        self.engine = Engine(self.store.state, config, has_proof=self._has_proof)
+        self.engine.forced(self.store.proof)
+        if not machine.is_coordinator_down:
+            for peer in cluster.machines.values():
+                if peer is not machine:
+                    known = KnowPeer(peer.identity.node_id, peer.identity.nonce, "")
+                    self._inbox.append(known)
+        self._begin()
+        for item in self._inbox:
+            self.engine.handle(item)
+        self._inbox.clear()
+        self._end_turn()
+        for number in cluster.machines:
+            if number > self.node:
+                cluster.at(0, cluster.network.dial, self, number)
+        cluster.at(int(cluster.random.random() * TICK_US), self._tick)
+
+    def die(self) -> None:
+        """Be killed.  A write in progress is on the disk whole, or not at all."""
+        self.is_alive = False
+        fate = self.fate or self.cluster.random.choice(("kept", "lost"))
+        if self._writes and fate == "kept":
+            write, step = self._writes[0]
+            self.cluster.counters["write survives its process"] += 1
+            with suppress(StoreError):
+                self.store.commit(write)
+            if self._is_there(write):
+                self.cluster.forced(self, step)
+
+    def has_link(self, peer: int) -> bool:
+        """Tell whether we have dialed a peer and not heard of the end of that link."""
+        return peer in self._dialed
+
+    def next_session(self) -> Session:
+        """Return the name of the next link that we dial (S6)."""
+        self._counter += 1
+        return Session(self.engine.state.scalars.epoch, self._counter)
+
+    def link_opened(self, peer: int, link: Link) -> None:
+        """Hear that a connection we dialed stands."""
+        self._dialed[peer] = link
+        self._links[peer, link.session] = link
+        self.feed(LinkOpened(NodeId(peer), link.session))
+
+    def link_closed(self, peer: int, link: Link) -> None:
+        """Hear that a connection has ended."""
+        self._links.pop((peer, link.session), None)
+        self.feed(LinkClosed(NodeId(peer), link.session))
+        if self._dialed.get(peer) is link:
+            del self._dialed[peer]
+            self.cluster.network.redial(self, peer)
+
+    def batch_arrived(self, peer: NodeId, link: Link, batch: Batch) -> None:
+        """Read a batch from a connection."""
+        if self.node not in link.ended:
+            self._links[peer, link.session] = link
+        self.feed(PeerBatch(batch))
+
+    def feed(self, item: Input) -> None:
+        """Put an input before the engine at the next turn."""
+        self._inbox.append(item)
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self.cluster.at(self.cluster.plan.turn_us, self._turn)
+
+    def set_full(self, is_full: bool) -> None:
+        """Hear from the store that it is full, or no longer."""
+        if self.is_alive:
+            self.feed(StorageState(is_full))
+
+    def haunt(self, batch: Batch) -> None:
+        """Read a batch that was meant for the process before this one."""
+        self.feed(PeerBatch(batch))
+
+    def unrest(self) -> str:
+        """Say why it is not quiet here; empty if it is."""
+        if self._inbox or self._gate or self._writes:
+            return "something is under way"
+        state, soft = self.engine.state, self.engine.soft
+        if not self.engine.is_ready:
+            return "not ready"
+        if state.offers or state.acceptances:
+            return f"in doubt: {sorted(state.offers)}, not forgotten: {sorted(state.acceptances)}"
+        if soft.waiting or soft.waiting_done:
+            return "answers wait"
+        for link in soft.links.values():
+            is_level = link.is_synced and link.incoming is None and link.outgoing is None
+            if link.state != "synced" or not is_level:
+                return f"peer {link.peer} is {link.state}: {link.quarantine or link.detail}"
+            if link.applied != soft.stream_seq:
+                return f"peer {link.peer} has applied {link.applied} of {soft.stream_seq}"
+        return ""
+
+    def _begin(self) -> None:
+        machine = self.machine
+        self.engine.begin(wall_us=machine.wall_us, mono_us=machine.mono_us)
+
+    def _turn(self) -> None:
+        if not self.is_alive or self._is_deferred(self._turn):
+            return
+        self._is_turn_due = False
+        self._begin()
+        items, self._inbox = self._inbox, []
+        for item in items:
+            self.engine.handle(item)
+        self._end_turn()
+
+    def _is_deferred(self, action: Callable[[], None]) -> bool:
+        """Put off what a paused process does: it goes on where it was, later (B5)."""
+        wait_us = self.paused_until_us - self.cluster.now_us
+        if wait_us <= 0:
+            return False
+        self.cluster.at(wait_us, action)
+        return True
+
+    def _end_turn(self) -> None:
+        """Drain; what is decided while a frame is being forced goes whole into the next one."""
+        if self.cluster.is_checked:
+            self.engine.check()
+        step = self.engine.drain()
+        self.cluster.decided(self, step)
+        self._records += step.records
+        self._seen.update(step.seen)
+        effects = step.effects
+        if self.cluster.plan.is_early_applied and step.last_lsn > self.store.durable_lsn:
+            early = [effect for effect in effects if _is_exempt(effect)]
+            if early:
+                effects = [effect for effect in effects if not _is_exempt(effect)]
+                self._perform(early)
+        if effects:
+            self._gate.append((step.last_lsn, effects))
+        self._submit(step.last_lsn)
+        self._release()
+
+    def _submit(self, last_lsn: Lsn) -> None:
+        """Make a frame of all that was decided, unless the disk has enough to do."""
+        if not self._records or len(self._writes) >= self.cluster.plan.depth:
+            return
+        step = Step(self._records, [], last_lsn, self._seen)
+        self._records, self._seen = [], {}
+        with self._hooked():
+            write = self.store.prepare(step, ts=self.machine.wall_us)
+        self._writes.append((write, step))
+        if len(self._writes) == 1:
+            self._begin_force()
+
+    def _begin_force(self) -> None:
+        cluster = self.cluster
+        duration_us = 1 + int(cluster.random.expovariate(1 / cluster.plan.force_us))
+        if self.armed in ("force_lost", "force_kept"):
+            self.fate = self.armed.removeprefix("force_")
+            cluster.at(int(duration_us * cluster.random.random()), cluster.kill, self)
+        cluster.at(duration_us, self._forced)
+
+    def _forced(self) -> None:
+        """Take over a write that the disk says is durable, or die of its failure (E4)."""
+        if not self.is_alive or self._is_deferred(self._forced):
+            return
+        write, step = self._writes.popleft()
+        try:
+            with self._hooked():
+                proof = self.store.commit(write)
+        except (StoreError, Killed) as death:
+            self._die_in_force(write, step, death)
+            return
+        self.cluster.forced(self, step)
+        with self._hooked():
+            self.store.committed(write)
+        if self.armed == "forced_unsent":
+            raise Killed(self)
+        if self._writes:
+            self._begin_force()
+        self._begin()
+        self.engine.forced(proof)
+        self._end_turn()
+
+    def _die_in_force(self, write: Write, step: Step, death: BaseException) -> None:
+        """Die of a force; its outcome is what the disk has, whatever its caller was told (E4)."""
+        self._writes.clear()
+        if self._is_there(write):
+            self.cluster.counters["failed force is there"] += 1
+            self.cluster.forced(self, step)
+        if isinstance(death, Killed):
+            raise death
+        self.cluster.counters["failed force"] += 1
+        raise Killed(self)
+
+    def _is_there(self, write: Write) -> bool:
+        table, key, _ = write.changes[0]
+        return self.machine.disk.get(table, key) is not None
+
+    def _release(self) -> None:
+        """Let go of the effects whose LSN is durable, in order (E3)."""
+        durable_lsn = self.store.durable_lsn
+        gate = self._gate
+        ready: list[Effect] = []
+        while gate and gate[0][0] <= durable_lsn:
+            ready.extend(gate.popleft()[1])
+        if ready:
+            self._perform(ready)
+
+    def _perform(self, effects: list[Effect]) -> None:
+        """Do what the engine wants; what goes to one peer leaves as one batch (E6)."""
+        sends: dict[tuple[int, Session], list[PeerMessage]] = {}
+        for effect in effects:
+            match effect:
+                case Send(peer, session, message):
+                    sends.setdefault((peer, session), []).append(message)
+                case Answer():
+                    self.cluster.clients.answer(self, effect)
+                case CloseLink(peer, session):
+                    self._send(peer, session, sends.pop((peer, session), []))
+                    link = self._links.get((peer, session))
+                    if link is not None:
+                        self.cluster.network.end(link, self.node)
+                case WantMore(peer, session):
+                    self._want_more(peer, session)
+                case Stop(reason):
+                    self.cluster.stopped(self, reason)
+                case Alarm():
+                    self.cluster.alarmed(self, effect)
+        for place, (route, messages) in enumerate(sends.items()):
+            self._send(*route, messages)
+            if self.armed == "half_sent" and place == len(sends) // 2:
+                raise Killed(self)
+
+    def _send(self, peer: int, session: Session, messages: list[PeerMessage]) -> None:
+        link = self._links.get((peer, session))
+        if link is None or not messages:
+            return
+        self.cluster.sending(self, link, messages)
+        engine = self.engine
+        batch = Batch(session, engine.clock, engine.proof, messages, NodeId(self.node))
+        self.cluster.network.send(link, self, batch)
+
+    def _want_more(self, peer: NodeId, session: Session) -> None:
+        link = self._links.get((peer, session))
+        if link is not None:
+            wait_us = self.cluster.network.drained_us(link, self.node)
+            self.cluster.at(wait_us, self._feed_if_alive, SnapshotMore(peer, session))
+
+    def _feed_if_alive(self, item: Input) -> None:
+        if self.is_alive:
+            self.feed(item)
+
+    def _tick(self) -> None:
+        if not self.is_alive:
+            return
+        self.feed(Tick())
+        self.cluster.at(TICK_US, self._tick)
+
+    def _has_proof(self, proof: Proof) -> bool:
+        return self.store.digest_at(proof.lsn) == proof.digest
+
+    def _hooked(self) -> "_Hooked":
+        return _Hooked(self)
+
+
+class _Hooked:
+    """Passes the crash points of the store on to the process that is inside it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def __enter__(self) -> None:
+        if self._process.armed:
+            crash.hook = self._passed
+
+    def __exit__(self, *_error: object) -> None:
+        crash.hook = None
+
+    def _passed(self, name: str) -> None:
+        if self._process.armed == name:
+            raise Killed(self._process)
+
+
+def _is_exempt(effect: Effect) -> bool:
+    return type(effect) is Send and type(effect.message) is Applied

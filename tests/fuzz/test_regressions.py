@@ -1,0 +1,48 @@
+"""What the simulator has found, each as a short story: named for what went wrong."""
+
+from exchange.engine.effects import OrderAnswer
+from fuzz.script import SECOND, Script, calm
+
+
+def test_half_open_link_of_a_suspected_peer_is_closed_and_dialed_again() -> None:
+    """B5.  The dialer held a dead session for ever when the peer died before the hello."""
+    script = Script(calm(notice=0.0, delay_us=300_000, redial_us=50_000))
+    script.kill(2, down_ms=5_000)
+    link = script.process(1).engine.soft.links[2]  # type: ignore[index]
+    script.run_while(lambda: not link.is_suspected)
+    script.run_while(lambda: link.session is None)
+    script.run_while(lambda: link.session is None)
+    script.kill(2, down_ms=1_000)
+    assert link.session is not None
+    assert link.is_suspected
+
+    script.run_while(lambda: not script.is_synced(1, 2))
+    script.finish()
+
+
+def test_retry_after_a_restart_waits_until_the_order_is_visible() -> None:
+    """B3.  It was answered from a stream that had nobody on it yet."""
+    script = Script(calm(delay_us=200_000, skew_us=(-9 * SECOND, 0), patience_us=50_000))
+    script.kill_at(2, "forced_unsent")
+    call = script.answered(script.sell(2, 5, 100))
+
+    assert isinstance(call.body, OrderAnswer)
+    assert call.body.is_replay
+    assert script.shown(1, call.order_id) is not None
+    script.answered(script.buy(1, 1, 90))  # its stamp is younger, or a checker ends the test
+    script.finish()
+
+
+def test_peer_that_resumes_with_everything_releases_the_answers_that_waited() -> None:
+    """B3.  The resumed stream was level at once, and nobody looked at who was waiting."""
+    script = Script(calm(delay_us=100_000, patience_us=60 * SECOND))
+    call = script.sell(2, 5, 100)
+    script.run_while(lambda: script.shown(1, _first_order(script)) is None)
+    script.cluster.network.reset(1, 2)  # the word that it is applied is lost
+
+    script.answered(call)
+    script.finish()
+
+
+def _first_order(script: Script) -> int | None:
+    return next(iter(script.process(2).engine.state.orders), None)
