@@ -320,6 +320,7 @@ def first_answer(soft: Soft, known: ClientKey, *, is_replay: bool) -> OrderAnswe
         soft.state.lsn,
         -1,
         is_replay,
+        known.self_trade,
     )
 
 

@@ -7,7 +7,7 @@ were made.  Only a `Send` of an `Applied` may leave at once.
 import msgspec
 
 from exchange.domain.instruments import Instrument
-from exchange.domain.orders import Fill, Order, Side, Status, Trade, Transfer
+from exchange.domain.orders import Fill, Order, SelfTrade, Side, Status, Trade, Transfer
 from exchange.domain.units import (
     AccountId,
     Asset,
@@ -56,6 +56,7 @@ class OrderAnswer(msgspec.Struct, frozen=True, gc=False):
     lsn: Lsn  # the order is durable through here
     visible: int  # peers that show it; -1 where the answer did not wait for them
     is_replay: bool = False  # a retry of a client order id: nothing was done
+    self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
 
 
 class CancelAnswer(msgspec.Struct, frozen=True):
@@ -232,4 +233,6 @@ def order_answer(
         order.created,
         lsn,
         visible,
+        False,
+        order.self_trade,
     )

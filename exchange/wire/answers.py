@@ -59,8 +59,7 @@ class AnswerWriter:
             if type(body) is OrderAnswer and body.status is not Status.REJECTED:
                 return OK
         elif type(request) is OrderCreate and type(body) is OrderAnswer:
-            stp = request.value.self_trade_prevention
-            return _order_line(bytes(request.id), self._orders.order(body, stp), body)
+            return _order_line(bytes(request.id), self._orders.order(body), body)
         if isinstance(body, Refused):
             return self._refusal(request, body.code, body.detail)
         if isinstance(request, Rich):

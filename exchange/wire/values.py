@@ -26,16 +26,16 @@ class OrderWriter:
 
     def __init__(self) -> None:
         # Never stale: an instrument does not change once it is listed.
-        self._fixed: dict[tuple[Symbol, int, int], _Fixed] = {}
+        self._fixed: dict[tuple[Symbol, int, int, int], _Fixed] = {}
 
-    def order(self, body: OrderAnswer, self_trade_prevention: str = "") -> str:
-        """Write an order; self-trade prevention only where it is known."""
-        return f"{{{self._members(body, self_trade_prevention)}}}"
+    def order(self, body: OrderAnswer) -> str:
+        """Write an order."""
+        return f"{{{self._members(body)}}}"
 
     def canceled(self, body: effects.CancelAnswer) -> str:
         """Write a canceled order, with what was removed; what is in doubt it says itself."""
         removed = number_text(body.order.instrument.rule.lot, body.removed)
-        return f'{{{self._members(body.order, "")},"canceled_quantity":"{removed}"}}'
+        return f'{{{self._members(body.order)},"canceled_quantity":"{removed}"}}'
 
     def page(self, body: effects.OrdersAnswer) -> str:
         """Write a page of orders; the cursor is opaque."""
@@ -43,8 +43,8 @@ class OrderWriter:
         cursor = "null" if body.next_cursor is None else f'"{body.next_cursor}"'
         return f'{{"orders":[{orders}],"next_cursor":{cursor}}}'
 
-    def _members(self, body: OrderAnswer, self_trade_prevention: str) -> str:
-        key = (body.instrument.symbol, body.side, body.time_in_force)
+    def _members(self, body: OrderAnswer) -> str:
+        key = (body.instrument.symbol, body.side, body.time_in_force, body.self_trade)
         fixed = self._fixed.get(key)
         if fixed is None:
             fixed = self._fixed[key] = _fixed_of(body)
@@ -54,18 +54,17 @@ class OrderWriter:
         name = _ENCODE(body.client_order_id).decode() if body.client_order_id else "null"
         average = f'"{average_text(fixed.tick, body.cost, filled)}"' if filled else "null"
         reason = f'"{body.reason}"' if body.reason else "null"
-        stp = f',"self_trade_prevention":"{self_trade_prevention}"' if self_trade_prevention else ""
         return (
             f'"order_id":"{format_id(body.order_id)}","client_order_id":{name},{text},'
             f'"price":"{fixed.ticks(body.price)}","quantity":"{lots(body.quantity)}",'
             f'"filled_quantity":"{lots(filled)}","remaining_quantity":"{lots(remaining)}",'
             f'"average_price":{average},"status":"{body.status}","reason":{reason},'
-            f'"in_doubt_quantity":"{lots(body.in_doubt)}"{stp},"ts":"{time_text(body.created)}"'
+            f'"in_doubt_quantity":"{lots(body.in_doubt)}","ts":"{time_text(body.created)}"'
         )
 
 
 class _Fixed(msgspec.Struct, frozen=True):
-    """What the orders of one instrument, side and time in force have in common."""
+    """What the orders of one instrument, side, time in force and prevention have in common."""
 
     text: str
     tick: Scale
@@ -77,7 +76,8 @@ def _fixed_of(body: OrderAnswer) -> _Fixed:
     rule = body.instrument.rule
     text = (
         f'"symbol":"{body.instrument.symbol}","side":"{SIDE_NAMES[body.side]}","type":"limit",'
-        f'"time_in_force":"{TIME_IN_FORCE_NAMES[body.time_in_force]}"'
+        f'"time_in_force":"{TIME_IN_FORCE_NAMES[body.time_in_force]}",'
+        f'"self_trade_prevention":"{body.self_trade.name.lower()}"'
     )
     return _Fixed(text, rule.tick, texts_of(rule.tick), texts_of(rule.lot))
 
