@@ -33,6 +33,7 @@ OPEN = {
     "side": "buy",
     "type": "limit",
     "time_in_force": "gtc",
+    "self_trade_prevention": "cancel_newest",
     "price": "10.5",
     "quantity": "100",
     "filled_quantity": "0",
