@@ -1,0 +1,139 @@
+"""A coordinator serves from its data directory, over real sockets and real LMDB."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from exchange.coordinator.addresses import parse_address
+from exchange.coordinator.errors import BadAddress, CoordinatorError, ListenFailed
+from exchange.coordinator.keys import is_key
+from exchange.coordinator.member import Membership, register_new
+from exchange.coordinator.service import Serving, open_listener, serve_coordinator
+from exchange.domain.instruments import plain_ticker
+from exchange.store.errors import DataDirInUse, StoreError
+from tests.exchange.coordinator.house import Client, FakeNode
+
+NONCE = bytes(16)
+
+
+@asynccontextmanager
+async def serving(path: Path, *, listen: str = "127.0.0.1:0") -> AsyncIterator[Serving]:
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_coordinator, path, listen, is_auth=False, say=lambda sentence: None)
+        yield await nursery.start(serve)
+        nursery.cancel_scope.cancel()
+
+
+async def dial(address: str) -> Client:
+    host, port = address.split(":")
+    return Client(await trio.open_tcp_stream(host, int(port)))
+
+
+async def why_not(path: Path, listen: str = "127.0.0.1:0") -> CoordinatorError | StoreError:
+    """Return why a coordinator does not start."""
+    errors: list[CoordinatorError | StoreError] = []
+    try:
+        async with serving(path, listen=listen):
+            pass
+    except* (CoordinatorError, StoreError) as group:
+        errors += [
+            each for each in group.exceptions if isinstance(each, StoreError | CoordinatorError)
+        ]
+    (error,) = errors
+    return error
+
+
+async def test_cluster_lives_through_a_restart(tmp_path: Path) -> None:
+    """C2, C4: node, account and listing, over sockets."""
+    node = FakeNode(1)
+    async with serving(tmp_path) as first:
+        told = await register_new(first.address, node.nonce, node.address)
+        node.node_id, node.cluster = told.node_id, told.cluster
+        membership = Membership(first.address, node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(membership.run)
+            await membership.wait_tried()
+            assert await membership.ensure_instrument("AAPL") == plain_ticker("AAPL")
+            client = await dial(first.address)
+            assert await client.ask("C account", "1-1") == ["1-1", node.address]
+            await client.stream.aclose()
+            nursery.cancel_scope.cancel()
+    async with serving(tmp_path) as second:
+        client = await dial(second.address)
+        (listed,) = await client.ask({"id": 1, "type": "instrument.list"})
+        await client.stream.aclose()
+        again = await register_new(second.address, bytes(15) + b"\x02", "127.0.0.1:2")
+
+    assert (first.cluster, second.cluster) == ("", node.cluster)
+    assert listed["value"]["instruments"][0]["symbol"] == "AAPL"
+    assert again.node_id == 2
+    assert [each.address for each in again.others] == [node.address]
+
+
+async def test_operator_key_is_told_to_nodes_as_a_hash(tmp_path: Path) -> None:
+    """C4: it may lie in the directory of the node that embeds the coordinator."""
+    key_path = tmp_path / "operator.key"
+    async with trio.open_nursery() as nursery:
+        serve = partial(
+            serve_coordinator,
+            tmp_path / "coordinator",
+            "127.0.0.1:0",
+            operator_key_path=key_path,
+            say=lambda sentence: None,
+        )
+        started: Serving = await nursery.start(serve)
+        told = await register_new(started.address, NONCE, "127.0.0.1:1")
+        nursery.cancel_scope.cancel()
+
+    assert started.operator_key == key_path
+    assert started.is_key_new
+    assert is_key(key_path.read_text().strip(), told.operator_key_hash, told.cluster)
+
+
+async def test_directory_in_use_is_refused(tmp_path: Path) -> None:
+    """W6."""
+    async with serving(tmp_path):
+        error = await why_not(tmp_path)
+
+    assert isinstance(error, DataDirInUse)
+    assert error.exit_code == 5
+
+
+async def test_port_in_use_is_refused_with_a_remedy(tmp_path: Path) -> None:
+    """Interfaces section 4: exit code 1."""
+    async with serving(tmp_path / "one") as first:
+        error = await why_not(tmp_path / "two", first.address)
+
+    assert isinstance(error, ListenFailed)
+    assert error.exit_code == 1
+    assert "port 0 takes a free one" in str(error)
+
+
+async def test_listener_that_others_can_reach_is_refused(tmp_path: Path) -> None:
+    """C4: until there is TLS; nothing is made on the disk."""
+    error = await why_not(tmp_path / "data", "0.0.0.0:0")
+
+    assert isinstance(error, BadAddress)
+    assert not (tmp_path / "data").exists()
+
+
+async def test_name_that_is_no_host_of_ours_is_refused() -> None:
+    """Interfaces section 4."""
+    with pytest.raises(ListenFailed, match="cannot listen"):
+        await open_listener(parse_address("203.0.113.1:0"))
+
+
+async def test_damaged_registry_is_refused(tmp_path: Path) -> None:
+    """W4: exit code 4."""
+    async with serving(tmp_path) as first:
+        await register_new(first.address, NONCE, "127.0.0.1:1")
+    file = tmp_path / "store" / "data.mdb"
+    data = file.read_bytes()
+    place = data.rindex(b"127.0.0.1:1")
+    file.write_bytes(data[:place] + b"128" + data[place + 3 :])
+
+    assert (await why_not(tmp_path)).exit_code == 4
