@@ -100,7 +100,7 @@ def check_frame(key: bytes, value: bytes, previous: bytes) -> bytes:
 def read_frame(key: bytes, value: bytes) -> Frame:
     """Decode a frame whose digest is in order."""
     lsn = lsn_of(key)
-    version = version_of(value)
+    version, _, _ = _head(key, value)
     if version > FORMAT_VERSION:
         raise NewerFormat(version, known=FORMAT_VERSION)
     try:
@@ -118,20 +118,21 @@ def read_frame(key: bytes, value: bytes) -> Frame:
 
 def span_of(key: bytes, value: bytes) -> tuple[Lsn, int]:
     """Return (first LSN, count) out of the first bytes of a frame, without decoding it all."""
-    try:
-        _, at = _integer(value, 1)
-        first_lsn, at = _integer(value, at)
-        count, _ = _integer(value, at)
-    except IndexError as error:
-        raise DamagedLog(lsn_of(key), f"a frame of {len(value)} bytes") from error
+    _, first_lsn, count = _head(key, value)
     if lsn_of(key) != first_lsn:
         raise DamagedLog(lsn_of(key), f"the frame says that it begins at LSN {first_lsn}")
     return Lsn(first_lsn), count
 
 
-def version_of(value: bytes) -> int:
-    """Return the format version of a frame."""
-    return _integer(value, 1)[0]
+def _head(key: bytes, value: bytes) -> tuple[int, int, int]:
+    """Read version, first LSN and count, which come first in the array."""
+    try:
+        version, at = _integer(value, 1)
+        first_lsn, at = _integer(value, at)
+        count, _ = _integer(value, at)
+    except IndexError as error:
+        raise DamagedLog(lsn_of(key), f"a frame of {len(value)} bytes") from error
+    return version, first_lsn, count
 
 
 def _integer(data: bytes, at: int) -> tuple[int, int]:

@@ -41,6 +41,7 @@ SLICE_BYTES = 1 << 22  # a scan holds no more than this, plus one value
 SLICE_ENTRIES_FIRST = 1  # many a scan wants the first entry alone
 SLICE_ENTRIES = 4096
 FULL_PERCENT = 90  # W7: new orders are refused from here on
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 RESERVE = 1 << 25  # bytes of disk kept for cancels and settlements, beside the ballast
 
 
@@ -179,7 +180,7 @@ class LmdbDisk:
         return entries
 
     def _failure(self, error: lmdb.Error) -> StoreFailed:
-        is_disk_full = error.code == errno.ENOSPC or (
+        is_disk_full = error.code in NO_SPACE or (
             error.code == errno.EIO and self.usage().disk_free < RESERVE
         )  # LMDB calls a write that was cut short an EIO
         if is_disk_full and self._ballast is not None:
