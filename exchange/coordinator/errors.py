@@ -9,6 +9,8 @@ exit code | meaning                              | errors
     5     | another process has it               | store.errors.DataDirInUse
 """
 
+from pathlib import Path
+
 from exchange.store.errors import StoreError
 
 
@@ -63,12 +65,17 @@ class DamagedRegistry(StoreError):  # noqa: N818
 
     exit_code = 4
 
-    def __init__(self, place: str, what: str) -> None:
+    def __init__(self, place: str, what: str, directory: str = "its data directory") -> None:
         super().__init__(
-            f"the registry of the coordinator is damaged at {place}: {what}",
-            remedy="keep the directory, and start a coordinator with an empty one: it learns the "
+            f"the registry of the coordinator in {directory} is damaged at {place}: {what}",
+            remedy="move that directory away and start again: an empty coordinator learns the "
             "cluster from its nodes as they come back; let all of them return before new ones join",
         )
+        self._place, self._found = place, what
+
+    def inside(self, directory: Path) -> "DamagedRegistry":
+        """Return the error with the directory named."""
+        return DamagedRegistry(self._place, self._found, str(directory))
 
 
 IDENTITY_CODES = frozenset({"old_epoch", "other_boot", "other_nonce", "other_id", "state_lost"})

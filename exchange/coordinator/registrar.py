@@ -2,7 +2,8 @@
 
 Everything is answered only after all that was decided before it is forced, queries too (E3).
 One force carries whatever was decided while the one before was under way (W2); it runs on a
-thread, so that a node that embeds the coordinator goes on trading.
+thread, so that a node that embeds the coordinator goes on trading.  What would make the
+registry grow is refused before the disk is full; nodes still come back (W7).
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -25,6 +26,8 @@ from exchange.store.disk import Change
 from exchange.store.errors import StoreError
 
 OnThread = Callable[[Callable[[list[Change]], None], list[Change]], Awaitable[None]]
+
+_FULL = Refused("storage_full", "the coordinator's disk is nearly full; make room")
 
 
 class Registrar(Protocol):
@@ -94,6 +97,8 @@ class LocalRegistrar:
 
     async def register(self, asked: Registration) -> Decision | Refused:
         """Register a node, or renew its registration (C3)."""
+        if asked.node_id is None and not self._store.has_room():
+            return _FULL
         decision = core.decide_registration(
             self._registry, asked, fresh_cluster=self._fresh_cluster
         )
@@ -116,6 +121,8 @@ class LocalRegistrar:
 
     async def allocate(self, live: Collection[NodeId], count: int) -> list[AccountId] | Refused:
         """Give out account numbers of live nodes; they are never given out again."""
+        if not self._store.has_room():
+            return _FULL
         accounts: list[AccountId] = []
         for _ in range(count):
             record = core.decide_account(self._registry, live)
@@ -155,6 +162,8 @@ class LocalRegistrar:
         if isinstance(outcome, Refused):
             return outcome
         if outcome is not None:
+            if not self._store.has_room():
+                return _FULL
             self._apply(outcome)
         instrument = self._registry.instruments[symbol]
         await self._forced()

@@ -11,6 +11,7 @@ and its head are one forced write (W2): the head shows that no frame is missing 
 the chain that none was changed (W4).  Only `Registry` knows what the records mean.
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Self
@@ -61,8 +62,9 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
 class RegistryStore:
     """Reads the registry back, and forces its records."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, *, has_room: Callable[[], bool] = lambda: True) -> None:
         self._disk = disk
+        self.has_room = has_room  # for new nodes, accounts and listings (W7)
         self.registry = Registry()
         self._head = Head(0, GENESIS)
         self._base = 0  # number of the last base frame, the first that is kept
@@ -78,7 +80,10 @@ class RegistryStore:
             raise _of_a_node(directory.path, identity)
         disk = directory.open()
         try:
-            return cls(disk)
+            return cls(disk, has_room=lambda: not disk.usage().is_full)
+        except DamagedRegistry as error:
+            disk.close()
+            raise error.inside(directory.path) from error
         except BaseException:
             disk.close()
             raise

@@ -21,10 +21,13 @@ from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.coordinator.server import Coordinator
 from exchange.store.directory import Directory
+from exchange.store.errors import StoreFailed
 
 RANDOM_BYTES = 16  # of a cluster's name, and of a directory's nonce
 BACKLOG = 1024  # nodes of a big cluster come back all at once
 OPERATOR_KEY = "operator.key"
+PAUSE_S = 0.2
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -48,28 +51,66 @@ async def serve_coordinator(
 ) -> None:
     """Serve until cancelled; reports `Serving` when ready.
 
-    Raises CoordinatorError or StoreError, each with its exit code.
+    A failed force is no end: the registry is read again, and nobody who was not answered
+    knows anything (E4).  Raises CoordinatorError or StoreError, each with its exit code.
     """
     address = parse_address(listen)
     check_listener("the coordinator's listener", address)
+    say = say or _to_stderr
     with Directory.lock(data_dir) as directory:
         store = RegistryStore.open(directory, nonce=os.urandom(RANDOM_BYTES))
         try:
             path = operator_key_path or data_dir / OPERATOR_KEY
             key, is_new = operator_key(path)
-            listener = await open_listener(address)
-            cluster = store.registry.cluster
-            coordinator = Coordinator(
-                LocalRegistrar(store, fresh_cluster=os.urandom(RANDOM_BYTES).hex()),
-                operator_key=key,
-                is_auth=is_auth,
-                strict_listing=strict_listing,
-                say=say or _to_stderr,
-            )
-            task_status.started(Serving(address_of(listener), cluster, path, is_new))
-            await trio.serve_listeners(coordinator.serve, [listener])
+            async with await open_listener(address) as listener:
+                cluster = store.registry.cluster
+                task_status.started(Serving(address_of(listener), cluster, path, is_new))
+                while True:
+                    coordinator = Coordinator(
+                        LocalRegistrar(store, fresh_cluster=os.urandom(RANDOM_BYTES).hex()),
+                        operator_key=key,
+                        is_auth=is_auth,
+                        strict_listing=strict_listing,
+                        say=say,
+                    )
+                    say(await _live(coordinator, listener))
+                    store.close()
+                    await trio.sleep(PAUSE_S)
+                    store = RegistryStore.open(directory, nonce=b"")
         finally:
             store.close()
+
+
+async def _live(coordinator: Coordinator, listener: trio.SocketListener) -> str:
+    """Serve until a force fails, which ends all that believes in what is in memory (E4).
+
+    Returns what failed.  Nodes and clients come again; whoever was not answered must ask.
+    """
+    why = ""
+    try:
+        async with trio.open_nursery() as nursery:
+            while True:
+                stream = await _accept(listener)
+                nursery.start_soon(coordinator.serve, stream)
+    except* StoreFailed as group:
+        why = f"{_first(group)}. Reading the registry again"
+    return why
+
+
+async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
+    """Take the next connection; wait while the process has no file descriptor for it."""
+    while True:
+        try:
+            return await listener.accept()
+        except OSError as error:
+            if error.errno not in NO_DESCRIPTORS:
+                raise
+            await trio.sleep(PAUSE_S)
+
+
+def _first(group: BaseExceptionGroup[StoreFailed]) -> StoreFailed:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def open_listener(address: Address) -> trio.SocketListener:

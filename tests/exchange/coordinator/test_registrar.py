@@ -6,11 +6,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from exchange.coordinator.core import InstrumentListed, Registration, RegistryRecord
+from exchange.coordinator.core import Decision, InstrumentListed, Registration, RegistryRecord
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.instruments import plain_ticker
-from exchange.domain.units import NodeId, make_id
+from exchange.domain.units import Epoch, NodeId, make_id
 from exchange.engine.effects import Refused
 from exchange.store.disk import Change
 from exchange.store.errors import StoreFailed
@@ -26,8 +26,8 @@ class Held:
         self.disk = MemoryDisk()
         self.may_force = trio.Event()
         self.may_force.set()
-        store = RegistryStore(self.disk)
-        self.registrar = LocalRegistrar(store, fresh_cluster="c", on_thread=self._force)
+        self.store = RegistryStore(self.disk)
+        self.registrar = LocalRegistrar(self.store, fresh_cluster="c", on_thread=self._force)
 
     async def _force(self, commit: Callable[[list[Change]], None], changes: list[Change]) -> None:
         await self.may_force.wait()
@@ -156,3 +156,24 @@ async def test_refusals_force_nothing() -> None:
     assert isinstance(await held.registrar.ensure("bad symbol", is_strict=False), Refused)
     assert isinstance(await held.registrar.ensure("AAPL", is_strict=True), Refused)
     assert held.disk.writes == before
+
+
+async def test_nearly_full_disk_refuses_growth_and_lets_nodes_come_back() -> None:
+    """W7: before the disk is full."""
+    held = await a_held(is_holding=False)
+    await held.registrar.ensure("AAPL", is_strict=False)
+    held.store.has_room = lambda: False
+    newborn = await held.registrar.register(Registration(bytes(15) + b"2", "127.0.0.1:2"))
+    returned = await held.registrar.register(
+        Registration(bytes(16), "127.0.0.1:7001", node_id=NODE, epoch=Epoch(1))
+    )
+
+    for refusal in (
+        newborn,
+        await held.registrar.allocate([NODE], 1),
+        await held.registrar.ensure("MSFT", is_strict=False),
+    ):
+        assert isinstance(refusal, Refused)
+        assert refusal.code == "storage_full"
+    assert isinstance(returned, Decision)
+    assert await held.registrar.ensure("AAPL", is_strict=False) == plain_ticker("AAPL")

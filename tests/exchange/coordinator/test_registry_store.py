@@ -87,7 +87,7 @@ def test_missing_frame_is_found(place: int) -> None:
     log = disk.tables["log"]
     del log[sorted(log)[place]]
 
-    with pytest.raises(DamagedRegistry, match="start a coordinator with an empty one"):
+    with pytest.raises(DamagedRegistry, match="an empty coordinator learns the cluster"):
         RegistryStore(disk)
 
 

@@ -1,6 +1,7 @@
 """A coordinator serves from its data directory, over real sockets and real LMDB."""
 
-from collections.abc import AsyncIterator
+import errno
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -9,21 +10,28 @@ import pytest
 import trio
 
 from exchange.coordinator.addresses import parse_address
+from exchange.coordinator.core import Registration
 from exchange.coordinator.errors import BadAddress, CoordinatorError, ListenFailed
 from exchange.coordinator.keys import is_key
 from exchange.coordinator.member import Membership, register_new
+from exchange.coordinator.registration import register_line
 from exchange.coordinator.service import Serving, open_listener, serve_coordinator
 from exchange.domain.instruments import plain_ticker
-from exchange.store.errors import DataDirInUse, StoreError
+from exchange.store.disk import Change
+from exchange.store.errors import DataDirInUse, StoreError, StoreFailed
+from exchange.store.lmdb_disk import LmdbDisk
 from tests.exchange.coordinator.house import Client, FakeNode
 
 NONCE = bytes(16)
 
 
 @asynccontextmanager
-async def serving(path: Path, *, listen: str = "127.0.0.1:0") -> AsyncIterator[Serving]:
+async def serving(
+    path: Path, *, listen: str = "127.0.0.1:0", said: list[str] | None = None
+) -> AsyncIterator[Serving]:
+    say = list[str]().append if said is None else said.append
     async with trio.open_nursery() as nursery:
-        serve = partial(serve_coordinator, path, listen, is_auth=False, say=lambda sentence: None)
+        serve = partial(serve_coordinator, path, listen, is_auth=False, say=say)
         yield await nursery.start(serve)
         nursery.cancel_scope.cancel()
 
@@ -136,4 +144,47 @@ async def test_damaged_registry_is_refused(tmp_path: Path) -> None:
     place = data.rindex(b"127.0.0.1:1")
     file.write_bytes(data[:place] + b"128" + data[place + 3 :])
 
-    assert (await why_not(tmp_path)).exit_code == 4
+    error = await why_not(tmp_path)
+
+    assert error.exit_code == 4
+    assert f"in {tmp_path} is damaged" in str(error)
+
+
+async def test_failed_force_is_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """E4: nobody is answered, the registry is read again, and all can ask again."""
+    said: list[str] = []
+    asked = register_line(Registration(NONCE, "127.0.0.1:1"))
+
+    def fail(disk: LmdbDisk, changes: Sequence[Change]) -> None:
+        raise StoreFailed("the disk is full", is_full=True)
+
+    async with serving(tmp_path, said=said) as first:
+        with monkeypatch.context() as patch:
+            patch.setattr(LmdbDisk, "write", fail)
+            client = await dial(first.address)
+            await client.stream.send_all(asked)
+            assert await client.read() is None
+            await client.stream.aclose()
+        told = await register_new(first.address, NONCE, "127.0.0.1:1")
+
+    assert told.node_id == 1
+    assert [sentence for sentence in said if "Reading the registry again" in sentence]
+
+
+async def test_connections_wait_while_there_is_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C1: a flood of connections does not end the coordinator."""
+    accept, failures = trio.SocketListener.accept, [OSError(errno.EMFILE, "Too many open files")]
+
+    async def fail_once(listener: trio.SocketListener) -> trio.SocketStream:
+        if failures:
+            raise failures.pop()
+        return await accept(listener)
+
+    monkeypatch.setattr(trio.SocketListener, "accept", fail_once)
+    async with serving(tmp_path) as first:
+        told = await register_new(first.address, NONCE, "127.0.0.1:1")
+
+    assert told.node_id == 1
+    assert not failures
