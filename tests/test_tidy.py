@@ -1,7 +1,11 @@
 """House rules that no linter knows, checked on every module, test and document."""
 
 import ast
+import itertools
 import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for top in ("exchange", "recovery") for path in (ROOT / top).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PROGRAMS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 PURE = [ROOT / "exchange" / "domain", ROOT / "exchange" / "engine"]
 
 # Modules without a test file of the same name, and why.
@@ -126,3 +131,29 @@ def test_what_a_document_names_is_there(path: Path) -> None:
         assert (ROOT / name).exists(), f"{name} is named and not there"
     for name, function in re.findall(r"`(\w[\w/]*\.py)::(\w+)", text):
         assert re.search(rf"\b(?:def|class) {function}\b", (ROOT / name).read_text()), function
+
+
+def named_commands() -> list[tuple[str, ...]]:
+    """Return the command lines in the documents: program, verbs, then options."""
+    commands = set()
+    for path in DOCUMENTS:
+        text = path.read_text()
+        quoted = re.findall(r"`([^`\n]+)`", text) + re.findall(r"^ {4}(.+)$", text, re.MULTILINE)
+        for line in quoted:
+            for part in re.split(r"&&|\|\||[;|]", line):
+                words = part.split()
+                if words and words[0] in PROGRAMS:
+                    commands.add(tuple(words))
+    return sorted(commands)
+
+
+@pytest.mark.parametrize("words", named_commands(), ids=" ".join)
+def test_command_in_a_document_is_one(words: tuple[str, ...]) -> None:
+    program, *rest = words
+    verbs = list(itertools.takewhile(lambda word: re.fullmatch(r"[a-z][a-z-]*", word), rest))
+    asked = [str(Path(sys.executable).parent / program), *verbs, "--help"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    for option in re.findall(r"(?<=\s)--[a-z-]+", " ".join(words)):
+        assert option in done.stdout, f"{program} has no {option}"
