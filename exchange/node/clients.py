@@ -199,8 +199,9 @@ class Clients:
         first: ClientHello | Request | Bye,
         splitter: LineSplitter,
         lines: list[bytes],
+        broken: FramingError | None = None,
     ) -> None:
-        """Serve a client to its end; `lines` came with its first line."""
+        """Serve a client to its end; `lines`, and the end of all framing, came with its first."""
         caller = self._access.admit(first) if isinstance(first, ClientHello) else None
         if isinstance(caller, Refused):
             await say_last(wire, error_line(caller.code, caller.detail))
@@ -211,7 +212,7 @@ class Clients:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, connection, nursery.cancel_scope)
-                await self._read(connection, first, splitter, lines)
+                await self._read(connection, first, splitter, lines, broken)
                 await connection.wait_outstanding(0)
                 connection.outbox.end()
         finally:
@@ -231,17 +232,20 @@ class Clients:
         first: ClientHello | Request | Bye,
         splitter: LineSplitter,
         lines: list[bytes],
+        broken: FramingError | None,
     ) -> None:
         """Take requests until the client says it is done, or can no longer be understood."""
         if not isinstance(first, ClientHello) and not await self._take_one(connection, first):
             return
-        stream = connection.wire.stream
         while await self._take(connection, lines):
+            if broken is not None:
+                await _end(connection, broken)
+                return
             await connection.wait_outstanding(OUTSTANDING_MAX)
             await connection.outbox.wait_below(UNSENT_MAX)
             await self._inbox.wait_room()
             try:
-                data = await stream.receive_some(READ_SIZE)
+                data = await connection.wire.stream.receive_some(READ_SIZE)
             except BROKEN:
                 return
             if not data:
@@ -249,13 +253,7 @@ class Clients:
             try:
                 lines = splitter.feed(bytes(data))
             except FramingError as error:
-                if await self._take(connection, error.lines):
-                    connection.put_error(error)
-                    connection.flush()
-                    await connection.wait_outstanding(0)
-                    await connection.outbox.wait_below(0)
-                    await linger(stream)
-                return
+                lines, broken = error.lines, error
 
     async def _take_one(self, connection: Connection, request: Request | Bye) -> bool:
         if isinstance(request, Bye):
@@ -336,6 +334,15 @@ class Unlisted(msgspec.Struct, frozen=True):
     request: Request
     account: AccountId
     ticket: Ticket
+
+
+async def _end(connection: Connection, error: FramingError) -> None:
+    """Say what was wrong after all answers, and give the client the time to read it."""
+    connection.put_error(error)
+    connection.flush()
+    await connection.wait_outstanding(0)
+    await connection.outbox.wait_below(0)
+    await linger(connection.wire.stream)
 
 
 async def say_last(wire: Wire, line: bytes) -> None:

@@ -13,7 +13,7 @@ from exchange.node.links import Links
 from exchange.node.sockets import Wire, prepare
 from exchange.store.errors import StoreError
 from exchange.wire.answers import error_line, line_of_error
-from exchange.wire.errors import RequestError, WireError
+from exchange.wire.errors import FramingError, RequestError, WireError
 from exchange.wire.handshake import NodeHello, first_line
 from exchange.wire.lines import REQUEST_BYTES_MAX, LineSplitter
 from exchange.wire.peers import BATCH_BYTES_MAX
@@ -65,14 +65,16 @@ class Door:
         """Serve one connection, whoever it is."""
         splitter = LineSplitter(REQUEST_BYTES_MAX)
         try:
-            lines = await _first_lines(wire, splitter)
+            lines, broken = await _first_lines(wire, splitter)
             if not lines:
                 return
             first = first_line(lines[0])
             if not isinstance(first, NodeHello):
                 await self._ready.wait()
-                await self._clients.serve(wire, first, splitter, lines[1:])
+                await self._clients.serve(wire, first, splitter, lines[1:], broken)
                 return
+            if broken is not None:
+                raise broken
             splitter.widen(BATCH_BYTES_MAX)
             await self._links.accept(wire, first, splitter, lines[1:])
         except RequestError as error:
@@ -85,14 +87,21 @@ class Door:
             pass
 
 
-async def _first_lines(wire: Wire, splitter: LineSplitter) -> list[bytes]:
+async def _first_lines(
+    wire: Wire, splitter: LineSplitter
+) -> tuple[list[bytes], FramingError | None]:
     """Read until a line is complete; none if the other side goes away before."""
     with trio.move_on_after(FIRST_LINE_S):
         while True:
             data = await wire.stream.receive_some(READ_SIZE)
             if not data:
-                return []
-            lines = splitter.feed(bytes(data))
+                return [], None
+            try:
+                lines = splitter.feed(bytes(data))
+            except FramingError as error:
+                if not error.lines:
+                    raise
+                return error.lines, error
             if lines:
-                return lines
+                return lines, None
     raise RequestError("too_slow", f"say who you are within {FIRST_LINE_S:g} s")

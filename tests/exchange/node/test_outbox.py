@@ -15,7 +15,7 @@ async def test_pushes_before_the_writer_wakes_leave_in_one_send() -> None:
     sends: list[bytes] = []
 
     async def note() -> None:
-        sends.append(near.send_stream.get_data_nowait())
+        sends.append(bytes(near.send_stream.get_data_nowait()))
 
     near, _ = trio.testing.memory_stream_pair()
     near.send_stream.send_all_hook = note
