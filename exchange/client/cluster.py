@@ -20,28 +20,18 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import msgspec
 import trio
 
 from exchange.client import results
 from exchange.client.account import AccountClient, Credentials
 from exchange.client.connection import REQUEST_SECONDS, Connection, Repeat, Request
 from exchange.client.errors import Refused, Unreachable, UsageError
+from exchange.client.settings import Endpoint
 from exchange.client.sockets import open_stream
 
 CLIENT_ORDER_ID_BYTES = 9  # 72 random bits: no two in the life of an account
 LOOKUP_SECONDS = 1.0  # a coordinator that is there answers at once; below the time to connect
 ANY_NODE = 0  # whichever node the endpoint is
-
-
-class Endpoint(msgspec.Struct, frozen=True):
-    """Where to begin: the coordinator, or a node, or both.  Addresses are `host:port`."""
-
-    coordinator: str = ""
-    node: str = ""
-
-    def __str__(self) -> str:
-        return self.coordinator or self.node
 
 
 class Cluster:
@@ -62,8 +52,9 @@ class Cluster:
         self._connections: dict[tuple[int, str, str], Connection] = {}
         self._addresses: dict[int, str] = {}  # as last heard; asked again before each dial
         self._coordinator: Connection | None = None
-        if endpoint.coordinator:
-            self._coordinator = self._connection_to(endpoint.coordinator, "the coordinator")
+        address = endpoint.coordinator or endpoint.either  # until it says that it is none
+        if address:
+            self._coordinator = self._connection_to(address)
 
     def close(self) -> None:
         """End all connections."""
@@ -96,12 +87,33 @@ class Cluster:
             self._connections[key] = connection
         return connection
 
+    async def settle_endpoint(self, *, within: float = REQUEST_SECONDS) -> None:
+        """Ask a server of either kind which it is; a node does not know `cluster.get`."""
+        if self.endpoint.either:
+            try:
+                await self.info(within=within)
+            except Refused:
+                self.endpoint = Endpoint(node=self.endpoint.either)
+                self._coordinator = None
+            else:
+                self.endpoint = Endpoint(coordinator=self.endpoint.either)
+
     async def info(self, *, within: float = REQUEST_SECONDS) -> results.ClusterInfo:
         """Return the nodes of the cluster as the coordinator knows them."""
         answer = await self.coordinator.call(Request("cluster.get", {}), within=within)
         info = results.decode(answer, results.ClusterInfo)
         self._addresses.update((node.node_id, node.tcp) for node in info.nodes)
         return info
+
+    async def name(self) -> str:
+        """Return the id of the cluster, from the coordinator or, without one, from the node."""
+        if self._coordinator is not None:
+            try:
+                return (await self.info()).cluster
+            except Unreachable:
+                if not self.endpoint.node:
+                    raise
+        return (await self.status(ANY_NODE)).cluster
 
     @property
     def coordinator(self) -> Connection:
@@ -178,6 +190,10 @@ class Cluster:
         self._addresses[status.node_id] = self.endpoint.node
         return sorted([status.node_id, *(peer.node_id for peer in status.peers)])
 
+    def addresses(self) -> dict[int, str]:
+        """Return where nodes were when they were last heard of."""
+        return dict(self._addresses)
+
     async def locate(self, node_id: int) -> str:
         """Return where a node is, asking the coordinator if it can be reached."""
         if self._coordinator is not None:
@@ -189,6 +205,8 @@ class Cluster:
                 pass  # trading goes on without it (C1): the last known address must do
             except Refused:
                 await self.info(within=LOOKUP_SECONDS)  # the node has no account yet
+        elif node_id != ANY_NODE and node_id not in self._addresses:
+            await self.node_ids(within=LOOKUP_SECONDS)
         address = self._addresses.get(node_id) or self.endpoint.node
         if not address:
             raise OSError(f"the address of node {node_id} is not known")
@@ -200,8 +218,8 @@ class Cluster:
         except (Refused, Unreachable) as error:
             raise OSError(str(error)) from error
 
-    def _connection_to(self, address: str, name: str) -> Connection:
-        return Connection(self._nursery, lambda: open_stream(address), name=f"{name} {address}")
+    def _connection_to(self, address: str) -> Connection:
+        return Connection(self._nursery, lambda: open_stream(address), name=address)
 
 
 @asynccontextmanager
@@ -221,6 +239,7 @@ async def open_cluster(
             new_client_order_id=new_client_order_id,
         )
         try:
+            await cluster.settle_endpoint()
             yield cluster
         except Exception as error:
             failure = error  # raised again below: out of the nursery it would be a group

@@ -28,8 +28,9 @@ from typing import Self
 import msgspec
 import trio
 
-from exchange.client.cluster import Cluster, Endpoint, open_cluster
+from exchange.client.cluster import Cluster, open_cluster
 from exchange.client.errors import ClientError
+from exchange.client.settings import Endpoint
 
 START_SECONDS_MAX = 20.0  # Python needs 0.5 s, redo of a long log and its peers some more
 STOP_SECONDS_MAX = 15.0  # a graceful stop resolves what it can within a bound of its own

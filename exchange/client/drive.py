@@ -30,6 +30,7 @@ WINDOW = 64  # requests in flight per lane: twelve lanes fill the batches of thr
 ACTION_SECONDS_MAX = 30.0  # longer than a node needs to come back from a kill
 DOUBT_SECONDS_MAX = 10.0
 LOOK_SECONDS = 0.002
+PROGRESS_EVERY = 64  # actions at full speed
 # Of an order that has traded meanwhile: no error, the source only restates it.
 _RESTATED = {"order_done", "quantity_below_filled", "unknown_order"}
 
@@ -211,7 +212,7 @@ async def drive_max(
     def on_done() -> None:
         nonlocal done
         done += 1
-        if not done & 0xFF or done == len(steps):
+        if not done % PROGRESS_EVERY or done == len(steps):
             progress("trading", done, len(steps))
 
     writer = Writer(traders.instruments)

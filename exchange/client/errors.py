@@ -61,3 +61,11 @@ class LinkLost(Exception):  # noqa: N818 - named by what is known
     def __init__(self, reason: str, *, is_sent: bool) -> None:
         super().__init__(reason)
         self.is_sent = is_sent
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """Return the exceptions in a group, however nested."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found.extend(leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found

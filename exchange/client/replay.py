@@ -20,9 +20,10 @@ from exchange.client.cluster import Cluster
 from exchange.client.drive import Clock, Tally, Texts, drive_max, drive_sequential
 from exchange.client.errors import ClientError
 from exchange.client.flow import Action, Aggress, Flow
+from exchange.client.halves import Trade, broken, gaps, join
 from exchange.client.oracle import Plan, Step, rehearse
 from exchange.client.quiescence import unequal_books, wait_quiescent
-from exchange.client.results import Book
+from exchange.client.results import Book, Fill
 from exchange.client.traders import Progress, Traders, balances, lost_or_made, open_traders
 from exchange.domain.naive_book import Level
 from exchange.domain.units import Symbol
@@ -135,40 +136,44 @@ async def _check(
     progress: Progress,
 ) -> Check:
     progress("comparing fills", 0, 1)
-    hits, fills = await _hits(traders, tally)
+    trades, broken_halves = await fills_of(traders)
+    hits = _hits(trades, traders, tally)
     different = _different(plan.steps, hits) if pace == "sequential" else []
     spoken, equal = _as_the_source_says(plan.steps, hits)
     progress("comparing books", 0, 1)
     unequal = await _compare_books(cluster, node_ids, traders, plan, pace)
     wrong = lost_or_made(traders, await balances(traders))
-    problems = [*tally.problems, *different, *unequal, *wrong]
+    problems = [*tally.problems, *broken_halves, *different, *unequal, *wrong]
+    fills = sum(len(trade.makers) + len(trade.takers) for trade in trades.values())
     return Check(problems, different, spoken, equal, fills, not unequal, not wrong)
 
 
-async def _hits(traders: Traders, tally: Tally) -> tuple[dict[str, Hits], int]:
-    """Join the fills of all accounts: taker's key -> maker's key -> lots.
+async def fills_of(traders: Traders) -> tuple[dict[str, Trade], list[str]]:
+    """Return the trades of all accounts, and what is wrong with their fills."""
+    found: list[Fill] = []
+    wrong: list[str] = []
+    for client in traders.clients:
+        fills = await client.all_fills()
+        missing = gaps(fills)
+        if missing:
+            user_id = client.credentials.user_id
+            wrong.append(f"account {user_id}: fill {missing[0]} is missing or doubled")
+        found.extend(fills)
+    trades = join(found)
+    return trades, [*wrong, *broken(trades)]
 
-    Both halves of a trade carry its id; a taker's half without a maker's is counted under
-    an empty key, so that it never compares equal.
-    """
+
+def _hits(trades: dict[str, Trade], traders: Traders, tally: Tally) -> dict[str, Hits]:
+    """Return who hit whom: taker's key -> maker's key -> lots."""
     keys = {order_id: key for key, order_id in tally.order_ids.items()}
     texts = Texts(traders.instruments)
-    makers: dict[str, str] = {}
-    taken: list[tuple[str, str, int]] = []
-    count = 0
-    for client in traders.clients:
-        for fill in await client.all_fills():
-            count += 1
-            key = keys.get(fill.order_id, fill.order_id)
-            if fill.role == "maker":
-                makers[fill.trade_id] = key
-            else:
-                lots = texts.lots(Symbol(fill.symbol), fill.quantity)
-                taken.append((fill.trade_id, key, lots))
     hits: dict[str, Hits] = defaultdict(Counter)
-    for trade_id, taker, lots in taken:
-        hits[taker][makers.get(trade_id, "")] += lots
-    return hits, count
+    for trade in trades.values():
+        for taker in trade.takers:
+            maker = trade.makers[0].order_id if trade.makers else ""
+            lots = texts.lots(Symbol(taker.symbol), taker.quantity)
+            hits[keys.get(taker.order_id, taker.order_id)][keys.get(maker, maker)] += lots
+    return hits
 
 
 def _different(steps: Sequence[Step], hits: dict[str, Hits]) -> list[str]:

@@ -1,0 +1,154 @@
+"""`exchange account`: open, show, deposit, withdraw, close."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from exchange.client import output
+from exchange.client.session import Session, with_session
+from exchange.client.settings import forget, remember
+from exchange.client.subcommands import Subcommands
+
+if TYPE_CHECKING:
+    from exchange.client.cluster import Cluster
+
+BALANCE = ("asset", "available", "held")
+
+
+@click.group(
+    cls=Subcommands,
+    epilog="""\b
+Examples:
+  exchange account open
+  exchange account show -o json
+""",
+)
+def account() -> None:
+    """Open an account, look at it, fund it, close it."""
+
+
+@account.command(
+    "open",
+    epilog="""\b
+Examples:
+  exchange account open
+  EXCHANGE_DATA_DIR=./data exchange account open -o json
+""",
+)
+@with_session(is_account=False)
+def open_(session: Session) -> None:
+    """Open an account, and remember it: the next commands need no id and no key.
+
+    With authentication on this is an operator's power; the operator key lies in the server's
+    data directory (EXCHANGE_DATA_DIR).
+    """
+    from exchange.client import results
+
+    async def work(cluster: "Cluster") -> None:
+        name = await cluster.name()
+        opened = await cluster.open_account()
+        path = session.settings.accounts
+        remember(path, name, opened.user_id, opened.api_key)
+        row = results.plain(opened)
+        columns = ["user_id", *(["api_key"] if opened.api_key else [])]
+        output.show_one(row, session.form, columns=columns)
+        what = "user id and key are" if opened.api_key else "the user id is"
+        output.talk(f"saved: {what} in {path}; commands use this account until you open another")
+        output.talk("next: exchange account deposit USD 10000")
+
+    session.run(work)
+
+
+@account.command(
+    epilog="""\b
+Examples:
+  exchange account show
+  exchange account show --account 3-17 -o csv
+""",
+)
+@with_session()
+def show(session: Session) -> None:
+    """Show the balances: available, and held by open orders."""
+
+    async def work(cluster: "Cluster") -> None:
+        client = await session.account(cluster)
+        account = await client.get()
+        rows = [
+            {"asset": asset, "available": balance.available, "held": balance.held}
+            for asset, balance in account.balances.items()
+        ]
+        if session.form == "json":
+            row = {"user_id": account.user_id, "balances": account.balances}
+            output.show_one(row, "json", columns=())
+        else:
+            output.show(rows, session.form, columns=BALANCE)
+        output.talk(f"account {account.user_id} on node {client.credentials.node_id}")
+
+    session.run(work)
+
+
+@account.command(
+    epilog="""\b
+Examples:
+  exchange account deposit USD 10000
+  exchange account deposit AAPL 100 --account 3-17
+""",
+)
+@click.argument("asset")
+@click.argument("quantity")
+@with_session()
+def deposit(session: Session, asset: str, quantity: str) -> None:
+    """Credit QUANTITY of an ASSET from outside: cash, or shares (an operator's power)."""
+    _move(session, "deposit", asset, quantity)
+
+
+@account.command(
+    epilog="""\b
+Examples:
+  exchange account withdraw USD 250.50
+  exchange account withdraw AAPL 10 -o json
+""",
+)
+@click.argument("asset")
+@click.argument("quantity")
+@with_session()
+def withdraw(session: Session, asset: str, quantity: str) -> None:
+    """Debit QUANTITY of an ASSET to the outside (an operator's power)."""
+    _move(session, "withdraw", asset, quantity)
+
+
+@account.command(
+    epilog="""\b
+Examples:
+  exchange account close
+  exchange account close --account 3-17
+""",
+)
+@with_session()
+def close(session: Session) -> None:
+    """Close the account for good; it must be empty and without open orders."""
+
+    async def work(cluster: "Cluster") -> None:
+        client = await session.account(cluster)
+        await client.close()
+        user_id = client.credentials.user_id
+        forget(session.settings.accounts, await cluster.name(), user_id)
+        output.talk(f"account {user_id} is closed")
+
+    session.run(work)
+
+
+def _move(session: Session, verb: str, asset: str, quantity: str) -> None:
+    from exchange.client import results
+
+    async def work(cluster: "Cluster") -> None:
+        client = await session.account(cluster)
+        move = client.deposit if verb == "deposit" else client.withdraw
+        balance = await move(asset, quantity)
+        row = {"asset": asset, **results.plain(balance)}
+        output.show_one(row, session.form, columns=BALANCE)
+        node_id, user_id = client.credentials.node_id, client.credentials.user_id
+        done = "deposited to" if verb == "deposit" else "withdrawn from"
+        output.talk(f"{quantity} {asset} {done} account {user_id}, durable on node {node_id}")
+
+    session.run(work)

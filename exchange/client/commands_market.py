@@ -1,0 +1,189 @@
+"""`exchange instrument`, `book`, `trades`, `watch`: what the market shows."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from exchange.client import output
+from exchange.client.session import Session, with_session
+from exchange.client.subcommands import Subcommands
+
+if TYPE_CHECKING:
+    from exchange.client.cluster import Cluster
+
+INSTRUMENT = (
+    "symbol",
+    "base",
+    "quote",
+    "tick_size",
+    "lot_size",
+    "base_decimals",
+    "quote_decimals",
+)
+LEVEL = ("side", "price", "quantity", "orders")
+TRADE = ("ts", "price", "quantity", "aggressor", "node", "seq", "trade_id")
+
+
+@click.group(
+    cls=Subcommands,
+    epilog="""\b
+Examples:
+  exchange instrument list
+  exchange instrument create BTC/USD --base BTC --tick-size 0.5 --base-decimals 8
+""",
+)
+def instrument() -> None:
+    """List what is traded, and what may be."""
+
+
+@instrument.command(
+    "list",
+    epilog="""\b
+Examples:
+  exchange instrument list
+  exchange instrument list -o json
+""",
+)
+@with_session(is_account=False)
+def list_(session: Session) -> None:
+    """List the instruments of the cluster."""
+    from exchange.client import results
+
+    async def work(cluster: "Cluster") -> None:
+        listed = sorted(await cluster.instruments(), key=lambda one: one.symbol)
+        output.show([results.plain(one) for one in listed], session.form, columns=INSTRUMENT)
+        output.talk(f"{len(listed)} instruments")
+
+    session.run(work)
+
+
+@instrument.command(
+    epilog="""\b
+Examples:
+  exchange instrument create AAPL
+  exchange instrument create ESH4 --tick-size 0.25
+""",
+)
+@click.argument("symbol")
+@click.option("--base", help="The asset that is traded.  [default: SYMBOL]")
+@click.option("--quote", default="USD", show_default=True, help="What it is paid in.")
+@click.option("--tick-size", default="0.01", show_default=True, help="The smallest price step.")
+@click.option("--lot-size", default="1", show_default=True, help="The smallest quantity.")
+@click.option("--base-decimals", type=int, default=0, show_default=True)
+@click.option("--quote-decimals", type=int, default=2, show_default=True)
+@with_session(is_account=False)
+def create(
+    session: Session,
+    symbol: str,
+    base: str | None,
+    quote: str,
+    tick_size: str,
+    lot_size: str,
+    base_decimals: int,
+    quote_decimals: int,
+) -> None:
+    """List an instrument (an operator's power); listing it twice alike does no harm."""
+    from exchange.client import results
+
+    wanted = results.Instrument(
+        symbol, base or symbol, quote, tick_size, lot_size, base_decimals, quote_decimals
+    )
+
+    async def work(cluster: "Cluster") -> None:
+        listed = await cluster.create_instrument(wanted)
+        output.show_one(results.plain(listed), session.form, columns=INSTRUMENT)
+        output.talk(f"{listed.symbol} is listed")
+
+    session.run(work)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exchange book AAPL
+  exchange book AAPL --depth 5 --node 2 -o json
+""",
+)
+@click.argument("symbol")
+@click.option("--depth", type=click.IntRange(1, 10_000), default=10, show_default=True)
+@click.option("--node", type=int, help="The node whose view is shown.  [default: the first]")
+@with_session(is_account=False)
+def book(session: Session, symbol: str, depth: int, node: int | None) -> None:
+    """Show the bids and asks of SYMBOL, the best next to each other."""
+    from exchange.client import results
+
+    async def work(cluster: "Cluster") -> None:
+        node_id = node if node is not None else (await cluster.node_ids())[0]
+        found = await cluster.book(node_id, symbol, depth=depth)
+        if session.form == "json":
+            output.show_one(results.plain(found), "json", columns=())
+        else:
+            output.show(book_rows(found), session.form, columns=LEVEL)
+        output.talk(f"{symbol} as node {node_id} sees it, change {found.seq}")
+
+    session.run(work)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exchange trades AAPL
+  exchange trades AAPL --limit 1000 -o csv
+""",
+)
+@click.argument("symbol")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many."
+)
+@with_session(is_account=False)
+def trades(session: Session, symbol: str, limit: int) -> None:
+    """Show the trades of SYMBOL, oldest first: the tapes of all nodes in one."""
+
+    async def work(cluster: "Cluster") -> None:
+        from exchange.client.tape import Tape
+
+        tape = Tape(cluster, await cluster.node_ids(), symbol)
+        await tape.read()
+        rows = tape.rows[-limit:]
+        output.show(rows, session.form, columns=TRADE)
+        output.talk(f"{len(rows)} of {len(tape.rows)} trades of {symbol}")
+
+    session.run(work)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exchange watch AAPL
+  exchange watch AAPL --every 0.2 --depth 15
+""",
+)
+@click.argument("symbol")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.05, 60),
+    default=0.5,
+    show_default=True,
+    help="Seconds between two looks.",
+)
+@click.option("--depth", type=click.IntRange(1, 50), default=10, show_default=True)
+@with_session(is_account=False)
+def watch(session: Session, symbol: str, every: float, depth: int) -> None:
+    """Watch book and tape of SYMBOL as they change; ctrl-C ends it."""
+
+    async def work(cluster: "Cluster") -> None:
+        from exchange.client.watch import watch_market
+
+        await watch_market(cluster, symbol, every=every, depth=depth)
+
+    session.run(work)
+
+
+def book_rows(book: Any) -> list[dict[str, object]]:  # noqa: ANN401 - imported when it is used
+    """Return the levels of a book from the highest price to the lowest."""
+    sides = [("ask", reversed(book.asks)), ("bid", book.bids)]
+    return [
+        {"side": side, "price": price, "quantity": quantity, "orders": orders}
+        for side, levels in sides
+        for price, quantity, orders in levels
+    ]

@@ -1,0 +1,87 @@
+"""The whole cluster at one glance, whatever of it can be reached."""
+
+import msgspec
+
+from exchange.client import results
+from exchange.client.cluster import Cluster
+from exchange.client.errors import ClientError
+from exchange.client.quiescence import restless, unequal_books
+
+ASK_SECONDS = 2.0  # a node that lives answers at once
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """Every node that is known, and what it says."""
+
+    cluster: str
+    addresses: dict[int, str]
+    statuses: list[results.NodeStatus]
+    unreachable: dict[int, str]  # node id -> why
+
+    def rows(self) -> list[dict[str, object]]:
+        """Return a row per node."""
+        found = {status.node_id: status for status in self.statuses}
+        return [
+            self._row(found[node_id]) if node_id in found else self._missing(node_id)
+            for node_id in sorted({*found, *self.unreachable})
+        ]
+
+    def verdict(self) -> str:
+        """Say in one sentence how the cluster is."""
+        if self.unreachable:
+            names = ", ".join(f"node {node_id}" for node_id in sorted(self.unreachable))
+            return f"{names} cannot be reached; the others trade on without it"
+        busy, unequal = restless(self.statuses), unequal_books(self.statuses)
+        if not busy and not unequal:
+            return f"cluster {self.cluster}: at rest, all books are equal"
+        if not busy:
+            return f"cluster {self.cluster}: {unequal[0]}"
+        return f"cluster {self.cluster}: at work, {busy[0]}"
+
+    def plain(self) -> dict[str, object]:
+        """Return what JSON shows."""
+        return {
+            "cluster": self.cluster,
+            "verdict": self.verdict(),
+            "nodes": results.plain(self.statuses),
+            "unreachable": {str(node_id): why for node_id, why in self.unreachable.items()},
+        }
+
+    def _row(self, status: results.NodeStatus) -> dict[str, object]:
+        synced = sum(peer.state == "synced" for peer in status.peers)
+        return {
+            "node": status.node_id,
+            "address": self.addresses.get(status.node_id, ""),
+            "state": _state(status),
+            "epoch": status.epoch,
+            "applied_lsn": status.applied_lsn,
+            "open_orders": status.open_orders,
+            "in_doubt": status.offers_in_doubt,
+            "trades": status.trades,
+            "peers": f"{synced} of {len(status.peers)} synced",
+        }
+
+    def _missing(self, node_id: int) -> dict[str, object]:
+        address = self.addresses.get(node_id, "")
+        return {"node": node_id, "address": address, "state": "unreachable"}
+
+
+async def overview(cluster: Cluster) -> Overview:
+    """Ask every node that is known."""
+    node_ids = await cluster.node_ids()
+    statuses: list[results.NodeStatus] = []
+    unreachable: dict[int, str] = {}
+    for node_id in node_ids:
+        try:
+            statuses.append(await cluster.status(node_id, within=ASK_SECONDS))
+        except ClientError as error:
+            unreachable[node_id] = str(error)
+    return Overview(await cluster.name(), cluster.addresses(), statuses, unreachable)
+
+
+def _state(status: results.NodeStatus) -> str:
+    if status.is_draining:
+        return "stopping"
+    if status.is_storage_full:
+        return "storage full"
+    return "ready" if status.is_ready else "starting"
