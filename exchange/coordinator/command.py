@@ -106,7 +106,7 @@ async def _serve(data_dir: Path, listen: str, *, is_auth: bool, strict_listing: 
             )
             endpoints = data_dir / ENDPOINTS
             _write_endpoints(endpoints, serving.address)
-            _greet(serving, data_dir)
+            _greet(serving, data_dir, is_auth=is_auth)
             try:
                 async for number in signals:
                     click.echo(f"stopping: {signal.Signals(number).name}", err=True)
@@ -117,12 +117,13 @@ async def _serve(data_dir: Path, listen: str, *, is_auth: bool, strict_listing: 
             nursery.cancel_scope.cancel()
 
 
-def _greet(serving: Serving, data_dir: Path) -> None:
+def _greet(serving: Serving, data_dir: Path, *, is_auth: bool) -> None:
     cluster = f"cluster {serving.cluster}" if serving.cluster else "a new cluster"
     click.echo(f"coordinator of {cluster} on {serving.address}, data in {data_dir}", err=True)
     if serving.is_key_new:
         click.echo(f"operator key written to {serving.operator_key}", err=True)
-    click.echo(f"next: exchange-node --data-dir ./node-1 --coordinator {serving.address}", err=True)
+    flags = f"--coordinator {serving.address}" + ("" if is_auth else " --no-auth")
+    click.echo(f"next: exchange-node --data-dir ./node-1 --listen 127.0.0.1:0 {flags}", err=True)
 
 
 def _write_endpoints(path: Path, address: str) -> None:

@@ -410,5 +410,6 @@ def _new_node(told: Registered) -> NewNode:
 def _why(error: BaseException) -> str:
     """Say in a few words why a connection did not work."""
     if isinstance(error, OSError):
-        return error.strerror or "it does not answer"
+        told = error.strerror or getattr(error.__cause__, "strerror", None)  # as Trio wraps it
+        return told or "it does not answer"
     return str(error) or "the connection was lost"

@@ -66,6 +66,16 @@ async def test_new_node_without_a_coordinator_is_told_what_to_do(
     assert "exchange-coordinator --data-dir PATH" in str(error.value)
 
 
+async def test_refused_connection_is_told_as_one() -> None:
+    """C1, interfaces section 4: over a real socket."""
+    listener, *_ = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listener.socket.getsockname()[1]
+    await listener.aclose()
+
+    with pytest.raises(CoordinatorUnreachable, match="Connection refused"):
+        await register_new(f"127.0.0.1:{port}", bytes(16), "127.0.0.1:1", patience_s=0.5)
+
+
 async def test_new_node_is_patient_while_its_coordinator_starts(
     autojump_clock: MockClock,
 ) -> None:
