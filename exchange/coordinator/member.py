@@ -410,6 +410,9 @@ def _new_node(told: Registered) -> NewNode:
 def _why(error: BaseException) -> str:
     """Say in a few words why a connection did not work."""
     if isinstance(error, OSError):
-        told = error.strerror or getattr(error.__cause__, "strerror", None)  # as Trio wraps it
+        inner: BaseException | None = error.__cause__
+        while isinstance(inner, BaseExceptionGroup):  # Trio tries all addresses of a name
+            inner = inner.exceptions[0]
+        told = error.strerror or (inner.strerror if isinstance(inner, OSError) else None)
         return told or "it does not answer"
     return str(error) or "the connection was lost"
