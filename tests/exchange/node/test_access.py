@@ -1,0 +1,123 @@
+"""Keys open what they are for, and nothing else."""
+
+import pytest
+
+from exchange.coordinator.keys import hash_key
+from exchange.domain.orders import Account
+from exchange.domain.units import AccountId, NodeId, make_id
+from exchange.engine.effects import Refused
+from exchange.engine.state import State
+from exchange.node.access import BAD_KEY, OPERATOR, OWNER, Access, Caller
+from exchange.wire.handshake import ClientHello
+from exchange.wire.requests import Power, Request, decode_request
+
+ALICE, CLOSED, ELSEWHERE = (AccountId(make_id(*pair)) for pair in ((1, 1), (1, 2), (2, 1)))
+KEY, OPERATOR_KEY = "alice-key", "operator-key"
+OWN = Caller(ALICE, OWNER, may_trade=True)
+
+
+def an_access(*, is_authenticated: bool = True, operator_key: str = OPERATOR_KEY) -> Access:
+    state = State(node_id=NodeId(1), cluster="test", nonce=b"n")
+    key_hash = hash_key(KEY, "test")
+    state.accounts.put(ALICE, Account(ALICE, {}, {}, key_hash))
+    state.accounts.put(CLOSED, Account(CLOSED, {}, {}, key_hash, is_closed=True))
+    operator_hash = hash_key(operator_key, "test") if operator_key else b""
+    return Access(state, is_authenticated=is_authenticated, operator_hash=lambda: operator_hash)
+
+
+def a_request(text: str) -> Request:
+    request = decode_request(text.encode())
+    assert isinstance(request, Request), "not a farewell"
+    return request
+
+
+@pytest.mark.parametrize(
+    ("account", "key", "powers"),
+    [
+        (ALICE, KEY, OWNER),
+        (ALICE, OPERATOR_KEY, OPERATOR),
+        (ALICE, "wrong", None),
+        (ALICE, "", None),
+        (ALICE, None, None),
+        (CLOSED, KEY, None),
+        (AccountId(make_id(1, 9)), KEY, None),
+        (AccountId(make_id(1, 9)), "", None),
+        (ALICE, "x" * 10_000, None),
+    ],
+)
+def test_key_decides_what_a_client_may(
+    account: AccountId, key: str | None, powers: frozenset[Power] | None
+) -> None:
+    """Interfaces section 1; faults 3: another account's id with my key."""
+    admitted = an_access().admit(ClientHello(account, key))
+
+    assert admitted == (BAD_KEY if powers is None else Caller(account, powers, may_trade=True))
+
+
+def test_without_an_operator_hash_nobody_is_operator() -> None:
+    """Interfaces section 1: it fails closed before the coordinator has told the hash."""
+    access = an_access(operator_key="")
+
+    assert access.admit(ClientHello(ALICE, "")) == BAD_KEY
+    assert access.admit(ClientHello(ALICE, KEY)) == OWN
+
+
+def test_account_of_another_node_is_sent_on() -> None:
+    """C1: the owner is arithmetic."""
+    admitted = an_access().admit(ClientHello(ELSEWHERE, KEY))
+
+    assert isinstance(admitted, Refused)
+    assert "2-1 is not one of node 1" in admitted.detail
+
+
+def test_no_auth_takes_any_open_account_at_its_word() -> None:
+    """Interfaces section 1: the bare handshake."""
+    access = an_access(is_authenticated=False)
+
+    assert access.admit(ClientHello(ALICE)) == Caller(ALICE, OPERATOR, may_trade=True)
+    assert isinstance(access.admit(ClientHello(CLOSED)), Refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('{"type":"R balance"}', None),
+        ('{"type":"R market"}', None),
+        ('{"type":"U balance","value":1}', "forbidden"),
+        ('{"type":"C stock","value":{"ticker":"AAPL","quantity":1}}', "forbidden"),
+        ('{"id":1,"type":"account.get","value":{"user_id":"1-1"}}', None),
+        ('{"id":1,"type":"account.get","value":{"user_id":"1-2"}}', "forbidden"),
+        ('{"id":1,"type":"account.close","value":{"user_id":"1-2"}}', "forbidden"),
+        ('{"id":1,"type":"orders.list","auth":"wrong"}', "unauthorized"),
+        ('{"id":1,"type":"orders.list","auth":"alice-key"}', None),
+        (
+            '{"id":1,"type":"account.close","value":{"user_id":"1-2"},"auth":"operator-key"}',
+            None,
+        ),
+        (
+            '{"id":1,"type":"account.close","value":{"user_id":"2-1"},"auth":"operator-key"}',
+            "unknown_account",
+        ),
+    ],
+)
+def test_owner_may_act_for_itself_alone(text: str, code: str | None) -> None:
+    """Faults 3: another account's id with my key."""
+    refused = an_access().check(a_request(text), OWN)
+
+    assert (refused.code if refused else None) == code
+
+
+def test_hot_verbs_are_checked_like_the_others() -> None:
+    """Interfaces section 1."""
+    access = an_access()
+    plain = a_request(
+        '{"type":"C order","value":{"order_type":"buy","ticker":"A","price":1,"quantity":1}}'
+    )
+    value = '"value":{"symbol":"A","side":"buy","price":"1","quantity":"1"}'
+    bad = a_request(f'{{"type":"order.create",{value},"auth":"wrong"}}')
+
+    assert access.check_order(plain, OWN) is None  # type: ignore[arg-type]
+    assert access.check_order(bad, OWN) == BAD_KEY  # type: ignore[arg-type]
+    nobody = access.check_order(plain, access.anyone)  # type: ignore[arg-type]
+    assert nobody is not None
+    assert nobody.code == "no_account"
