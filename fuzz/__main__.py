@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from fuzz.campaign import campaign, report
+from fuzz.campaign import Style, campaign, report
 from fuzz.checkers import Violation
 from fuzz.cluster import Cluster
 from fuzz.plan import SIZES, draw_plan
@@ -26,20 +26,20 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--check", action="store_true", help="engine.check() after every turn")
     parser.add_argument("--quiet", action="store_true", help="replay without the trace")
+    parser.add_argument("--no-sessions", action="store_true", help="without S6: marks alone")
     options = parser.parse_args()
+    style = Style(options.size, options.check, not options.no_sessions)
     if options.seed is not None:
-        return replay(options.seed, options.size, is_quiet=options.quiet)
+        return replay(options.seed, style, is_quiet=options.quiet)
     seeds = range(options.start, options.start + options.runs)
-    results = campaign(
-        seeds, size=options.size, is_checked=options.check, processes=options.processes
-    )
+    results = campaign(seeds, style, processes=options.processes)
     return 1 if report(results) else 0
 
 
-def replay(seed: int, size: str | None, *, is_quiet: bool) -> int:
+def replay(seed: int, style: Style, *, is_quiet: bool) -> int:
     """Run one seed and tell its story."""
     begun = time.perf_counter()
-    plan = draw_plan(seed, size)
+    plan = draw_plan(seed, style.size, is_session_checked=style.is_session_checked)
     print(plan)
     cluster = None
     try:

@@ -23,12 +23,20 @@ class Result(msgspec.Struct):
     counters: dict[str, int] = {}
 
 
-def run_seed(seed: int, *, size: str | None = None, is_checked: bool = False) -> Result:
+class Style(msgspec.Struct, frozen=True):
+    """How the runs of a campaign are done."""
+
+    size: str | None = None  # None: drawn by each run
+    is_checked: bool = False  # engine.check() after every turn
+    is_session_checked: bool = True
+
+
+def run_seed(seed: int, style: Style = Style()) -> Result:  # noqa: B008 - it is frozen
     """Do one run."""
-    plan = draw_plan(seed, size)
+    plan = draw_plan(seed, style.size, is_session_checked=style.is_session_checked)
     cluster = None
     try:
-        cluster = Cluster(plan, is_checked=is_checked)
+        cluster = Cluster(plan, is_checked=style.is_checked)
         cluster.run()
     except Violation as violation:
         return Result(seed, str(violation))
@@ -38,11 +46,9 @@ def run_seed(seed: int, *, size: str | None = None, is_checked: bool = False) ->
     return Result(seed, "", cluster.digest(), dict(cluster.counters))
 
 
-def campaign(
-    seeds: Iterable[int], *, size: str | None, is_checked: bool, processes: int
-) -> Iterator[Result]:
-    """Do many runs; results come in any order."""
-    run = partial(run_seed, size=size, is_checked=is_checked)
+def campaign(seeds: Iterable[int], style: Style, *, processes: int) -> Iterator[Result]:
+    """Do many runs; over several processes the results come in any order."""
+    run = partial(run_seed, style=style)
     if processes == 1:
         yield from map(run, seeds)
         return

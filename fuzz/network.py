@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exchange.domain.units import NodeId
-from exchange.engine.messages import Batch, Hello, Session
+from exchange.engine.messages import Ack, Batch, Hello, Offer, Reply, Session
 from fuzz.plan import MS, SECOND
 
 if TYPE_CHECKING:
@@ -196,6 +196,9 @@ class Network:
         if receiver.is_alive:
             if is_late:
                 cluster.counters["late message"] += 1
+                if not plan.is_session_checked:
+                    receiver.haunt(_disguised(batch, receiver.session_with(source)))
+                    return
             receiver.batch_arrived(NodeId(source), link, batch)
         elif self._is_faulty and random.random() < plan.haunt:
             self._haunt(receiver.node, batch)
@@ -208,3 +211,12 @@ class Network:
         if not any(isinstance(message, Hello) for message in batch.messages):
             wait_us = self._random.choice(_LATENESS_US)
             self._cluster.at(wait_us, self._cluster.haunt, node, batch)
+
+
+def _disguised(batch: Batch, session: Session | None) -> Batch:
+    """Dress late settlement messages up as those of the session that is current.
+
+    So the sessions (S6) cannot tell, and the marks must do (S5).
+    """
+    kept = [one for one in batch.messages if isinstance(one, Offer | Reply | Ack)]
+    return msgspec.structs.replace(batch, session=session or batch.session, messages=kept)

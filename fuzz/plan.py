@@ -156,6 +156,7 @@ class Plan(msgspec.Struct, frozen=True):
     notice: float  # how likely an end of a broken link hears of it
     is_early_applied: bool  # `Applied` leaves ahead of the gate, as E3 allows
     is_encoded: bool  # batches pass through JSON
+    is_session_checked: bool  # off: the marks must do without the sessions (S5)
     skew_us: tuple[int, ...]  # of each node's wall clock
     busy_us: int  # faults end here
     operations: tuple[Operation, ...] = ()
@@ -178,7 +179,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 SIZES = {
-    "tiny": Size((2,), 1, 1, (5, 8), (2,), 1_500 * MS),
+    "tiny": Size((2,), 1, 1, (3, 5), (2,), 1_200 * MS),
     "small": Size((2, 2, 3), 2, 2, (10, 20), (1, 2, 4), 4 * SECOND),
     "medium": Size((2, 3, 3, 4), 3, 2, (25, 45), (0, 2, 5, 9), 10 * SECOND),
     "large": Size((3, 4, 5), 4, 3, (90, 150), (3, 8, 20), 25 * SECOND),
@@ -187,7 +188,7 @@ MIX = ("tiny",) * 3 + ("small",) * 5 + ("medium",) * 6 + ("large",)
 KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full")
 
 
-def draw_plan(seed: int, size: str | None = None) -> Plan:
+def draw_plan(seed: int, size: str | None = None, *, is_session_checked: bool = True) -> Plan:
     """Draw a run from its seed."""
     random = Random(seed)
     name = size or random.choice(MIX)
@@ -221,6 +222,7 @@ def draw_plan(seed: int, size: str | None = None) -> Plan:
         notice=random.choice((0.3, 0.8, 1.0)),
         is_early_applied=random.random() < 0.5,
         is_encoded=random.random() < 0.1,
+        is_session_checked=is_session_checked,
         skew_us=tuple(random.choice(_SKEWS) for _ in range(nodes)),
         busy_us=bounds.busy_us,
     )
@@ -236,9 +238,9 @@ def _draw_operations(random: Random, plan: Plan, count: int) -> tuple[Operation,
     operations: list[Operation] = []
     low, high = random.choice(((99, 101), (97, 103), (100, 100)))
     ioc, keyed, done = (random.choice(odds) for odds in ((0, 0.15, 0.5), (0.7, 1), (0, 0.2, 0.6)))
-    follow = random.choice((0.2, 0.5, 0.8))
+    follow = random.choice((0.2,) if plan.size == "tiny" else (0.2, 0.5, 0.8))
     pace_us = random.choice((0.1, 0.5, 1.0)) * SECOND  # how soon people change their minds
-    hot = random.choice((1, plan.nodes))  # perhaps nearly all happens at one node
+    hot = plan.nodes if plan.size == "tiny" else random.choice((1, plan.nodes))
     for _ in range(count):
         at_us = int(random.uniform(0.05, 1) * plan.busy_us)
         node = random.randint(1, hot if random.random() < 0.7 else plan.nodes)

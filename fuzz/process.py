@@ -86,7 +86,6 @@ class Process:
             address=f"127.0.0.{self.node}:7400",
             ring=plan.ring,
             chunk=plan.chunk,
-            is_session_checked=cluster.is_session_checked,
         )
         self.engine = Engine(self.store.state, config, has_proof=self._has_proof)
         self.engine.forced(self.store.proof)
@@ -120,6 +119,11 @@ class Process:
     def has_link(self, peer: int) -> bool:
         """Tell whether we have dialed a peer and not heard of the end of that link."""
         return peer in self._dialed
+
+    def session_with(self, peer: int) -> Session | None:
+        """Return the current session with a peer."""
+        link = self.engine.soft.links.get(NodeId(peer))
+        return link.session if link is not None else None
 
     def next_session(self) -> Session:
         """Return the name of the next link that we dial (S6)."""

@@ -41,6 +41,7 @@ CALM = Plan(
     notice=1.0,
     is_early_applied=True,
     is_encoded=False,
+    is_session_checked=True,
     skew_us=(0,) * 8,
     busy_us=0,
 )
@@ -54,9 +55,16 @@ def calm(**changes: object) -> Plan:
 class Script:
     """Drives a cluster step by step."""
 
-    def __init__(self, plan: Plan = CALM, *, trace: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan = CALM,
+        *,
+        trace: Callable[[str], object] | None = None,
+        is_linked: bool = True,
+    ) -> None:
         self.cluster = Cluster(plan, trace=trace, is_checked=True)
-        self.run_while(lambda: bool(self.cluster.unrest()))
+        if is_linked:
+            self.run_while(lambda: bool(self.cluster.unrest()))
 
     def run_ms(self, duration_ms: int) -> None:
         """Let time pass."""

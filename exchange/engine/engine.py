@@ -109,13 +109,13 @@ class Engine:
         """Start a turn at this time.  After a silence of ours every peer is suspect (B5)."""
         soft = self.soft
         was_silent = self._has_begun and mono_us - soft.now_us > self.config.suspect_us
-        if not self._has_begun:
-            for peer in sorted(self.state.peers):
-                sessions.new_link(soft, peer).heard_us = mono_us
-            self._has_begun = True
         soft.now_us = mono_us
         soft.wall = Micros(wall_us)
         soft.clock = max(soft.clock, wall_clock(soft.wall))
+        if not self._has_begun:
+            for peer in sorted(self.state.peers):
+                sessions.new_link(soft, peer)
+            self._has_begun = True
         if was_silent:
             for link in self._links():
                 self._suspect(link, "this node was silent itself")
@@ -487,7 +487,9 @@ class Engine:
         if record is not None:
             self._log(record)
         link.is_helloed = True
-        link.is_suspected = False
+        if link.is_suspected:
+            link.is_suspected = False
+            sessions.trust(soft, link)
         if link.peer < self.state.node_id:
             self._send(link, sessions.make_hello(soft, link))
         self._forget(link, hello.watermark)
@@ -513,7 +515,7 @@ class Engine:
         if message.seq > self.soft.stream_seq:
             raise RemoteProtocolError(f"node {link.peer} has applied what was never sent")
         link.applied = message.seq
-        link.progress_us = self.soft.now_us
+        link.progress_us = link.level_us = self.soft.now_us
         self._release_waiting()
 
     def _on_listed(self, link: Link, message: messages.Listed) -> None:

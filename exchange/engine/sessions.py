@@ -80,7 +80,8 @@ def open_session(soft: Soft, link: Link, session: Session) -> None:
     """Make a session the current one; what the last one left is gone (S6)."""
     link.session = link.last_session = session
     link.is_helloed = link.is_synced = link.distrusted = False
-    link.heard_us = link.progress_us = soft.now_us
+    if link.is_suspected:
+        trust(soft, link)
     link.incoming = link.outgoing = link.tail = link.told = None
     link.is_ack_due = False
 
@@ -90,8 +91,14 @@ def close_session(soft: Soft, link: Link, reason: str) -> None:
     link.session = None
     link.is_helloed = link.is_synced = False
     link.incoming = link.outgoing = link.tail = None
+    link.progress_us = link.level_us  # sessions that come and go are no progress (B5)
     link.detail = reason
     soft.refresh_matched()
+
+
+def trust(soft: Soft, link: Link) -> None:
+    """Give a peer its full time again: it was suspected, and may come back (B5)."""
+    link.heard_us = link.progress_us = link.level_us = soft.now_us
 
 
 def is_overdue(soft: Soft, link: Link) -> bool:
@@ -99,8 +106,8 @@ def is_overdue(soft: Soft, link: Link) -> bool:
     limit = soft.config.suspect_us
     if soft.now_us - link.heard_us > limit:
         return True
-    if not link.is_helloed or link.applied >= soft.stream_seq:
-        link.progress_us = soft.now_us
+    if link.applied >= soft.stream_seq:
+        link.progress_us = link.level_us = soft.now_us
     return soft.now_us - link.progress_us > limit
 
 

@@ -18,7 +18,6 @@ from exchange.engine.messages import Events, OrderEvent, Proof, Session
 from exchange.engine.records import OfferId
 from exchange.engine.state import State
 
-
 NOTHING_APPLIED = Seq(-1)  # a peer that does not even show what was there before seq 1
 
 
@@ -57,7 +56,8 @@ class Link:
         self.detail = ""  # why the last link was refused or dropped
         self.heard_us = now_us
         self.applied = NOTHING_APPLIED  # of our stream, at the peer
-        self.progress_us = now_us  # when `applied` last rose or had nothing to rise to
+        self.progress_us = now_us  # when it last took anything in: `applied` rose, or a chunk left
+        self.level_us = now_us  # when `applied` last rose, or had nothing to rise to
         self.replica = OwnerBook()
         self.have: tuple[Epoch, Seq] | None = None  # of its stream, in `replica`
         self.incoming: OwnerBook | None = None  # the snapshot being received

@@ -117,6 +117,8 @@ class PriceTimePriority(Checker):
 
     def on_decided(self, process: Process, step: Step) -> None:
         """Note who an acknowledgement has waited for, and check what was decided."""
+        if not (step.records or step.effects):
+            return
         soft = process.engine.soft
         now = frozenset(int(peer) for peer, link in soft.links.items() if link.is_waited_for)
         covered = now & self._waited_for.get(process, frozenset())

@@ -44,5 +44,19 @@ def test_peer_that_resumes_with_everything_releases_the_answers_that_waited() ->
     script.finish()
 
 
+def test_peer_whose_sessions_come_and_go_is_suspected_like_a_dead_one() -> None:
+    """B5.  Each new session gave it three more seconds, and two live nodes waited for ever."""
+    far_ahead_us = 70 * SECOND  # beyond the bound of S2: its sessions are closed at once
+    script = Script(calm(nodes=3, skew_us=(0, far_ahead_us, 0)), is_linked=False)
+    script.run_ms(5_000)
+    assert script.is_synced(1, 3)
+
+    call = script.sell(1, 5, 100)
+    script.run_ms(4_000)
+    assert call.outcome == "ok"
+    assert isinstance(call.body, OrderAnswer)
+    assert call.body.visible == 1
+
+
 def _first_order(script: Script) -> int | None:
     return next(iter(script.process(2).engine.state.orders), None)
