@@ -30,6 +30,7 @@ from exchange.client.settings import Endpoint
 from exchange.client.sockets import open_stream
 
 CLIENT_ORDER_ID_BYTES = 9  # 72 random bits: no two in the life of an account
+FIRST_SECONDS = 3.0  # to reach the server at all: people wait for the error
 LOOKUP_SECONDS = 1.0  # a coordinator that is there answers at once; below the time to connect
 ANY_NODE = 0  # whichever node the endpoint is
 
@@ -239,7 +240,7 @@ async def open_cluster(
             new_client_order_id=new_client_order_id,
         )
         try:
-            await cluster.settle_endpoint()
+            await cluster.settle_endpoint(within=FIRST_SECONDS)
             yield cluster
         except Exception as error:
             failure = error  # raised again below: out of the nursery it would be a group

@@ -38,9 +38,13 @@ Examples:
   exchange account open
   exchange order buy AAPL 10 187.50
 
-The server is found by --url or EXCHANGE_URL (tcp://HOST:PORT), else by endpoints.json in
-EXCHANGE_DATA_DIR, else at tcp://127.0.0.1:7401. Completion for your shell:
-eval "$(_EXCHANGE_COMPLETE=bash_source exchange)", or zsh_source, fish_source.
+\b
+The server is found by --url or EXCHANGE_URL (tcp://HOST:PORT), else by
+endpoints.json in EXCHANGE_DATA_DIR, else at tcp://127.0.0.1:7401.
+
+\b
+Completion (bash_source, zsh_source or fish_source):
+  eval "$(_EXCHANGE_COMPLETE=bash_source exchange)"
 """
 
 

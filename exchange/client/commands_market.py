@@ -167,7 +167,7 @@ Examples:
     help="Seconds between two looks.",
 )
 @click.option("--depth", type=click.IntRange(1, 50), default=10, show_default=True)
-@with_session(is_account=False)
+@with_session(is_account=False, has_data=False)
 def watch(session: Session, symbol: str, every: float, depth: int) -> None:
     """Watch book and tape of SYMBOL as they change; ctrl-C ends it."""
 

@@ -264,9 +264,11 @@ def told(placed: "Placed", node_id: int) -> str:
     if order.average_price is not None:
         done += f" at {order.average_price} on average"
     doubt = f", {order.in_doubt_quantity} in doubt" if order.in_doubt_quantity != "0" else ""
+    reason = f" ({order.reason.replace('_', ' ')})" if order.reason else ""
     again = "; nothing was done, this id was used before" if placed.is_replayed else ""
     return (
-        f"order {order.order_id} {order.status.replace('_', ' ')}: {order.side} {order.quantity} "
+        f"order {order.order_id} {order.status.replace('_', ' ')}{reason}: "
+        f"{order.side} {order.quantity} "
         f"{order.symbol} at {order.price}, {done}{doubt}; {where(placed, node_id)}{again}"
     )
 

@@ -14,6 +14,7 @@ A read that was in flight is repeated for ever by this table; at its deadline no
 unknown about it, so it ends as Unreachable.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from itertools import count
@@ -88,6 +89,7 @@ class Connection:
         self._jitter = jitter or Random(name)
         self._link: Link | None = None
         self._dialing = trio.Lock()
+        self._refusal = ""  # why the last dial failed, empty if it did not
         self._is_closed = False
 
     @property
@@ -99,6 +101,11 @@ class Connection:
     def in_flight(self) -> int:
         """Return the number of requests that are not answered yet."""
         return self._link.in_flight if self._link is not None else 0
+
+    @property
+    def refusal(self) -> str:
+        """Return why the server could not be reached when it was last tried."""
+        return self._refusal
 
     def close(self) -> None:
         """End the connection; what is in flight is told that it is lost."""
@@ -152,8 +159,10 @@ class Connection:
         with trio.move_on_after(CONNECT_SECONDS_MAX):
             try:
                 stream = await self._dial()
-            except OSError:
+            except OSError as error:
+                self._refusal = _reason(error)
                 return None
+            self._refusal = ""
             self._link = Link(stream)
             if self._hello:
                 self._link.hello(self._hello)
@@ -175,7 +184,7 @@ class _Attempt:
         self._done = trio.Event()
         self._is_in_flight = False
         self._is_open = False  # an earlier attempt was sent, and what came of it is unknown
-        self._trouble = "no answer"
+        self._trouble = ""
 
     async def until_answered(self) -> Answer:
         """Repeat until there is an answer or a reason to stop."""
@@ -190,13 +199,15 @@ class _Attempt:
 
     def at_deadline(self, seconds: float) -> Unreachable | OutcomeUnknown | Refused:
         """Say what is known when no answer came in time."""
+        why = self._trouble or self._connection.refusal
         what = f"{self._request.verb} at {self._connection.name}"
+        told = f"no answer within {seconds:g} s{f' ({why})' if why else ''}"
         is_unknown = self._is_in_flight or self._is_open
         if is_unknown and self._request.repeat is not Repeat.READ:
-            return self._unknown(f"{what} had no answer within {seconds:g} s ({self._trouble})")
+            return self._unknown(f"{what}: {told}")
         if isinstance(self._outcome, Refused) and not is_unknown:
             return self._outcome
-        return Unreachable(f"{what}: no answer within {seconds:g} s ({self._trouble})")
+        return Unreachable(f"{what}: {told}; is it running?")
 
     async def _once(self, link: Link) -> Outcome:
         request_id, line = self._line or encode_request(self._request)
@@ -230,3 +241,14 @@ class _Attempt:
         name = self._request.client_order_id
         advice = f"; ask for client order id {name} to find out" if name else ""
         return OutcomeUnknown(f"{what}: it may have happened or not{advice}", name)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the reason inside what Trio wraps around a refused connection."""
+    while True:
+        inside = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if inside is None:
+            break
+        error = inside
+    number = getattr(error, "errno", None)
+    return os.strerror(number).lower() if isinstance(number, int) else str(error)

@@ -90,6 +90,8 @@ class Demo:
         self._say = say
         self._done = 0
         self._moved = trio.Event()
+        self._moved_at = perf_counter()
+        self._pause = 0.0  # seconds, the longest in which nothing was answered
 
     async def run(self) -> None:
         """Tell the story."""
@@ -132,12 +134,12 @@ class Demo:
         at_kill = self._done
         self._step(f"kill -9 {victim.pid}: {victim.name} dies in the middle of trading")
         victim.kill()
-        killed = perf_counter()
+        killed, self._pause = perf_counter(), 0.0
         self._tell(f"{at_kill} requests were answered until then")
         await self._reached(RESTART_AT * total)
         self._tell(
             f"the others trade on: {self._done - at_kill} more answered within "
-            f"{perf_counter() - killed:.1f} s"
+            f"{perf_counter() - killed:.1f} s, {self._pause:.1f} s of which they waited for it"
         )
         assert victim.endpoints is not None, "it was ready before"
         self._step(f"Starting {victim.name} again on the data it left behind")
@@ -148,8 +150,10 @@ class Demo:
             f"it has redone its log and serves again after {perf_counter() - begun:.1f} s, "
             f"in epoch {endpoints.epoch}"
         )
-        while not self._is_synced(await self._statuses(cluster), endpoints.node_id):
-            await trio.sleep(LOOK_SECONDS)  # noqa: ASYNC110 - other processes tell no event
+        while not self._is_synced(  # noqa: ASYNC110 - other processes tell no event
+            await self._statuses(cluster), endpoints.node_id
+        ):
+            await trio.sleep(LOOK_SECONDS)
         self._tell(f"all nodes see its orders again after {perf_counter() - begun:.1f} s")
 
     async def _check_everything(self, cluster: Cluster, traders: Traders, tally: Tally) -> None:
@@ -214,7 +218,9 @@ class Demo:
 
     def _progress(self, what: str, done: int, _total: int) -> None:
         if what == "trading":
-            self._done = done
+            now = perf_counter()
+            self._pause = max(self._pause, now - self._moved_at)
+            self._done, self._moved_at = done, now
             self._moved.set()
 
     def _step(self, text: str) -> None:

@@ -77,14 +77,14 @@ class Session:
                 raise await _explained(cluster, refused) from refused
 
 
-def with_session(*, is_account: bool = True) -> Callable[[F], F]:
+def with_session(*, is_account: bool = True, has_data: bool = True) -> Callable[[F], F]:
     """Give a command the common options and, first, its Session."""
 
     def decorate(function: F) -> F:
         def command(
             url: str | None,
             data_dir: Path | None,
-            form: str,
+            form: str = "table",
             account: str | None = None,
             **options: Any,  # noqa: ANN401 - click's own
         ) -> Any:  # noqa: ANN401 - click's own
@@ -93,7 +93,7 @@ def with_session(*, is_account: bool = True) -> Callable[[F], F]:
         command.__doc__ = function.__doc__
         command.__name__ = function.__name__
         command.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-        options = [URL, DATA_DIR, *([ACCOUNT] if is_account else []), OUTPUT]
+        options = [URL, DATA_DIR, *[ACCOUNT] * is_account, *[OUTPUT] * has_data]
         for option in reversed(options):
             command = option(command)
         return command  # type: ignore[return-value]

@@ -103,9 +103,11 @@ async def _list_instruments(
         progress("listing instruments", number + 1, len(instruments))
     count = len({*listed, *(instrument.symbol for instrument in instruments)})
     for node_id in await cluster.node_ids():
-        with trio.fail_after(LISTED_SECONDS_MAX):
+        with trio.move_on_after(LISTED_SECONDS_MAX) as scope:
             while (await cluster.status(node_id)).instruments < count:  # noqa: ASYNC110 - elsewhere
                 await trio.sleep(LOOK_SECONDS)
+        if scope.cancelled_caught:
+            raise FundingError(f"node {node_id} has not heard of the listings")
 
 
 async def _fund(traders: Traders, actions: Sequence[Action], progress: Progress) -> None:
