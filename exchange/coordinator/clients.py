@@ -10,7 +10,7 @@ from typing import Protocol
 
 from exchange.coordinator import verbs
 from exchange.coordinator.connection import Connection
-from exchange.coordinator.keys import hash_key, is_key, new_key
+from exchange.coordinator.keys import account_key, hash_key, is_key, new_key
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.verbs import Verb
 from exchange.domain.units import AccountId, NodeId, format_id
@@ -133,11 +133,11 @@ class ClientDesk:
                 return outcome if isinstance(outcome, Refused) else instrument_line(outcome)
 
     async def _create_account(self) -> verbs.AccountValue | Refused:
-        key = new_key()
-        (outcome,) = await self._nodes.open_accounts([key])
+        secret = new_key()
+        (outcome,) = await self._nodes.open_accounts([secret])
         if isinstance(outcome, Refused):
             return outcome
-        return verbs.AccountValue(format_id(outcome), key)
+        return verbs.AccountValue(format_id(outcome), account_key(outcome, secret))
 
     async def _cluster(self) -> verbs.ClusterValue:
         nodes = [

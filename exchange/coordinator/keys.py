@@ -3,19 +3,26 @@
 The hash is blake2b-256 of the key's text, keyed with the cluster's name: what one cluster
 stores is worth nothing in another.  Keys are random, so a slow hash would protect nothing
 and be an attack by itself (faults 3).
+
+An account's key as people get it is `<user id>.<secret>`: a gateway that is shown nothing but
+the key knows whose it is, and so which node decides (C7).  The secret alone is hashed, and
+the bare secret is as good a key where the account is named beside it.
 """
 
 import hmac
 import os
+import re
 import secrets
 from hashlib import blake2b
 from pathlib import Path
 
 from exchange.coordinator.errors import CoordinatorError
+from exchange.domain.units import AccountId, format_id, parse_id
 
 KEY_BYTES = 32
 KEY_TEXT_MAX = 256  # characters; longer texts are no keys and are not hashed
 HASH_BYTES = 32
+_OWNER = re.compile(r"\A[0-9]{1,4}-[0-9]{1,16}\.", re.ASCII)
 
 
 def new_key() -> str:
@@ -23,9 +30,21 @@ def new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
 
 
+def account_key(account: AccountId, secret: str) -> str:
+    """Return the key of an account as people get it: its secret, and whose it is."""
+    return f"{format_id(account)}.{secret}"
+
+
+def owner_of(key: str) -> AccountId | None:
+    """Return the account that a key names, None if it names none; it proves nothing."""
+    owner = parse_id(key.partition(".")[0])
+    return None if owner is None else AccountId(owner)
+
+
 def hash_key(key: str, cluster: str) -> bytes:
-    """Return what is stored of a key."""
-    return blake2b(key.encode(), key=cluster.encode()[:64], digest_size=HASH_BYTES).digest()
+    """Return what is stored of a key: the hash of its secret."""
+    secret = _OWNER.sub("", key, count=1)
+    return blake2b(secret.encode(), key=cluster.encode()[:64], digest_size=HASH_BYTES).digest()
 
 
 def is_key(key: str, key_hash: bytes, cluster: str) -> bool:

@@ -9,13 +9,16 @@
 
 Keys are compared by keyed hash, in constant time, and a wrong key of a real account is told
 nothing that a made-up account is not told.
+
+A gateway has one connection for all its users and says hello for none of them: each of its
+requests brings the key of its own, and the key says whose it is (C7).
 """
 
 from collections.abc import Callable
 
 import msgspec
 
-from exchange.coordinator.keys import is_key
+from exchange.coordinator.keys import is_key, owner_of
 from exchange.domain.units import AccountId, NodeId, format_id, node_of, parse_id
 from exchange.engine.effects import Refused
 from exchange.engine.state import State
@@ -70,6 +73,16 @@ class Access:
         if account is None or account.is_closed:
             return Refused("unknown_account", f"there is no open account {_name(hello.account)}")
         return Caller(hello.account, OPERATOR, may_trade=True)
+
+    def speaker(self, request: Request, caller: Caller) -> Caller:
+        """Return on whose behalf a request is: on a connection of nobody, its key's owner.
+
+        Whether the key is a good one `check` tells.
+        """
+        if caller.account is not None or not isinstance(request, Rich) or request.auth is None:
+            return caller
+        owner = owner_of(request.auth)
+        return caller if owner is None else Caller(owner, caller.powers)
 
     def check(self, request: Request, caller: Caller) -> Refused | None:
         """Say why a request is not allowed, None if it is."""

@@ -291,7 +291,7 @@ class Clients:
     def _item(self, connection: Connection, request: Request) -> "Item | Unlisted":
         """Return what the hub is to do about a request; it has its place from here on."""
         ticket = connection.number << TICKET_SHIFT | connection.place(request)
-        caller = connection.caller
+        caller = self._access.speaker(request, connection.caller)
         account = caller.account or NO_ACCOUNT
         if isinstance(request, HOT):
             refused = self._access.check_order(request, caller)

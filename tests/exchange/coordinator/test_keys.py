@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from exchange.coordinator.errors import CoordinatorError
-from exchange.coordinator.keys import hash_key, is_key, new_key, operator_key
+from exchange.coordinator.keys import (
+    account_key,
+    hash_key,
+    is_key,
+    new_key,
+    operator_key,
+    owner_of,
+)
+from exchange.domain.units import AccountId, make_id
 
 
 def test_key_opens_what_its_hash_guards_and_nothing_else() -> None:
@@ -60,3 +68,19 @@ def test_key_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """C4."""
     with pytest.raises(CoordinatorError, match="No such file"):
         operator_key(tmp_path / "missing" / "operator.key")
+
+
+def test_key_of_an_account_names_it_and_is_as_good_as_its_secret() -> None:
+    """C7."""
+    account = AccountId(make_id(3, 17))
+    key = account_key(account, "secret")
+
+    assert key == "3-17.secret"
+    assert owner_of(key) == account
+    assert hash_key(key, "cluster") == hash_key("secret", "cluster")
+
+
+@pytest.mark.parametrize("key", ["", "secret", ".secret", "0-1.x", "3-17x.secret", "3.17"])
+def test_key_that_names_no_account_has_no_owner(key: str) -> None:
+    """C7."""
+    assert owner_of(key) is None

@@ -121,3 +121,37 @@ def test_hot_verbs_are_checked_like_the_others() -> None:
     nobody = access.check_order(plain, access.anyone)  # type: ignore[arg-type]
     assert nobody is not None
     assert nobody.code == "no_account"
+
+
+@pytest.mark.parametrize(
+    ("key", "owner", "code"),
+    [
+        (f"1-1.{KEY}", ALICE, None),
+        (f"1-2.{KEY}", CLOSED, "unauthorized"),
+        (f"2-1.{KEY}", ELSEWHERE, "unauthorized"),
+        ("1-1.", ALICE, "unauthorized"),
+        ("1-1", ALICE, "unauthorized"),
+        (f"1-1.{OPERATOR_KEY}", ALICE, None),
+        (KEY, None, "unauthorized"),
+        (OPERATOR_KEY, None, "no_account"),
+        ("", None, "unauthorized"),
+    ],
+)
+def test_key_says_on_whose_behalf_a_gateway_asks(
+    key: str, owner: AccountId | None, code: str | None
+) -> None:
+    """C7; faults 3: naming another account with my own secret opens nothing."""
+    access = an_access()
+    request = a_request('{"id":1,"type":"account.get","value":{},"auth":"KEY"}'.replace("KEY", key))
+    speaker = access.speaker(request, access.anyone)
+    refused = access.check(request, speaker)
+
+    assert speaker.account == owner
+    assert (refused.code if refused else None) == code
+
+
+def test_key_of_another_account_does_not_change_who_a_connection_is() -> None:
+    """C7; interfaces section 1: `auth` stands for more power, never for another account."""
+    request = a_request('{"id":1,"type":"account.get","value":{},"auth":"2-1.whatever"}')
+
+    assert an_access().speaker(request, OWN) is OWN
