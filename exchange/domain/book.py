@@ -117,9 +117,10 @@ class Book:
 class OwnerBook:
     """All open orders of one owner, with the additive hash that replicas are compared by."""
 
-    __slots__ = ("books", "orders", "sum")
+    __slots__ = ("books", "hidden", "orders", "sum")
 
     def __init__(self) -> None:
+        self.hidden: dict[OrderId, Symbol] = {}  # open, but not in a level: see `hide`
         self.orders: dict[OrderId, Entry] = {}
         self.books: dict[Symbol, Book] = {}
         self.sum = 0  # of entry_sum over orders, modulo 2**128
@@ -138,6 +139,8 @@ class OwnerBook:
         """Make an order what its owner says it is; return its entry while it is open."""
         entry = self.orders.get(order_id)
         if entry is not None:
+            if order_id in self.hidden:
+                self.show(order_id)
             self.sum -= entry_sum(order_id, entry.price, entry.open, entry.stamp)
             assert (entry.symbol, entry.side) == (symbol, side), "an order became another one"
             if open_quantity and entry.stamp == stamp and entry.price == price:
@@ -161,9 +164,27 @@ class OwnerBook:
         book.half(side).add(entry)
         return entry
 
+    def hide(self, order_id: OrderId, symbol: Symbol) -> None:
+        """Take an open order out of its level: our own offers reserve all of it (S3).
+
+        Matching would pass it over anyway; hidden, hundreds of them cost it nothing.
+        """
+        if order_id not in self.hidden:
+            entry = self.orders[order_id]
+            self.books[symbol].half(entry.side).remove(entry)
+            self.hidden[order_id] = symbol
+
+    def show(self, order_id: OrderId) -> None:
+        """Put a hidden order back into its level."""
+        symbol = self.hidden.pop(order_id, None)
+        if symbol is not None:
+            entry = self.orders[order_id]
+            self.books[symbol].half(entry.side).add(entry)
+
     def check(self) -> None:
         """Assert the invariants; tests and fuzzing call it after every step."""
-        total, count = 0, 0
+        total, count = 0, len(self.hidden)
+        assert set(self.hidden) <= set(self.orders), "a hidden order is gone"
         for book in self.books.values():
             for half in (book.bids, book.asks):
                 best = half.levels.keys()[0] if half.levels else NOTHING
@@ -234,5 +255,11 @@ def depth(
             total = totals.setdefault(rank, [0, 0])
             total[0] += sum(entry.open for entry in level)
             total[1] += len(level)
+        for order_id, hidden_symbol in owner.hidden.items():
+            entry = owner.orders[order_id]
+            if hidden_symbol == symbol and entry.side is side:
+                total = totals.setdefault(entry.price * sign, [0, 0])
+                total[0] += entry.open
+                total[1] += 1
     rows = list(totals.items())[:levels_max]
     return [(Ticks(rank * sign), Lots(total[0]), total[1]) for rank, total in rows]

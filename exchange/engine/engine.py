@@ -53,7 +53,14 @@ from exchange.engine.matching import (
 )
 from exchange.engine.messages import Ack, Applied, Batch, Events, OrderEvent, PeerMessage, Proof
 from exchange.engine.queries import answer_query
-from exchange.engine.records import OfferId, OffersForgotten, PeerSeen, Record, TradeOffered
+from exchange.engine.records import (
+    OfferId,
+    OffersForgotten,
+    PeerSeen,
+    Record,
+    TradeOffered,
+    TradeSettled,
+)
 from exchange.engine.soft import EngineConfig, Link, Soft, Waiting
 from exchange.engine.state import State
 
@@ -192,11 +199,26 @@ class Engine:
                 assert_never(item)
 
     def _log(self, record: Record) -> None:
+        if isinstance(record, TradeSettled):
+            self._show_maker(record)
         apply(self.state, record)
         self.state.lsn = Lsn(self.state.lsn + 1)
         self._records.append(record)
-        if type(record) is TradeOffered:
+        if isinstance(record, TradeOffered):
             self.soft.offers += 1
+            self._hide_maker(record)
+
+    def _hide_maker(self, record: TradeOffered) -> None:
+        """Spare matching the makers that our offers out reserve whole (S3)."""
+        replica = self.soft.links[record.decider].replica
+        entry = replica.orders.get(record.maker)
+        if entry is not None and self.state.offered_against[record.maker] >= entry.open:
+            replica.hide(record.maker, self.state.orders[record.taker].symbol)
+
+    def _show_maker(self, record: TradeSettled) -> None:
+        """Let matching see the maker again that an answered offer had reserved."""
+        offer = self.state.offers[record.decider, record.offer_id]
+        self.soft.links[record.decider].replica.show(offer.maker)
 
     def _project(self) -> None:
         """Bring the own book in line with the orders touched; they enter the stream later."""
@@ -387,6 +409,7 @@ class Engine:
             self._fault(link, f"the clock of node {link.peer} is too far ahead (S2)")
             return
         soft.clock = max(soft.clock, batch.clock)
+        was_helloed = link.is_helloed
         for message in batch.messages:
             try:
                 self._on_message(link, message, batch)
@@ -397,7 +420,8 @@ class Engine:
             self._flush()
             if self.config.is_session_checked and link.session != batch.session:
                 return
-        self._note_proof(link, batch.proof)
+        if was_helloed:
+            self._note_proof(link, batch.proof)
         self._send_applied(link)
 
     def _is_current(self, link: Link, batch: Batch) -> bool:
@@ -582,7 +606,11 @@ class Engine:
             link.forget_below = max(below, link.forget_below or below)
 
     def _note_proof(self, link: Link, proof: Proof) -> None:
-        """Remember how far the peer's log was durable; never less than before (C3)."""
+        """Remember how far the peer's log was durable; never less than before (C3).
+
+        Not what comes with a hello: an old copy that counted itself up would replace what
+        convicts it, and if this node then died before its own hello left, nobody would know.
+        """
         known = self.soft.seen.get(link.peer)
         lsn = known.lsn if known is not None else self.state.peer(link.peer).seen_lsn
         if proof.lsn > lsn:

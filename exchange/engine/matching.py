@@ -13,6 +13,7 @@ import msgspec
 from exchange.domain.book import Entry, crossed_by, makers
 from exchange.domain.orders import IOC, FirstAnswer, Reason, SelfTrade, Side, TimeInForce
 from exchange.domain.units import (
+    NUMBER_BITS,
     AccountId,
     Clock,
     Lots,
@@ -25,7 +26,6 @@ from exchange.domain.units import (
     TradeId,
     make_id,
     make_stamp,
-    node_of,
 )
 from exchange.engine.decision import Decision, MatchAgainst, MatchOrder
 from exchange.engine.effects import Send
@@ -81,7 +81,7 @@ def match(
         if entry.stamp >= taker.stamp:
             continue  # its owner is the proposer (S2)
         maker = entry.order_id
-        owner = node_of(maker)
+        owner = NodeId(maker >> NUMBER_BITS)
         if owner == own and entry.account == taker.account:
             if taker.self_trade is not SelfTrade.CANCEL_NEWEST:
                 decision.records.append(OrderCanceled(maker, Reason.SELF_TRADE, now))

@@ -563,6 +563,35 @@ def test_check_finds_a_book_that_contradicts_itself(damage: object, message: str
         book.check()
 
 
+def test_hidden_order_is_not_matched_and_still_shown() -> None:
+    """S3: what our own offers reserve whole costs matching nothing, and is in the market."""
+    book = OwnerBook()
+    for number in (1, 2):
+        book.update(AAPL, *an_event(number, side=SELL))
+    before = book.sum
+    book.hide(OrderId(1), AAPL)
+    book.check()
+
+    assert [entry.order_id for entry in makers([book], AAPL, BUY, Ticks(1050))] == [2]
+    assert depth([book], AAPL, SELL, None) == [(1050, 20, 2)]
+    assert book.sum == before
+    book.show(OrderId(1))
+    book.check()
+    assert [entry.order_id for entry in makers([book], AAPL, BUY, Ticks(1050))] == [1, 2]
+
+
+@pytest.mark.parametrize("left", [0, 4])
+def test_event_shows_a_hidden_order_again(left: int) -> None:
+    """B1: the owner's word counts, whatever we have reserved."""
+    book = OwnerBook()
+    book.update(AAPL, *an_event(1, side=SELL))
+    book.hide(OrderId(1), AAPL)
+    book.update(AAPL, *an_event(1, side=SELL, open_quantity=left))
+
+    book.check()
+    assert depth([book], AAPL, SELL, None) == ([(1050, left, 1)] if left else [])
+
+
 def an_event(
     number: int, *, side: Side = BUY, price: int = 1050, open_quantity: int = 10
 ) -> tuple[OrderId, Side, Ticks, Lots, Stamp, int, AccountId]:
