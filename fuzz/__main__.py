@@ -13,7 +13,7 @@ import time
 from fuzz.campaign import Style, campaign, report
 from fuzz.checkers import Violation
 from fuzz.cluster import Cluster
-from fuzz.plan import SIZES, draw_plan
+from fuzz.plan import BIASES, SIZES, draw_plan
 
 
 def main() -> int:
@@ -26,9 +26,9 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--check", action="store_true", help="engine.check() after every turn")
     parser.add_argument("--quiet", action="store_true", help="replay without the trace")
-    parser.add_argument("--no-sessions", action="store_true", help="without S6: marks alone")
+    parser.add_argument("--bias", choices=sorted(BIASES), default="mixed")
     options = parser.parse_args()
-    style = Style(options.size, options.check, not options.no_sessions)
+    style = Style(options.size, options.check, options.bias)
     if options.seed is not None:
         return replay(options.seed, style, is_quiet=options.quiet)
     seeds = range(options.start, options.start + options.runs)
@@ -39,7 +39,7 @@ def main() -> int:
 def replay(seed: int, style: Style, *, is_quiet: bool) -> int:
     """Run one seed and tell its story."""
     begun = time.perf_counter()
-    plan = draw_plan(seed, style.size, is_session_checked=style.is_session_checked)
+    plan = draw_plan(seed, style.size, style.bias)
     print(plan)
     cluster = None
     try:

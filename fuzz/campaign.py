@@ -28,12 +28,12 @@ class Style(msgspec.Struct, frozen=True):
 
     size: str | None = None  # None: drawn by each run
     is_checked: bool = False  # engine.check() after every turn
-    is_session_checked: bool = True
+    bias: str = "mixed"
 
 
 def run_seed(seed: int, style: Style = Style()) -> Result:  # noqa: B008 - it is frozen
     """Do one run."""
-    plan = draw_plan(seed, style.size, is_session_checked=style.is_session_checked)
+    plan = draw_plan(seed, style.size, style.bias)
     cluster = None
     try:
         cluster = Cluster(plan, is_checked=style.is_checked)

@@ -24,10 +24,11 @@ from exchange.engine.engine import Step
 from exchange.engine.inputs import Input
 from exchange.engine.messages import Batch, PeerMessage
 from exchange.engine.records import Booted, Record
-from exchange.store.errors import StoreFailed
+from exchange.store.errors import StoreError, StoreFailed
 from exchange.store.frames import Frame, Identity, read_frame
 from fuzz.checkers import CHECKERS, Checker, Violation
 from fuzz.clients import Call, Clients
+from fuzz.damage import Damage
 from fuzz.disk import SimulatedDisk
 from fuzz.genesis import genesis
 from fuzz.model import Exchange
@@ -37,6 +38,7 @@ from fuzz.plan import (
     SECOND,
     Crash,
     Fault,
+    Flip,
     Full,
     Jump,
     Operation,
@@ -79,10 +81,10 @@ class Machine:
         self.armed_boot = ""
         self.skew_us = cluster.plan.skew_us[node - 1]
         self.is_coordinator_down = False
-        self.is_damaged = False  # must not start again
+        self.is_stopped = False  # it was told that it is an old copy, and stays down
+        self.is_rotten = False  # a bit on its disk is wrong, it may refuse to start
         self.starts = 0
         self.full_until_us = 0
-        self.backups: list[tuple[int, SimulatedDisk]] = []
 
     @property
     def wall_us(self) -> Micros:
@@ -121,6 +123,7 @@ class Cluster:
         self.machines: dict[int, Machine] = {}
         self.network = Network(self)
         self.clients = Clients(self)
+        self.damage = Damage(self)
         self.checkers: list[Checker] = [make(self) for make in CHECKERS]
         self._on_record = _overriding(self.checkers, "on_record")
         self._on_sending = _overriding(self.checkers, "on_sending")
@@ -139,6 +142,8 @@ class Cluster:
         for operation in self.plan.operations:
             self.clients.add(operation)
         for fault in self.plan.faults:
+            if isinstance(fault, Restore):
+                self.damage.plan_restore(fault)
             self.at(fault.at_us, self.inject, fault)
         self.run_until(self.plan.busy_us)
         self.heal()
@@ -166,6 +171,7 @@ class Cluster:
         self.trace("--- healed")
         self.is_healed = True
         self.network.heal()
+        self.damage.heal()
         for machine in self.machines.values():
             machine.disk.failure = None
             machine.armed_boot = ""
@@ -179,6 +185,8 @@ class Cluster:
     def settle(self) -> None:
         """Wait until nothing is under way any more; raises Violation if that takes too long."""
         limit_us = self.now_us + QUIET_US
+        if self.is_spoiled:
+            self.run_until(self.now_us + 8 * SECOND)
         while (why := self.unrest()) and self.now_us < limit_us and not self.is_spoiled:
             self.run_until(self.now_us + 233 * MS)  # not in step with the ticks
         if why and not self.is_spoiled:
@@ -189,7 +197,7 @@ class Cluster:
     @property
     def is_spoiled(self) -> bool:
         """Tell whether a node was put out of the market: the rest is safe, but never quiet."""
-        return bool(self.counters["alarm"] or self.counters["old copy stopped"])
+        return bool(self.damage.knowing or self.counters["alarm"])
 
     def finish(self) -> None:
         """Let every checker look at the end."""
@@ -228,7 +236,9 @@ class Cluster:
                 for node in fault.nodes:
                     self._crash(node, fault.point, fault.down_us)
             case Restore():
-                self._restore(fault)
+                self.damage.restore(fault)
+            case Flip():
+                self.damage.flip(fault)
             case Reset():
                 self.network.reset(fault.dialer, fault.acceptor)
             case Partition():
@@ -254,7 +264,7 @@ class Cluster:
     def start(self, node: int) -> None:
         """Start a process on a machine, if none runs there."""
         machine = self.machines[node]
-        if machine.process is not None or machine.is_damaged:
+        if machine.process is not None or machine.is_stopped:
             return
         machine.starts += 1
         machine.is_coordinator_down = machine.starts > 1 and self.random.random() < 0.5
@@ -263,6 +273,11 @@ class Cluster:
             process.start()
         except (StoreFailed, Killed):
             self._died_starting(process)
+            return
+        except StoreError:
+            if not machine.is_rotten:
+                raise
+            machine.process = None  # refused: it starts when it is repaired
             return
         if self.is_traced:
             self.trace(f"n{node} starts in epoch {process.engine.state.scalars.epoch}")
@@ -294,6 +309,7 @@ class Cluster:
 
     def booted(self, process: Process) -> None:
         """Hear that a boot epoch is forced."""
+        self.damage.booted(process)
         state = process.store.state
         scalars = state.scalars
         record = Booted(scalars.epoch, scalars.boot_id, process.machine.wall_us)
@@ -307,6 +323,9 @@ class Cluster:
 
     def decided(self, process: Process, step: Step) -> None:
         """Hear what was decided, before it is forced."""
+        if self.damage.knowing:
+            self.damage.check_kept_out(process)
+            return
         for call in self._on_decided:
             call(process, step)
 
@@ -315,6 +334,8 @@ class Cluster:
         if self.is_traced:
             for message in messages:
                 self.trace(f"n{process.node} -> n{link.other(process.node).node}  {message}")
+        if self.damage.knowing:
+            return
         for call in self._on_sending:
             call(process, link, messages)
 
@@ -329,19 +350,26 @@ class Cluster:
         """Hear that an answer leaves a node."""
         if self.is_traced:
             self.trace(f"n{process.node} -> client {call.index}: {body}")
+        if self.damage.knowing:
+            return
         for hear in self._on_answering:
             hear(process, call, body)
 
     def told(self, call: Call, body: AnswerBody, ticket: int) -> None:
         """Hear that a client has heard an answer."""
         self.counters["answers"] += 1
+        if self.damage.knowing:
+            return
         for hear in self._on_told:
             hear(call, body, ticket)
 
     def stopped(self, process: Process, reason: str) -> None:
         """Hear that a node refuses to go on: it thinks it is an old copy of itself (C3)."""
-        if not self.machines[process.node].is_damaged:
+        if process.node not in self.damage.knowing:
             raise Violation("old copy", f"node {process.node} stops without cause: {reason}")
+        self.counters["old copy stopped"] += 1
+        self.machines[process.node].is_stopped = True
+        self.kill(process)
 
     def alarmed(self, process: Process, alarm: Alarm) -> None:
         """Hear an alarm; without a restored backup none is due.
@@ -349,7 +377,7 @@ class Cluster:
         With the sessions off, a late offer may look like one of a peer that lost its state (S7).
         """
         self.counters["alarm"] += 1
-        if not self.plan.is_session_checked:
+        if self.damage.knowing or not self.plan.is_session_checked:
             return
         raise Violation("alarm", f"node {process.node}: {alarm.code}: {alarm.detail}")
 
@@ -382,7 +410,7 @@ class Cluster:
             return f"clients wait: {open_calls}"
         for machine in self.machines.values():
             process = machine.process
-            if machine.is_damaged:
+            if machine.is_stopped:
                 continue
             if process is None:
                 return f"node {machine.node} is down"
@@ -405,7 +433,7 @@ class Cluster:
         if self.is_traced:
             self.trace(f"n{node} lsn {lsn}: {record}")
         self._digest.update(repr((node, lsn, record)).encode())
-        for call in self._on_record:
+        for call in self._on_record if not self.damage.knowing else ():
             call(NodeId(node), lsn, record)
         self.exchange.learn(NodeId(node), lsn, record)
 
@@ -429,9 +457,6 @@ class Cluster:
             for place, record in enumerate(frame.records):
                 self._durable(process.node, Lsn(frame.first_lsn + place), record)
         self.kill(process)
-
-    def _restore(self, fault: Restore) -> None:
-        raise NotImplementedError
 
     def _fill(self, fault: Full) -> None:
         machine = self.machines[fault.node]

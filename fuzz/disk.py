@@ -74,6 +74,10 @@ class SimulatedDisk:
         other._tables = {name: dict(entries) for name, entries in self._tables.items()}
         return other
 
+    def places(self) -> list[tuple[str, bytes]]:
+        """Return table and key of all there is, in order."""
+        return [(table, key) for table in sorted(self._tables) for key in self._keys(table)]
+
     def flip_bit(self, table: str, key: bytes, bit: int) -> None:
         """Rot: change one bit of a value; no page checksum notices (W4)."""
         value = bytearray(self._tables[table][key])

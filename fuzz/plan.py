@@ -7,7 +7,7 @@ randomness, one thread, so the same plan gives the same history.
 """
 
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -87,6 +87,16 @@ class Rot(msgspec.Struct, frozen=True, tag=True):
     failure: Failure
 
 
+class Flip(msgspec.Struct, frozen=True, tag=True):
+    """A node is killed, and one bit on its disk changes until somebody repairs it (W4, W5)."""
+
+    at_us: int
+    node: int
+    place: int  # which of all values
+    bit: int
+    down_us: int
+
+
 class Full(msgspec.Struct, frozen=True, tag=True):
     """The store of a node reports that it is full, until it is not (W7)."""
 
@@ -95,7 +105,7 @@ class Full(msgspec.Struct, frozen=True, tag=True):
     duration_us: int
 
 
-Fault = Crash | Restore | Reset | Partition | Pause | Slow | Jump | Rot | Full
+Fault = Crash | Restore | Reset | Partition | Pause | Slow | Jump | Rot | Flip | Full
 
 POINTS = {
     "now": "at any moment",
@@ -185,11 +195,30 @@ SIZES = {
     "large": Size((3, 4, 5), 4, 3, (90, 150), (3, 8, 20), 25 * SECOND),
 }
 MIX = ("tiny",) * 3 + ("small",) * 5 + ("medium",) * 6 + ("large",)
+
+
+class Bias(msgspec.Struct, frozen=True):
+    """What a run has more of than chance would give it."""
+
+    kinds: tuple[str, ...] = ()  # faults added
+    character: dict[str, Any] = {}
+
+
+_LATE = {"late": 0.9, "duplicate": 0.5, "haunt": 0.5, "redial_us": 30 * MS, "keep": 0.9}
+BIASES = {
+    "mixed": Bias(),
+    "late": Bias(("reset",) * 6, _LATE),
+    "no_sessions": Bias(("reset",) * 6, {**_LATE, "is_session_checked": False}),
+    "skewed": Bias(("jump", "jump", "crash", "crash")),
+    "paused": Bias(("pause", "pause", "pause")),
+    "restored": Bias(("restore", "crash", "reset")),
+    "rotten": Bias(("flip", "rot")),
+}
 KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full")
 
 
-def draw_plan(seed: int, size: str | None = None, *, is_session_checked: bool = True) -> Plan:
-    """Draw a run from its seed."""
+def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
+    """Draw a run from its seed; a bias makes one kind of trouble more likely."""
     random = Random(seed)
     name = size or random.choice(MIX)
     bounds = SIZES[name]
@@ -222,12 +251,13 @@ def draw_plan(seed: int, size: str | None = None, *, is_session_checked: bool = 
         notice=random.choice((0.3, 0.8, 1.0)),
         is_early_applied=random.random() < 0.5,
         is_encoded=random.random() < 0.1,
-        is_session_checked=is_session_checked,
+        is_session_checked=True,
         skew_us=tuple(random.choice(_SKEWS) for _ in range(nodes)),
         busy_us=bounds.busy_us,
     )
+    plan = msgspec.structs.replace(plan, **BIASES[bias].character)
     operations = _draw_operations(random, plan, random.choice(bounds.operations))
-    faults = _draw_faults(random, plan, random.choice(bounds.faults))
+    faults = _draw_faults(random, plan, random.choice(bounds.faults), BIASES[bias].kinds)
     return msgspec.structs.replace(plan, operations=operations, faults=faults)
 
 
@@ -301,14 +331,18 @@ def _follow_up(
     )
 
 
-def _draw_faults(random: Random, plan: Plan, count: int) -> tuple[Fault, ...]:
+def _draw_faults(
+    random: Random, plan: Plan, count: int, added: tuple[str, ...]
+) -> tuple[Fault, ...]:
     weights = [random.random() ** 2 for _ in KINDS]
     weights[0] += 0.5
     weights[2] += 0.2
     kinds = random.choices(KINDS, weights, k=count)
     if plan.size == "tiny":
         kinds = ["crash", random.choice(("partition", "partition", "reset"))]
-    return tuple(_draw_fault(random, plan, kind) for kind in kinds)
+    if not added and random.random() < 0.05:
+        added = (random.choice(("restore", "flip")),)
+    return tuple(_draw_fault(random, plan, kind) for kind in (*kinds, *added))
 
 
 def _draw_fault(random: Random, plan: Plan, kind: str) -> Fault:
@@ -331,6 +365,11 @@ def _draw_fault(random: Random, plan: Plan, kind: str) -> Fault:
         return Slow(at_us, source, target, random.choice((50, 500, 2500)) * MS, duration_us)
     if kind == "jump":
         return Jump(at_us, source, random.choice((-20, -3, -1, 1, 3, 20)) * SECOND)
+    if kind == "restore":
+        at_us = int(random.uniform(0.3, 0.9) * plan.busy_us)
+        return Restore(at_us, source, int(random.uniform(0.1, 1) * at_us), random.randint(0, 3))
+    if kind == "flip":
+        return Flip(at_us, source, random.getrandbits(32), random.getrandbits(20), duration_us)
     if kind == "rot":
         return Rot(at_us, source, random.choice(list(Failure)))
     return Full(at_us, source, duration_us)

@@ -195,8 +195,14 @@ class Process:
         self._is_turn_due = False
         self._begin()
         items, self._inbox = self._inbox, []
-        for item in items:
-            self.engine.handle(item)
+        try:
+            for item in items:
+                self.engine.handle(item)
+        except StoreError as error:  # an entry read through is damaged: exit code 4 (W5)
+            if not self.machine.is_rotten:
+                raise
+            self.cluster.counters["damage noticed when read"] += 1
+            raise Killed(self) from error
         self._end_turn()
 
     def _is_deferred(self, action: Callable[[], None]) -> bool:

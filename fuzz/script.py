@@ -11,7 +11,7 @@ from exchange.domain.book import Entry
 from exchange.domain.units import NodeId
 from fuzz.clients import Call
 from fuzz.cluster import Cluster
-from fuzz.plan import MS, SECOND, Operation, Partition, Plan
+from fuzz.plan import MS, SECOND, Operation, Partition, Plan, Restore
 from fuzz.process import Process
 
 CALM = Plan(
@@ -110,6 +110,17 @@ class Script:
     def kill_at(self, node: int, point: str) -> None:
         """Let the process on a node die at a point."""
         self.process(node).armed = point
+
+    def back_up(self, node: int) -> None:
+        """Copy the disk of a node."""
+        self._backup = Restore(self.cluster.now_us, node, 0, 0)
+        self.cluster.damage.plan_restore(self._backup)
+        self.run_ms(1)
+
+    def restore(self, node: int, *, boots: int) -> None:
+        """Put the copy in the place of the disk, as if it had been started before."""
+        fault = Restore(self._backup.at_us, node, 0, boots)
+        self.cluster.damage.restore(fault)
 
     def cut(self, source: int, target: int, *, duration_ms: int, is_both: bool = True) -> None:
         """Let nothing pass between two nodes for a while."""

@@ -1,6 +1,7 @@
 """The market: replicas, crossed books, priority, and how much it costs to agree (B1 to B5)."""
 
-from exchange.domain.orders import Side
+from exchange.domain.orders import Order as OwnedOrder
+from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import NodeId, OrderId, node_of
 from exchange.engine.effects import Answer, AnswerBody, OrderAnswer
 from exchange.engine.engine import Step
@@ -134,7 +135,7 @@ class PriceTimePriority(Checker):
             if isinstance(effect, Answer) and isinstance(effect.body, OrderAnswer):
                 order = process.engine.state.orders.get(effect.body.order_id)
                 is_waited = effect.body.visible >= 0 or effect.body.is_replay
-                if order is None or not order.open or not is_waited:
+                if order is None or not order.open or not is_waited or _never_rests(order):
                     continue
                 if self._changed_lsn.get(order.order_id, 0) <= effect.body.lsn:
                     self._pending[effect.ticket] = (order.stamp, order.version, covered)
@@ -205,6 +206,11 @@ class PriceTimePriority(Checker):
                 continue  # not better than what was taken
             if order.open > state.offered_against.get(order_id, 0) and stamp < taker.stamp:
                 self.fail(f"node {process.node} skips {order}: {record}")
+
+
+def _never_rests(order: OwnedOrder) -> bool:
+    """Tell whether an order is in nobody's book: then nobody skips it."""
+    return order.time_in_force is TimeInForce.IOC
 
 
 __all__ = ["DeclinesBounded", "NotCrossed", "PriceTimePriority", "ReplicasEqualOwners", "is_live"]

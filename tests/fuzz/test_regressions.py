@@ -58,5 +58,19 @@ def test_peer_whose_sessions_come_and_go_is_suspected_like_a_dead_one() -> None:
     assert call.body.visible == 1
 
 
+def test_hello_of_an_old_copy_does_not_replace_the_proof_against_it() -> None:
+    """C3.  The peer stored the copy's own proof with its hello, and died before it answered."""
+    script = Script(calm(force_us=10_000))
+    script.back_up(1)
+    for _ in range(3):
+        script.answered(script.sell(1, 1, 100))
+    script.answered(script.buy(2, 1, 90))  # the frame of this one stores what 2 saw of 1
+    script.restore(1, boots=9)
+    script.kill_at(2, "force_kept")  # PeerSeen is forced, the hello of 2 never leaves
+    script.run_ms(8_000)
+
+    assert script.cluster.counters["old copy stopped"] == 1
+
+
 def _first_order(script: Script) -> int | None:
     return next(iter(script.process(2).engine.state.orders), None)

@@ -1,0 +1,154 @@
+"""What no protocol repairs: an old backup brought to life (C3), and rot on a disk (W4, W5).
+
+Neither may ever be taken for the truth.  An old copy is kept out by every peer that has seen
+more of its log than it has; a flipped bit is a refusal to start, or a death when it is read.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from exchange.domain.units import NodeId
+from exchange.store.errors import StoreError
+from exchange.store.frames import read_frame
+from exchange.store.store import Store
+from exchange.store.tables import CODECS, Kind
+from fuzz.checkers import Violation
+from fuzz.disk import SimulatedDisk
+from fuzz.model import Exchange, Node
+from fuzz.plan import SECOND, Flip, Restore
+from fuzz.process import Process
+
+if TYPE_CHECKING:
+    from fuzz.cluster import Cluster
+
+ALWAYS_READ = frozenset(
+    ["log", "meta", *(name for name, codec in CODECS.items() if codec.kind is Kind.RESIDENT)]
+)
+
+
+class Damage:
+    """Backups, restores, flipped bits."""
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self._cluster = cluster
+        self._backups: dict[tuple[int, int], SimulatedDisk] = {}  # by node and time
+        self.knowing: dict[int, set[int]] = {}  # old copy -> peers that have seen more of its log
+        self.restored_lsn: dict[int, int] = {}
+        self._repairs: dict[int, Callable[[], None]] = {}
+
+    def plan_restore(self, fault: Restore) -> None:
+        """Make the backup when it is time."""
+        wait_us = fault.at_us - fault.age_us - self._cluster.now_us
+        self._cluster.at(wait_us, self._back_up, fault)
+
+    def restore(self, fault: Restore) -> None:
+        """Kill a node and put the backup in the place of its disk."""
+        cluster, machine = self._cluster, self._cluster.machines[fault.node]
+        if machine.process is not None:
+            cluster.kill(machine.process, restart_us=SECOND)
+        disk = self._backups[_key(fault)].clone()
+        for number in range(fault.boots):  # somebody has tried it before, off the network
+            Store.open(disk, machine.identity).boot(
+                boot_id=number.to_bytes(8, "little"), ts=machine.wall_us
+            )
+        machine.disk = disk
+        node = fold(disk, machine.identity.node_id)
+        cluster.exchange.nodes[node.node] = node
+        backup_lsn = fold(self._backups[_key(fault)], node.node).lsn
+        self.restored_lsn[fault.node] = backup_lsn
+        self.knowing[fault.node] = {
+            peer.node
+            for peer in cluster.machines.values()
+            if peer.process is not None and _seen(peer.process, node.node) > backup_lsn
+        }
+        cluster.counters["old copy restored"] += 1
+
+    def booted(self, process: Process) -> None:
+        """Note what a peer that died had not stored: it no longer knows."""
+        for node, knowing in self.knowing.items():
+            stored = process.store.state.peer(NodeId(node)).seen_lsn
+            if process.node in knowing and stored <= self.restored_lsn[node]:
+                knowing.discard(process.node)
+
+    def check_kept_out(self, process: Process) -> None:
+        """See that an old copy has no session with a peer that knows better (C3)."""
+        for peer in sorted(self.knowing.get(process.node, ())):
+            link = process.engine.soft.links.get(NodeId(peer))
+            if link is not None and link.is_helloed:
+                raise Violation("KeptOut", f"node {peer} lets an old copy of {process.node} in")
+
+    def flip(self, fault: Flip) -> None:
+        """Kill a node, and change one bit on its disk until somebody repairs it."""
+        cluster, machine = self._cluster, self._cluster.machines[fault.node]
+        if machine.process is None or machine.is_rotten:
+            return
+        machine.is_rotten = True
+        cluster.kill(machine.process, restart_us=SECOND)
+        places = [(table, key) for table, key in machine.disk.places() if table != "ballast"]
+        table, key = places[fault.place % len(places)]
+        machine.disk.flip_bit(table, key, fault.bit)
+        rotten = machine.disk.get(table, key) or b""
+        cluster.trace(f"a bit flips in {table} {key.hex()}")
+        cluster.counters["flipped bit"] += 1
+        self._start_rotten(fault.node, table)
+        repair = partial(self._repair, fault, table, key, rotten)
+        self._repairs[fault.node] = repair
+        cluster.at(SECOND + fault.down_us, repair)
+
+    def heal(self) -> None:
+        """Repair every disk now."""
+        for repair in list(self._repairs.values()):
+            repair()
+
+    def _start_rotten(self, node: int, table: str) -> None:
+        """See that what is always read is always noticed (W4, W5)."""
+        machine = self._cluster.machines[node]
+        try:
+            Store.open(machine.disk.clone(), machine.identity)
+        except StoreError as error:
+            if error.exit_code != 4:
+                raise Violation(
+                    "damage", f"{table} is damaged, and the error is {error}"
+                ) from error
+            self._cluster.counters["damage refused"] += 1
+            return
+        if table in ALWAYS_READ:
+            raise Violation("damage", f"a flipped bit in {table} of node {node} is not noticed")
+
+    def _repair(self, fault: Flip, table: str, key: bytes, rotten: bytes) -> None:
+        machine = self._cluster.machines[fault.node]
+        if self._repairs.pop(fault.node, None) is None:
+            return
+        if machine.disk.get(table, key) == rotten:
+            if machine.process is not None:
+                self._cluster.kill(machine.process)
+            machine.disk.flip_bit(table, key, fault.bit)
+        machine.is_rotten = False
+        self._cluster.start(fault.node)
+
+    def _back_up(self, fault: Restore) -> None:
+        self._backups[_key(fault)] = self._cluster.machines[fault.node].disk.clone()
+
+
+def fold(disk: SimulatedDisk, node: NodeId) -> Node:
+    """Let the model learn a whole log."""
+    exchange = Exchange()
+    for key, value in disk.scan("log"):
+        frame = read_frame(key, value)
+        for place, record in enumerate(frame.records):
+            exchange.learn(node, frame.first_lsn + place, record)
+    return exchange.node(node)
+
+
+def _key(fault: Restore) -> tuple[int, int]:
+    return fault.node, fault.at_us - fault.age_us
+
+
+def _seen(process: Process, node: NodeId) -> int:
+    """Return how much of the log of a node a process has seen."""
+    proof = process.engine.soft.seen.get(node)
+    return proof.lsn if proof is not None else process.engine.state.peer(node).seen_lsn
+
+
+__all__ = ["Damage", "fold"]
