@@ -36,7 +36,6 @@ from exchange.store.pages import check_pages
 
 LOCK, STORE, NEW_STORE, IDENTITY, BALLAST = "lock", "store", "store.new", "identity", "ballast"
 BALLAST_SIZE = 1 << 24  # W7: room for thousands of cancels, and for the epoch of a restart
-PAGES_CHECKED_MAX = 1 << 25  # bytes of data.mdb walked at a start, before LMDB sees it
 
 
 class _IdentityFile(msgspec.Struct, frozen=True):
@@ -114,8 +113,7 @@ class Directory:
         marked, file = self.identity(), self.path / STORE / "data.mdb"
         if not file.exists():
             raise DamagedDirectory(self.path, f"{STORE}/data.mdb is missing")
-        if file.stat().st_size <= PAGES_CHECKED_MAX:
-            check_pages(file)
+        check_pages(file)
         try:
             ballast = _ballast(self.path)
         except OSError as error:

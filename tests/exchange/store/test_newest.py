@@ -1,0 +1,111 @@
+"""A state that is whole, in order, and one force too old is not taken for the newest."""
+
+import struct
+from itertools import product
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from exchange.store.directory import STORE, Directory
+from exchange.store.errors import DamagedDirectory
+from exchange.store.lmdb_disk import LmdbDisk
+from exchange.store.newest import is_newest
+from exchange.store.pages import check_pages
+from tests.exchange.store.scene import IDENTITY, check, deposits, force, open_store
+
+PAGE = 4096
+TRANSACTION = 16 + 128  # place of its number in a meta page
+
+
+def transactions(file: Path) -> list[int]:
+    image = file.read_bytes()
+    return [struct.unpack_from("<Q", image, page * PAGE + TRANSACTION)[0] for page in (0, 1)]
+
+
+def renumber(file: Path, page: int, transaction: int) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(page * PAGE + TRANSACTION)
+        opened.write(struct.pack("<Q", transaction))
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a directory whose last write was a frame; tests leave it as it is."""
+    path = tmp_path_factory.mktemp("newest") / "data"
+    with Directory.lock(path) as directory:
+        directory.create(IDENTITY)
+        disk = directory.open()
+        store = open_store(disk)
+        force(store, deposits(1))
+        for _ in range(300):
+            force(store, deposits(1)[1:])
+        check(store)
+        disk.close()
+    return path
+
+
+def test_a_flipped_bit_in_the_number_of_a_write_never_hides_the_last_one(path: Path) -> None:
+    """W4: an acknowledged record that is gone without a trace would be the worst of all."""
+    file = path / STORE / "data.mdb"
+    numbers = transactions(file)
+    for page, bit in product((0, 1), range(1, 64)):
+        flipped = numbers[page] ^ (1 << bit)
+        renumber(file, page, flipped)
+        hides = (flipped > numbers[1 - page]) != (numbers[page] > numbers[1 - page])
+
+        assert is_newest(file) is not hides
+        renumber(file, page, numbers[page])
+    assert is_newest(file)
+
+
+def test_a_start_refuses_a_directory_that_hides_its_last_force(path: Path) -> None:
+    """W4: though every page, digest, count and sum of the older state is in order."""
+    file = path / STORE / "data.mdb"
+    numbers = transactions(file)
+    older = numbers.index(min(numbers))
+    renumber(file, older, max(numbers) + 1)
+
+    with (
+        Directory.lock(path) as directory,
+        pytest.raises(DamagedDirectory, match="hides the last force"),
+    ):
+        directory.open()
+    renumber(file, older, min(numbers))
+
+
+def test_an_environment_is_the_newest_after_every_write(tmp_path: Path) -> None:
+    """W4, W6: from its birth on; deletions and tables of any size make no difference."""
+    (tmp_path / "data.mdb").touch()
+    file = tmp_path / "data.mdb"
+    assert is_newest(file)
+    disk = LmdbDisk(tmp_path)
+    assert is_newest(file)
+    for number in range(1, 400):
+        key = number.to_bytes(8, "big")
+        changes = [("log", key, bytes(number * 7)), ("orders", key, b"order")]
+        if number % 50 == 0:  # as the registry of the coordinator does
+            changes += [("log", old.to_bytes(8, "big"), None) for old in range(1, number)]  # type: ignore[misc]
+        disk.write(changes)
+        disk.write([("meta", b"only the tables", key)])
+        assert is_newest(file)
+    disk.close()
+    check_pages(file)
+
+
+@pytest.mark.parametrize("is_compact", [False, True])
+def test_a_copy_is_as_new_as_its_original(path: Path, tmp_path: Path, is_compact: bool) -> None:
+    """W4: a backup made by LMDB."""
+    (tmp_path / "copy").mkdir()
+    with lmdb.open(str(path / STORE), max_dbs=32) as original:
+        original.copy(str(tmp_path / "copy"), compact=is_compact)
+
+    check_pages(tmp_path / "copy" / "data.mdb")
+
+
+@pytest.mark.parametrize("content", [b"", bytes(100), bytes(9000), b"\xff" * 9000])
+def test_what_is_no_lmdb_file_is_not_this_modules_business(tmp_path: Path, content: bytes) -> None:
+    """W4: other checks name it."""
+    (tmp_path / "data.mdb").write_bytes(content)
+
+    assert is_newest(tmp_path / "data.mdb")
