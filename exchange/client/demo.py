@@ -39,7 +39,7 @@ WINDOW = 16  # requests in flight per account: the crowd of a market, not a benc
 async def run_demo(flow: Flow, nodes: int, is_kept: bool, say: Say) -> int:
     """Run the demonstration and return the exit code: 0 if everything was as it must be."""
     directory = Path(tempfile.mkdtemp(prefix="exchange-demo-"))
-    demo = Demo(flow, LocalCluster(directory, nodes=nodes), say)
+    demo = Demo(flow, LocalCluster(directory, nodes=nodes, is_authenticated=True), say)
     begun = perf_counter()
     try:
         with trio.fail_after(SECONDS_MAX):

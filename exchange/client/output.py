@@ -73,7 +73,7 @@ def table(rows: Sequence[Row], columns: Sequence[str], *, title: str = "") -> An
 def _is_number(value: object) -> bool:
     if isinstance(value, str):
         return value.replace(".", "", 1).lstrip("-").isdigit() or not value
-    return isinstance(value, int | float) or value is None
+    return isinstance(value, int | float | None) and not isinstance(value, bool)
 
 
 def _cell(value: object) -> str:

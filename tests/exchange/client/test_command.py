@@ -1,0 +1,148 @@
+"""What people type: exit codes, help, versions, typos."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+
+from exchange.client import command
+from exchange.client.command import COMMANDS, exchange, run
+from exchange.client.errors import Unreachable
+from exchange.store.frames import FORMAT_VERSION
+
+People = Callable[..., int]
+
+
+def every_command() -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command and group."""
+    context = click.Context(exchange)
+    for name in COMMANDS:
+        found = exchange.get_command(context, name)
+        assert found is not None
+        yield (name,)
+        if isinstance(found, click.Group):
+            yield from ((name, inner) for inner in found.list_commands(context))
+
+
+@pytest.mark.parametrize("words", list(every_command()), ids=" ".join)
+def test_help_has_two_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Interfaces 4."""
+    assert run([*words, "--help"]) == 0
+
+    shown = capsys.readouterr().out
+    examples = re.findall(r"^    (?:[A-Z_]+=\S+ )?exchange ", shown, re.MULTILINE)
+    assert len(examples) == 2, shown
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Interfaces 4."""
+    assert run(["--help"]) == 0
+
+    shown = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " not in shown] == []
+
+
+def test_version_names_the_store_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """Interfaces 4."""
+    assert run(["--version"]) == 0
+    assert f"store format {FORMAT_VERSION}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [(["acount"], "account"), (["order", "by"], "buy"), (["instrument", "creat"], "create")],
+)
+def test_typo_is_answered_by_the_nearest_command(
+    words: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interfaces 4: helpful errors."""
+    assert run(words) == 2
+    assert f"Did you mean {near}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["order", "buy"],
+        ["book"],
+        ["book", "X", "--url", "nonsense"],
+        ["book", "X", "--url", "tls://127.0.0.1:1"],
+        ["book", "X", "--depth", "0"],
+        ["order", "amend", "1-1"],
+        ["order", "cancel"],
+        ["order", "cancel", "1-1", "--all"],
+        ["replay"],
+        ["replay", "/nowhere"],
+        ["replay", "--generate", "--accounts", "1"],
+        ["fills", "--from-seq", "0"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2(words: list[str], people: People) -> None:
+    """Interfaces 4: exit codes."""
+    assert people(*words) == 2
+
+
+def test_nobody_there_ends_with_3(capsys: pytest.CaptureFixture[str]) -> None:
+    """Interfaces 4: exit codes; the error says what, where and what to do."""
+    assert run(["status", "--url", "tcp://127.0.0.1:1"]) == 3
+    assert "connection refused); is it running?" in capsys.readouterr().err
+
+
+def test_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interfaces 4: exit codes, also where Trio wraps the interruption."""
+    for error in (KeyboardInterrupt(), BaseExceptionGroup("", [KeyboardInterrupt()])):
+        monkeypatch.setattr(command.exchange, "main", raising(error))
+
+        assert run(["status"]) == 130
+
+
+def test_group_of_our_errors_ends_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several tasks may fail at once; people read one line."""
+    group = ExceptionGroup("", [ExceptionGroup("", [Unreachable("nobody")])])
+    monkeypatch.setattr(command.exchange, "main", raising(group))
+
+    assert run(["status"]) == 3
+
+
+def test_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is none of ours keeps its traceback."""
+    monkeypatch.setattr(command.exchange, "main", raising(ExceptionGroup("", [KeyError()])))
+
+    with pytest.raises(ExceptionGroup):
+        run(["status"])
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    """Return a function that fails."""
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    return fail
+
+
+def test_help_imports_neither_trio_nor_rich() -> None:
+    """Start-up time: `--help` and completion answer at once."""
+    program = (
+        "import sys; from exchange.client.command import run; run(['--help']); "
+        "sys.exit(' '.join({'trio', 'rich', 'lmdb'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_completion_names_the_commands() -> None:
+    """Interfaces 4: shell completion."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from exchange.client.command import main; main()"],
+        env={"_EXCHANGE_COMPLETE": "bash_complete", "COMP_WORDS": "exchange st", "COMP_CWORD": "1"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert b"status" in done.stdout

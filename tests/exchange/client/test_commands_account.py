@@ -1,0 +1,74 @@
+"""The first five minutes: open, fund, look, close, without typing an id."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+People = Callable[..., int]
+
+
+def test_account_that_was_opened_is_remembered(
+    people: People, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interfaces 4: its key by a config file; M3: cash enters by recorded deposits."""
+    assert people("account", "open", "-o", "json") == 0
+    opened = json.loads(capsys.readouterr().out)
+    assert people("account", "deposit", "USD", "10.50", "-o", "json") == 0
+    deposited = json.loads(capsys.readouterr().out)
+    assert people("account", "show", "-o", "json") == 0
+    shown = json.loads(capsys.readouterr().out)
+
+    path = tmp_path / "accounts.json"
+    assert opened["api_key"]
+    assert deposited == {"asset": "USD", "available": "10.5", "held": "0"}
+    assert shown["user_id"] == opened["user_id"]
+    assert shown["balances"]["USD"] == {"available": "10.5", "held": "0"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_talk_goes_to_stderr(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interfaces 4: data on stdout, talk on stderr."""
+    assert people("account", "open") == 0
+    told = capsys.readouterr()
+
+    assert "saved: user id and key are in" in told.err
+    assert "saved" not in told.out
+
+
+def test_other_account_can_be_named(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--account` overrides the last one opened."""
+    people("account", "open", "-o", "json")
+    first = json.loads(capsys.readouterr().out)["user_id"]
+    people("account", "open")
+    capsys.readouterr()
+
+    assert people("account", "show", "--account", first, "-o", "json") == 0
+    assert json.loads(capsys.readouterr().out)["user_id"] == first
+
+
+def test_closed_account_is_forgotten(people: People, capsys: pytest.CaptureFixture[str]) -> None:
+    """The next command must not use what is gone."""
+    people("account", "open")
+    assert people("account", "deposit", "USD", "1") == 0
+    assert people("account", "close") == 1
+    assert people("account", "withdraw", "USD", "1", "-o", "csv") == 0
+    assert people("account", "close") == 0
+    assert people("account", "show") == 2
+
+    told = capsys.readouterr()
+    assert "not_empty" in told.err
+    assert "exchange account open" in told.err
+    assert "asset,available,held\nUSD,0,0\n" in told.out
+
+
+def test_operator_is_needed_and_the_error_says_where_the_key_is(
+    people: People, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interfaces 1: opening accounts is an operator's power."""
+    monkeypatch.delenv("EXCHANGE_OPERATOR_KEY")
+
+    assert people("account", "open") == 1
+    assert "account.create" in capsys.readouterr().err

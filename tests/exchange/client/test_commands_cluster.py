@@ -1,0 +1,57 @@
+"""Status, replay and demo as commands."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+People = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+
+
+def test_status_shows_every_node(people: People, capsys: Captured) -> None:
+    """Interfaces 1: quiescence is read from here."""
+    assert people("status", "-o", "json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert people("status", "-o", "csv") == 0
+    rows = capsys.readouterr().out.splitlines()
+
+    assert [node["node_id"] for node in shown["nodes"]] == [1, 2]
+    assert shown["unreachable"] == {}
+    assert [row.split(",")[2] for row in rows[1:]] == ["ready", "ready"]
+
+
+def test_replay_reports_and_ends_with_0(
+    people: People, symbol: str, tmp_path: Path, capsys: Captured
+) -> None:
+    """Issue item 8: fills equal to the naive book's on every line, conservation exact."""
+    whole = Path(__file__).parents[3] / "bench" / "data" / "aapl.csv.gz"
+    path = tmp_path / "aapl.csv"
+    path.write_bytes(b"".join(gzip.open(whole).readlines()[:300]))
+
+    assert people("replay", path, "--symbol", symbol, "--accounts", "4", "-o", "json") == 0
+
+    shown = capsys.readouterr()
+    report = json.loads(shown.out)
+    assert report["trade_lines"] == report["trade_lines_equal"] > 10
+    assert report["is_naive_equal"]
+    assert report["is_books_equal"]
+    assert report["is_conserved"]
+    assert "everything is as it must be" in shown.err
+
+
+def test_second_replay_over_the_same_book_is_refused(
+    people: People, symbol: str, tmp_path: Path, capsys: Captured
+) -> None:
+    """Fills could not be compared; the error says what to do."""
+    path = tmp_path / "small.csv"
+    path.write_text("ts_ns,kind,side,price,quantity,order_id\n1,add,buy,10.01,5,a\n")
+
+    assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 0
+    assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 2
+
+    shown = capsys.readouterr()
+    assert "another --symbol" in shown.err
+    assert "source" in shown.out
