@@ -58,7 +58,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds of a store; the defaults keep the pause for a checkpoint under 50 ms (W5)."""
 
     dirty: int = 16_000  # changed rows: a checkpoint follows; about 2 us each, 0.5 in the force
-    tail: int = 200_000  # records behind the checkpoint: another reason for one; redo takes 1 s
+    tail: int = 100_000  # records behind the checkpoint: another reason; redo takes 5-10 us each
     accounts: int = 50_000  # accounts kept in memory, 1 kB each
     history: Budget = Budget()  # of the log before the checkpoint, checked at the start
 
@@ -93,7 +93,7 @@ class Write(msgspec.Struct, frozen=True):
     changes: list[Change]
     after: Lsn  # the log must end here before
     proof: Proof  # and ends here behind it
-    checkpoint: Checkpoint | None = None  # if so, force it inline: see `Store.commit`
+    checkpoint: Checkpoint | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -187,8 +187,6 @@ class Store:
     def commit(self, write: Write) -> Proof:
         """Force a write; return the proof of all that is durable.  On any one thread (W3).
 
-        A write with a checkpoint belongs in the engine's thread: py-lmdb gives up the GIL at
-        each of its thousands of rows, and beside a busy thread waits for it each time.
         Raises StoreFailed: the outcome is unknown, this store is dead; open it again (E4).
         """
         if write.is_empty:
