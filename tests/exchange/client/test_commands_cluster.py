@@ -29,7 +29,8 @@ def test_replay_reports_and_ends_with_0(
     """Issue item 8: fills equal to the naive book's on every line, conservation exact."""
     whole = Path(__file__).parents[3] / "bench" / "data" / "aapl.csv.gz"
     path = tmp_path / "aapl.csv"
-    path.write_bytes(b"".join(gzip.open(whole).readlines()[:300]))
+    with gzip.open(whole) as file:
+        path.write_bytes(b"".join(file.readlines()[:300]))
 
     assert people("replay", path, "--symbol", symbol, "--accounts", "4", "-o", "json") == 0
 
