@@ -14,6 +14,8 @@ from enum import StrEnum
 
 import msgspec
 
+from recovery.audit.findings import RULES
+
 EXIT_CLEAN = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -61,7 +63,7 @@ CODES: dict[str, tuple[str, str]] = {
     "unread": ("A part could not be checked.", "see the detail"),
 }
 
-# What the auditor reports (recovery.audit has its own list, this one must hold all of them).
+CODES |= {code: (f"The auditor: {rule}.", _OURS) for code, rule in RULES.items()}
 
 
 class Severity(StrEnum):

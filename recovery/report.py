@@ -39,7 +39,10 @@ def verification_text(result: Verification) -> Iterable[str]:
             f"{node.path}: node {node.node_id}, {node.records} records in {node.frames} frames,"
             f" chain {node.chain}, {node.accounts} accounts, {len(node.ledger)} assets"
         )
-    yield f"checked {result.records} records and {result.entries} table entries"
+    yield (
+        f"checked {result.records} records, audited {result.audited},"
+        f" checked {result.rows} table rows"
+    )
     yield ""
     rows = [found for found in result.problems if found.code != "in_doubt"]
     if rows:

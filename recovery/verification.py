@@ -1,31 +1,43 @@
 """Verify: every byte that means something, and what it must add up to; what `verify` prints.
 
-pages     lmdb.verify walks the data file without LMDB, before anything else is believed
-log       every frame's digest, the chain, LSN continuity (W4)
-tables    every entry's digest, count and sum of each table (W5)
-ledger    every asset sums to zero (S13)
-halves    what nodes have seen of each other's logs (C3); trades in doubt are judged
+    pages     lmdb.verify walks the data file without LMDB
+    log       every frame's digest, the chain, LSN continuity (W4)
+    tables    every row's digest, count and sum of each table (W5)
+    ledger    every asset sums to zero (S13)
+    audit     a second opinion that shares no code with the engine (`recovery.audit`)
+    halves    what nodes have seen of each other's logs (C3); trades in doubt are judged
+
+Logs of some size are audited in processes of their own, beside the rest.
 """
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from exchange.store.errors import DamagedTable, StoreError
-from exchange.store.frames import DIGEST_SIZE
-from exchange.store.meta import Checkpoint, TableSum
+from exchange.store.meta import TableSum
 from exchange.store.pages import page_problems
-from exchange.store.tables import CODECS, Codec
+from recovery.audit.findings import Finding
+from recovery.audit.join import join
+from recovery.audit.reader import LogAudit, TableAudit, add_up_tables, audit_log, compare
+from recovery.audit.wire import BadBytes
 from recovery.directory import DataDirectory, data_file
-from recovery.inspection import Node, Progress, check_seen, doubt_problem, open_all
-from recovery.pages import BadFile, Walk
+from recovery.inspection import Look, Node, Progress, check_seen, doubt_problem, open_all
+from recovery.pages import BadFile
 from recovery.problems import Problem, problem
 from recovery.proof import Verdict, judge_all
 
-TRIES_MAX = 5  # walks over the tables of a running node
-ROWS_MAX = 100  # rows about one table
+TRIES_MAX = 5  # walks over the pages of a running node
+ROWS_MAX = 100  # rows about one thing
+SMALL = 1 << 24  # bytes: a smaller file is audited sooner than a process starts
+
+Wait = Callable[[], LogAudit | str]
 
 
 class Verification(msgspec.Struct):
@@ -34,24 +46,21 @@ class Verification(msgspec.Struct):
     directories: list[Node] = []
     in_doubt: list[Verdict] = []
     problems: list[Problem] = []
-    entries: int = 0  # of checkpoint tables
+    rows: int = 0  # of checkpoint tables
     records: int = 0
+    audited: int = 0  # records
 
 
 def verify(paths: Sequence[Path], progress: Progress = lambda _: None) -> Verification:
     """Verify directories, each in itself and against the others."""
     result = Verification()
-    for path in paths:
-        result.problems += check_pages(path)
     with ExitStack() as opened:
         looks = open_all(paths, opened, result.problems)
-        for look in looks:
-            look.read_log(progress)
-            problems, entries = check_tables(look.directory)
-            look.problems += problems
-            result.entries += entries
-            if not problems:
-                look.load_state()
+        start = opened.enter_context(_auditors())
+        audits = [start(look, len(looks) > 1) for look in looks]
+        for path in paths:
+            result.problems += check_pages(path)
+        tables = [_verify_one(look, result, progress) for look in looks]
         first = {look.directory.node_id: look.evidence.last_lsn for look in looks}
         for look in looks:
             if look.is_running:
@@ -61,6 +70,7 @@ def verify(paths: Sequence[Path], progress: Progress = lambda _: None) -> Verifi
             result.directories.append(look.node)
             result.problems += look.problems
             result.records += look.node.records
+        _audit(looks, [wait() for wait in audits], tables, result)
         result.in_doubt = judge_all({look.directory.node_id: look.evidence for look in looks})
         result.problems += check_seen(looks, first)
         result.problems += [doubt_problem(verdict) for verdict in result.in_doubt]
@@ -74,67 +84,106 @@ def check_pages(path: Path) -> list[Problem]:
         found = page_problems(file)
     except OSError:
         return []  # opening it will say what is wrong
-    if not found:
-        return []
     for _ in range(TRIES_MAX):
-        again = page_problems(file)
-        if not again:
+        if not found:
             return []
+        again = page_problems(file)
         if again == found:
             break
         found = again
     return [problem("page_damaged", f"{path} {file.name}", detail) for detail in found[:ROWS_MAX]]
 
 
-def check_tables(directory: DataDirectory) -> tuple[list[Problem], int]:
-    """Check every entry, count and sum of the checkpoint tables; return the entries read too."""
-    problems: list[Problem] = []
-    for _ in range(TRIES_MAX):
-        try:
-            checkpoint = directory.checkpoint()
-            problems, entries = _check_at(directory, checkpoint)
-            if directory.checkpoint().lsn == checkpoint.lsn:
-                return problems, entries
-        except DamagedTable as error:
-            return [problem("table_damaged", f"{directory.place} table meta", error.what)], 0
-        except (StoreError, BadFile) as error:
-            return [problem("page_damaged", directory.place, str(error))], 0
-    detail = "checkpoints were made faster than the tables were read"
-    return [problem("moving", directory.place, detail)], 0
-
-
-def _check_at(directory: DataDirectory, checkpoint: Checkpoint) -> tuple[list[Problem], int]:
-    problems: list[Problem] = []
-    entries = 0
-    for name, codec in CODECS.items():
-        found, rows = _check_table(directory, name, codec)
-        problems += rows
-        entries += found.count
-        expected = checkpoint.tables.get(name, TableSum())
-        if found != expected and not rows:
-            if found.count != expected.count:
-                detail = f"{found.count} entries, the checkpoint counted {expected.count}"
+def check_tables(directory: DataDirectory) -> tuple[list[Problem], TableAudit | None]:
+    """Check every row, count and sum of the checkpoint tables (W5)."""
+    try:
+        found = add_up_tables(directory.pages)
+        if not found.is_still:
+            detail = "checkpoints were made faster than the tables were read"
+            return [problem("moving", directory.place, detail)], None
+        sums = directory.checkpoint().tables
+    except DamagedTable as error:
+        return [problem("table_damaged", f"{directory.place} table meta", error.what)], None
+    except (StoreError, BadFile, BadBytes) as error:
+        return [problem("page_damaged", directory.place, str(error))], None
+    bad = {table for table, _ in found.bad}
+    problems = [
+        problem("table_damaged", f"{directory.place} table {table}", detail)
+        for table, detail in found.bad[:ROWS_MAX]
+    ]
+    for table, count in found.digest_counts.items():
+        expected = sums.get(table, TableSum())
+        actual = TableSum().plus(count=count, digests=found.digest_sums[table])
+        if table not in bad and actual != expected:
+            if count != expected.count:
+                detail = f"{count} rows, the checkpoint counted {expected.count}"
             else:
-                detail = "an entry is old or foreign: the sum of digests differs"
-            problems.append(problem("table_count", f"{directory.place} table {name}", detail))
-    return problems, entries
+                detail = "a row is old or foreign: the sum of digests differs"
+            problems.append(problem("table_count", f"{directory.place} table {table}", detail))
+    return problems, found
 
 
-def _check_table(
-    directory: DataDirectory, name: str, codec: "Codec[object, object]"
-) -> tuple[TableSum, list[Problem]]:
-    walk = Walk()
-    problems: list[Problem] = []
-    count = digests = 0
-    for entry in directory.pages.scan(name, walk):
-        count += 1
-        digests += int.from_bytes(entry.value[-DIGEST_SIZE:])
-        try:
-            codec.open_key(entry.key)
-            codec.open(entry.key, entry.value)
-        except DamagedTable as error:
-            place = f"{directory.place} table {name} key {error.key}"
-            problems.append(problem("table_damaged", place, error.what))
-    for page, detail in walk.damage:
-        problems.append(problem("page_damaged", f"{directory.place} page {page}", detail))
-    return TableSum().plus(count=count, digests=digests), problems[:ROWS_MAX]
+def _verify_one(look: Look, result: Verification, progress: Progress) -> TableAudit | None:
+    look.read_log(progress)
+    problems, tables = check_tables(look.directory)
+    look.problems += problems
+    result.rows += sum(tables.digest_counts.values()) if tables else 0
+    if not problems:
+        look.load_state()
+    return None if problems else tables
+
+
+def _audit(
+    looks: Sequence[Look],
+    audits: Sequence[LogAudit | str],
+    tables: Sequence[TableAudit | None],
+    result: Verification,
+) -> None:
+    """Add what the auditor found."""
+    places = {look.directory.node_id: look.directory.place for look in looks}
+    findings: list[Finding] = []
+    logs = []
+    for look, log, held in zip(looks, audits, tables, strict=True):
+        if isinstance(log, str):
+            result.problems.append(problem("unread", look.directory.place, f"no audit: {log}"))
+            continue
+        if log.base_lsn:
+            detail = f"no audit: the log through LSN {log.base_lsn} is archived"
+            result.problems.append(problem("unread", look.directory.place, detail))
+        logs.append(log)
+        findings += log.findings
+        result.audited += log.records
+        if held is not None:
+            findings += compare(look.directory.pages, log, held)
+    findings += join(logs, {look.directory.node_id: look.is_running for look in looks})
+    for found in findings:
+        place = places[found.node]  # type: ignore[index]  # a NodeId
+        at = f"{place} LSN {found.lsn}" if found.lsn else place
+        result.problems.append(problem(found.code, at, found.detail))
+
+
+@contextmanager
+def _auditors() -> Iterator[Callable[[Look, bool], Wait]]:
+    """Audit large logs in processes of their own, small ones when they are waited for."""
+    with ExitStack() as stack:
+        pool: ProcessPoolExecutor | None = None
+
+        def start(look: Look, has_halves: bool) -> Wait:
+            nonlocal pool
+            file = data_file(look.directory.path)
+            if look.directory.pages.size < SMALL:
+                return partial(_audit_file, file, has_halves)
+            if pool is None:
+                context = multiprocessing.get_context("fork")
+                workers = os.cpu_count() or 1
+                pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+            return pool.submit(_audit_file, file, has_halves).result
+
+        yield start
+
+
+def _audit_file(file: Path, has_halves: bool) -> LogAudit | str:
+    try:
+        return audit_log(file, has_halves=has_halves)
+    except (BadFile, BadBytes, OSError) as error:
+        return str(error)

@@ -41,7 +41,8 @@ def test_an_intact_cluster_verifies(traded: Cluster) -> None:
     result = verify(traded.paths)
 
     assert result.problems == []
-    assert result.entries > 10
+    assert result.rows > 10
+    assert result.audited == result.records
     assert result.records == sum(node.records for node in result.directories)
 
 
