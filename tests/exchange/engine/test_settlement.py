@@ -216,6 +216,23 @@ def test_offer_is_sent_again_after_the_proposer_restarts() -> None:
     engines.check_quiet()
 
 
+def test_offer_still_in_flight_is_never_taken_for_an_abort() -> None:
+    """S5, faults 2.14: the inquiry is the offer itself, so "no record" cannot mean abort."""
+    engines = a_trade_in_flight()
+    in_flight = the_offer(engines)
+    engines.kill(1)
+    engines.settle()
+    engines.restart(1)  # asks by sending the offer again
+    engines.step(2, in_flight)  # only now does the first one arrive
+    engines.settle()
+
+    (settled,) = engines.log(1, TradeSettled)
+    assert isinstance(settled, TradeSettled)
+    assert settled.quantity == 5
+    assert len(engines.log(2, TradeAccepted)) == 1
+    engines.check_quiet()
+
+
 @pytest.mark.parametrize("forced", [True, False])
 def test_decider_dies_around_its_force(forced: bool) -> None:
     """S3: the forced acceptance is the commit point, whether or not the reply left."""
