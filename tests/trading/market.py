@@ -13,7 +13,7 @@ Every answer to an order is kept, with the request that brought it:
 """
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -25,7 +25,7 @@ from exchange.client.account import AccountClient
 from exchange.client.cluster import Cluster
 from exchange.client.cluster_process import LocalCluster
 from exchange.client.connection import Repeat, Request
-from exchange.client.quiescence import unequal_books, wait_quiescent
+from exchange.client.quiescence import LOOK_SECONDS, unequal_books, wait_quiescent
 from exchange.client.results import Fill, NodeStatus, Order
 from recovery.problems import exit_code
 from recovery.verification import Verification, verify
@@ -113,6 +113,15 @@ class Market:
         """Place an order that never rests; answered once nothing of it is in doubt."""
         return await self.place(client, side, price, quantity, time_in_force="ioc")
 
+    async def until_filled(self, client: AccountClient, order: Order) -> Order:
+        """Ask for an order until all of it is filled."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                now = (await client.order(order.order_id, within=PATIENCE_S)).order
+                if now.status == "filled":
+                    return now
+                await trio.sleep(LOOK_SECONDS)
+
     async def cancel(self, client: AccountClient, order: Order) -> None:
         """Cancel an order."""
         await client.cancel(order.order_id, within=PATIENCE_S)
@@ -122,6 +131,15 @@ class Market:
     async def quiet(self) -> tuple[NodeStatus, ...]:
         """Wait until nothing is under way."""
         return await wait_quiescent(self.cluster, self.node_ids, within=PATIENCE_S)
+
+    async def until(self, node_id: int, is_so: Callable[[NodeStatus], bool]) -> NodeStatus:
+        """Ask a node for its status until it says so."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                status = await self.cluster.status(node_id, within=PATIENCE_S)
+                if is_so(status):
+                    return status
+                await trio.sleep(LOOK_SECONDS)
 
     async def check(self) -> None:
         """Check everything that this module promises of all that was done since the last one."""
@@ -272,6 +290,11 @@ async def _propose(market: Market, ours: AccountClient, theirs: AccountClient) -
 async def _change_mind(market: Market, ours: AccountClient) -> None:
     order = await market.place(ours, "buy", "8.00", 5)
     await market.cancel(ours, order)
+
+
+def peer_state(status: NodeStatus, peer: int) -> str:
+    """Return what a node says of one of its peers."""
+    return next(found.state for found in status.peers if found.node_id == peer)
 
 
 def _hundredths(text: str) -> int:
