@@ -95,7 +95,7 @@ def test_tables_are_the_fold_of_the_log_after_every_write(
 
 
 def test_an_entry_that_changed_after_it_was_encoded_ahead_is_encoded_again() -> None:
-    """W5: an entry is as of the checkpoint's LSN, neither newer nor older."""
+    """W5, faults 2.16: an entry is as of the checkpoint's LSN, neither newer nor older."""
     store = a_market(SMALL)
     force(store, [placed(number) for number in range(9)])  # seven are encoded ahead
     assert store.checkpoint_lsn == 0

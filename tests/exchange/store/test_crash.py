@@ -115,7 +115,7 @@ def test_killed_while_starting_a_node_starts_again(
 
 @pytest.mark.parametrize("point", AT_WORK)
 def test_killed_at_work_a_node_has_all_it_said(tmp_path: Path, point: str) -> None:
-    """W2, W5, E4: before, within and after the force, with and without a checkpoint."""
+    """W2, W5, E4, faults 2.5: before, within and after the force, with and without a checkpoint."""
     path = tmp_path / "data"
     code, said = run(path, FRAMES, point)
 

@@ -157,7 +157,7 @@ def test_what_a_crash_left_of_a_birth_is_thrown_away(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_lost_its_store_is_not_a_new_one(tmp_path: Path) -> None:
-    """W4: a node that lost its state never registers as a new node."""
+    """W4, faults 2.4: a node that lost its state never registers as a new node."""
     path = born(tmp_path / "data")
     shutil.rmtree(path / STORE)
 
@@ -232,6 +232,16 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         started(path)
 
     assert refused.value.exit_code == 4
+
+
+def test_an_empty_data_file_is_damage(tmp_path: Path) -> None:
+    """W4, faults 2.5: a zero-byte file is not silently skipped, nor filled."""
+    path = born(tmp_path / "data")
+    (path / STORE / "data.mdb").write_bytes(b"")
+
+    with pytest.raises(DamagedDirectory):
+        started(path)
+    assert not (path / STORE / "data.mdb").stat().st_size
 
 
 def test_damaged_pages_are_refused_before_lmdb_sees_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -66,6 +67,19 @@ def test_a_write_is_there_whole(disk: LmdbDisk, path: Path) -> None:
     again = LmdbDisk(path)
     assert [key for key, _ in again.scan("log")] == [b"1", b"2"]
     again.close()
+
+
+def test_writes_of_several_threads_follow_each_other(disk: LmdbDisk) -> None:
+    """W3: begun on one thread and committed on another, the next writer would hang for ever."""
+    for number in range(6):
+        change = ("orders", bytes([number]), b"order")
+        writer = threading.Thread(target=disk.write, args=([change],), daemon=True)
+        writer.start()
+        writer.join(timeout=10)
+        assert not writer.is_alive()
+        disk.write([("orders", bytes([100 + number]), b"order")])
+
+    assert len(list(disk.scan("orders"))) == 12
 
 
 def test_a_write_that_fails_inside_leaves_nothing(disk: LmdbDisk) -> None:
