@@ -12,9 +12,11 @@ Every answer to an order is kept, with the request that brought it:
     verified        `exchange-recover verify` finds nothing in any directory (W4, W5)
 """
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from exchange.client.account import AccountClient
 from exchange.client.cluster import Cluster
 from exchange.client.cluster_process import LocalCluster
 from exchange.client.connection import Repeat, Request
+from exchange.client.link import Answer, Outcome
 from exchange.client.quiescence import LOOK_SECONDS, unequal_books, wait_quiescent
 from exchange.client.results import Fill, NodeStatus, Order
 from recovery.problems import exit_code
@@ -33,6 +36,7 @@ from recovery.verification import Verification, verify
 SYMBOL = "ACME"
 CASH, SHARES = 10_000_000, 1_000_000  # of each account, in dollars and pieces
 DEEP_BID, DEEP_ASK = "1.00", "99.00"  # of orders that rest all the time
+PAGE = 1000  # the longest there is
 PATIENCE_S = 60.0  # for anything that must come at all: a busy machine is no reason to fail
 
 
@@ -53,6 +57,7 @@ class Market:
         self.clients: dict[int, list[AccountClient]] = defaultdict(list)  # by node id
         self.asked: list[Asked] = []  # since the last check
         self.history: list[Asked] = []  # before it
+        self.slowest_s = 0.0  # answer to an order
         self._numbers = count(1)
         self._fills: Counter[str] = Counter()  # already joined, by user id
         self._orders: Counter[str] = Counter()  # already compared with their fills
@@ -104,10 +109,34 @@ class Market:
         self, client: AccountClient, side: str, price: str, quantity: int, **more: object
     ) -> Order:
         """Place an order, through crashes too, and keep the answer."""
-        request = self.order(side, price, quantity, **more)
+        request, begun = self.order(side, price, quantity, **more), time.monotonic()
         answer = await client.connection.call(request, within=PATIENCE_S)
+        self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         self.asked.append(Asked(client.credentials.user_id, request, bytes(answer.value)))
         return order_in(answer.value)
+
+    async def place_many(
+        self, client: AccountClient, requests: Sequence[Request], *, kept: int = 1
+    ) -> int:
+        """Place orders down the pipeline; keep every so many-th answer, return how many came."""
+        answered, left, done = 0, len(requests), trio.Event()
+
+        def on_outcome(request: Request, is_kept: bool, outcome: Outcome) -> None:
+            nonlocal answered, left
+            left -= 1
+            if isinstance(outcome, Answer):
+                answered += 1
+                if is_kept:
+                    user_id = client.credentials.user_id
+                    self.asked.append(Asked(user_id, request, bytes(outcome.value)))
+            if not left:
+                done.set()
+
+        await client.connection.connect()
+        for place, request in enumerate(requests):
+            client.connection.submit(request, partial(on_outcome, request, not place % kept))
+        await done.wait()
+        return answered
 
     async def take(self, client: AccountClient, side: str, price: str, quantity: int) -> Order:
         """Place an order that never rests; answered once nothing of it is in doubt."""
@@ -187,7 +216,7 @@ class Market:
         """Compare what every node shows with what the owners say is open."""
         expected: dict[str, Counter[str]] = {"buy": Counter(), "sell": Counter()}
         for client in self.everyone:
-            for order in (await client.orders(status="open", limit=1000)).orders:
+            for order in await _open_orders(client):
                 expected[order.side][order.price] += int(order.remaining_quantity)
         for node_id in self.node_ids:
             book = await self.cluster.book(node_id, SYMBOL)
@@ -223,7 +252,7 @@ class Market:
         name, found = client.credentials.user_id, list[Order]()
         while True:
             cursor = self._orders[name] + 1
-            page = (await client.orders(status="all", cursor=cursor, limit=1000)).orders
+            page = (await client.orders(status="all", cursor=cursor, limit=PAGE)).orders
             if not page:
                 return found
             self._orders[name] += len(page)
@@ -290,6 +319,15 @@ async def _propose(market: Market, ours: AccountClient, theirs: AccountClient) -
 async def _change_mind(market: Market, ours: AccountClient) -> None:
     order = await market.place(ours, "buy", "8.00", 5)
     await market.cancel(ours, order)
+
+
+async def _open_orders(client: AccountClient) -> list[Order]:
+    page = await client.orders(status="open", limit=PAGE)
+    found = list(page.orders)
+    while page.next_cursor is not None:
+        page = await client.orders(status="open", cursor=page.next_cursor, limit=PAGE)
+        found += page.orders
+    return found
 
 
 def peer_state(status: NodeStatus, peer: int) -> str:

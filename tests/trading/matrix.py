@@ -25,7 +25,6 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -33,9 +32,7 @@ import msgspec
 import trio
 
 from exchange.client.account import AccountClient
-from exchange.client.connection import Request
-from exchange.client.link import Answer, Outcome
-from tests.trading.market import PATIENCE_S, Asked, Market, open_market, trade_round
+from tests.trading.market import PATIENCE_S, Market, open_market, trade_round
 
 LANES = 3  # clusters at once: two cores, and most of the time something waits
 VICTIMS = (2, 1, 3)  # by lane: dials and is dialed; dials everybody; is dialed
@@ -200,39 +197,10 @@ class Lane:
 
     async def _flood_until_dead(self) -> None:
         """Send orders that find nobody, as many as the node takes."""
-        connection, life = self._client.connection, self.server.pid
-        await connection.connect()
+        life = self.server.pid
         while life is not None and self.server.pid == life:
             batch = [self.market.order("buy", LOW, 1, time_in_force="ioc") for _ in range(FLOOD)]
-            left = Countdown(len(batch))
-            for place, request in enumerate(batch):
-                sampled = request if not place % SAMPLE else None
-                connection.submit(request, partial(self._flooded, left, sampled))
-            await left.wait()
-
-    def _flooded(self, left: "Countdown", sampled: Request | None, outcome: Outcome) -> None:
-        if sampled is not None and isinstance(outcome, Answer):
-            user_id = self._client.credentials.user_id
-            self.market.asked.append(Asked(user_id, sampled, bytes(outcome.value)))
-        left.down()
-
-
-class Countdown:
-    """An event that is set when all of several things have happened."""
-
-    def __init__(self, number: int) -> None:
-        self._left = number
-        self._done = trio.Event()
-
-    def down(self) -> None:
-        """Note that one more has happened."""
-        self._left -= 1
-        if not self._left:
-            self._done.set()
-
-    async def wait(self) -> None:
-        """Wait for the last of them."""
-        await self._done.wait()
+            await self.market.place_many(self._client, batch, kept=SAMPLE)
 
 
 class Matrix:
