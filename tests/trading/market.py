@@ -170,6 +170,15 @@ class Market:
                     return status
                 await trio.sleep(LOOK_SECONDS)
 
+    async def until_registered(self) -> None:
+        """Wait until every node has come back to the coordinator."""
+        with trio.fail_after(PATIENCE_S):
+            while True:
+                info = await self.cluster.info(within=PATIENCE_S)
+                if {node.node_id for node in info.nodes if node.is_connected} >= set(self.node_ids):
+                    return
+                await trio.sleep(LOOK_SECONDS)
+
     async def check(self) -> None:
         """Check everything that this module promises of all that was done since the last one."""
         statuses = await self.quiet()
