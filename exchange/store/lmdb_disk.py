@@ -33,6 +33,7 @@ from exchange.store.errors import DamagedDirectory, DirectoryUnusable, StoreFail
 from exchange.store.tables import CODECS
 
 TABLES = ("meta", "log", *CODECS)
+NAMES = {name.encode() for name in TABLES}
 TABLES_MAX = 32
 READERS_MAX = 1024  # a reader slot is 64 bytes; a slot lasts only as long as one call
 MAP_SIZE = 1 << 36
@@ -77,6 +78,7 @@ class LmdbDisk:
         self._tables: dict[str, Any] = {}  # py-lmdb's _Database has no public type
         try:
             self._env.reader_check()
+            self._check_names()
             for table in TABLES:
                 self._open_table(table, is_read_only=is_read_only)
             if not is_read_only:
@@ -84,6 +86,9 @@ class LmdbDisk:
         except lmdb.Error as error:
             self._env.close()
             raise DamagedDirectory(path, f"LMDB cannot read it: {error}") from error
+        except DamagedDirectory:
+            self._env.close()
+            raise
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return the durable value of a key."""
@@ -154,6 +159,14 @@ class LmdbDisk:
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of the environment into an existing empty directory."""
         self._env.copy(str(path))
+
+    def _check_names(self) -> None:
+        """Refuse a table of another name: a flipped bit in a name would empty a table unseen."""
+        with self._env.begin() as read:
+            unknown = [key for key in read.cursor().iternext(values=False) if key not in NAMES]
+        if unknown:
+            names = ", ".join(repr(name.decode(errors="replace")) for name in unknown)
+            raise DamagedDirectory(self.path, f"it has a table that nobody knows: {names}")
 
     def _open_table(self, table: str, *, is_read_only: bool) -> None:
         # Written by an older version, and read only: the table is missing, so it is empty.

@@ -1,6 +1,7 @@
 """All that can be checked about a store, as problems instead of a refusal.
 
     pages     the structure of the data file (`pages.page_problems`, before LMDB opens it)
+    meta      whose store it is; no row that nobody knows
     log       every frame's digest and its place in the chain; no LSN missing (W4)
     tables    every row's digest; count and sum of each table (W5)
     fold      the tables are what the log, applied from LSN 1, makes of them (E2, W5)
@@ -21,13 +22,23 @@ from exchange.engine.state import State
 from exchange.store.disk import Disk
 from exchange.store.errors import DamagedLog, DamagedTable, StoreError
 from exchange.store.frames import DIGEST_SIZE, Identity, check_frame, log_key, read_frame
-from exchange.store.meta import TableSum, read_base, read_checkpoint
+from exchange.store.meta import (
+    BASE,
+    CHECKPOINT,
+    IDENTITY,
+    TableSum,
+    check_identity,
+    read_base,
+    read_checkpoint,
+    read_identity,
+)
 from exchange.store.pages import page_problems
 from exchange.store.redo import redo_frame
-from exchange.store.tables import CODECS, Codec, Kind, digest_sum, key_text
+from exchange.store.tables import CODECS, Codec, Kind, check_entry, digest_sum, key_text
 
 SALVAGE = "do not start the node; salvage into a new directory, then compare with its peers"
 REBUILD = "do not start the node; rebuild the tables from the log with `exchange-recover replay`"
+META_KEYS = (IDENTITY, CHECKPOINT, BASE)
 REPORT = "keep the directory as it is and report it: this is a fault of the exchange"
 
 
@@ -50,7 +61,7 @@ def verify_file(file: Path) -> Iterator[Problem]:
 def verify(disk: Disk, identity: Identity) -> Iterator[Problem]:
     """Check log and tables, and if both are in order, that they tell the same."""
     is_clean = True
-    for check in (log_problems, table_problems):
+    for check in (meta_problems, log_problems, table_problems):
         for found in check(disk, identity):
             is_clean = False
             yield found
@@ -58,13 +69,38 @@ def verify(disk: Disk, identity: Identity) -> Iterator[Problem]:
         yield from fold_problems(disk, identity)
 
 
+def meta_problems(disk: Disk, identity: Identity) -> Iterator[Problem]:
+    """Check that every row of `meta` is one we know, and that the store is whose it should be."""
+    keys = []
+    for key, row in disk.scan("meta"):
+        keys.append(key)
+        if key not in META_KEYS:
+            place = f"table meta, key {key_text('meta', key)}"
+            yield Problem("damage", "table_damaged", place, "there is no such row", REBUILD)
+            continue
+        try:
+            check_entry("meta", key, row)
+        except DamagedTable as error:
+            yield _of_table(error)
+    if IDENTITY not in keys and next(disk.scan("log"), None) is not None:
+        yield Problem("damage", "table_damaged", "table meta", "the identity is missing", REBUILD)
+        return
+    try:
+        found = read_identity(disk)
+        if found is not None:
+            check_identity(found, identity)
+    except DamagedTable:
+        pass  # told above
+    except StoreError as error:
+        yield Problem("damage", "other_identity", "table meta", error.what, error.remedy)
+
+
 def log_problems(disk: Disk, identity: Identity) -> Iterator[Problem]:
     """Check every frame: digest, chain, LSN continuity; and that the checkpoint is behind it."""
     try:
         base, checkpoint = read_base(disk, identity), read_checkpoint(disk, identity)
-    except StoreError as error:
-        yield Problem("damage", "table_damaged", "table meta", error.what, REBUILD)
-        return
+    except DamagedTable:
+        return  # told by `meta_problems`
     proof, has_checkpoint = base, checkpoint.lsn == base.lsn
     for key, value in disk.scan("log"):
         try:
@@ -90,9 +126,8 @@ def table_problems(disk: Disk, identity: Identity) -> Iterator[Problem]:
     """Check every row of every table, and the tables against their counts and sums."""
     try:
         sums = read_checkpoint(disk, identity).tables
-    except StoreError as error:
-        yield Problem("damage", "table_damaged", "table meta", error.what, REBUILD)
-        return
+    except DamagedTable:
+        return  # told by `meta_problems`
     for name, codec in CODECS.items():
         rows: list[bytes] = []
         for key, row in disk.scan(name):
@@ -101,8 +136,7 @@ def table_problems(disk: Disk, identity: Identity) -> Iterator[Problem]:
                 codec.open_key(key)
                 codec.open(key, row)
             except DamagedTable as error:
-                place = f"table {name}, key {error.key}"
-                yield Problem("damage", "table_damaged", place, error.what, REBUILD)
+                yield _of_table(error)
         found = TableSum().plus(count=len(rows), digests=digest_sum(rows))
         expected = sums.get(name, TableSum())
         if found != expected:
@@ -162,6 +196,11 @@ def _entries(disk: Disk, codec: Codec[Any, Any]) -> Iterator[tuple[Any, object]]
 def _broken(code: str, error: StoreError) -> Problem:
     place = f"LSN {error.lsn}" if isinstance(error, DamagedLog) else "log"
     return Problem("damage", code, place, error.what, SALVAGE)
+
+
+def _of_table(error: DamagedTable) -> Problem:
+    place = f"table {error.table}, key {error.key}"
+    return Problem("damage", "table_damaged", place, error.what, REBUILD)
 
 
 def _differs(codec: Codec[Any, Any], key: object, detail: str) -> Problem:

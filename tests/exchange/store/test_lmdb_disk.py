@@ -203,6 +203,16 @@ def fill(store: Store, after_each: Callable[[], object] = lambda: None) -> None:
         after_each()
 
 
+def test_a_table_that_nobody_knows_is_damage(path: Path) -> None:
+    """W4: a flipped bit in the name of a table would empty it, and nobody would notice."""
+    with lmdb.open(str(path), max_dbs=2) as other:
+        other.open_db(b"cliant_keys")
+
+    for is_read_only in (False, True):
+        with pytest.raises(DamagedDirectory, match="cliant_keys"):
+            LmdbDisk(path, is_read_only=is_read_only)
+
+
 def test_a_full_map_ends_the_store_and_a_restart_finds_more_room(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

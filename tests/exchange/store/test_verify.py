@@ -12,7 +12,7 @@ from exchange.domain.orders import Account
 from exchange.engine.state import State
 from exchange.store.directory import STORE, Directory, read_only
 from exchange.store.errors import StoreError
-from exchange.store.frames import Frame, log_key, read_frame, seal_frame
+from exchange.store.frames import Frame, Identity, log_key, read_frame, seal_frame
 from exchange.store.meta import Checkpoint, TableSum, checkpoint_change, read_checkpoint
 from exchange.store.store import Store
 from exchange.store.tables import CODECS, digest_sum, seal
@@ -21,6 +21,7 @@ from fuzz.disk import SimulatedDisk
 from tests.exchange.store.scene import (
     EAGER,
     IDENTITY,
+    PEER,
     check,
     entries,
     force_all,
@@ -129,6 +130,28 @@ def test_an_old_row_is_noticed_though_its_digest_is_right() -> None:
 
     assert found.code == "table_count"
     assert "old or foreign" in found.detail
+
+
+def test_a_row_of_meta_that_is_damaged_lost_or_unknown_is_named() -> None:
+    """W4: whose store it is, and where its checkpoint stands, is damaged like all else."""
+    for key, row in list(a_store()[0].scan("meta")):
+        gone, moved, rotten = (a_store()[0] for _ in range(3))
+        gone.write([("meta", key, None)])
+        moved.write([("meta", key, None), ("meta", b"j" + key[1:], row)])
+        rotten.flip_bit("meta", key, 40)
+
+        assert codes(gone)
+        assert "table_damaged" in codes(moved)
+        assert "table_damaged" in codes(rotten)
+
+
+def test_the_store_of_another_node_is_told() -> None:
+    """C3."""
+    disk, _ = a_store()
+
+    assert {found.code for found in verify(disk, Identity("test", PEER, b"other"))} >= {
+        "other_identity"
+    }
 
 
 @pytest.mark.parametrize(
