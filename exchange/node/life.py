@@ -56,6 +56,7 @@ TICK_S = 0.25
 STORAGE_S = 1.0  # between looks at the room on the disk: far less than its reserve fills
 EVICT_S = 10.0
 READERS_S = 60.0
+PEERS_S = 3.0  # to hear of peers from the coordinator (C5)
 STOP_S = 5.0  # to resolve what is in doubt before a stop
 NO_TICKET = 0  # of inputs whose answer nobody waits for
 
@@ -210,7 +211,7 @@ class Life:
         """Wait until every known peer is synced or suspected: at most 3 s (C5, C6)."""
         self._look_at_storage()
         if not self._store.state.peers:
-            with trio.move_on_after(STOP_S):  # a first start hears of its peers there
+            with trio.move_on_after(PEERS_S):  # a first start hears of its peers there
                 await self.membership.wait_tried()
         nursery.start_soon(self._tick)
         while not self.engine.is_ready:

@@ -1,0 +1,154 @@
+"""`exchange-node`: what it says, and how it ends."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exchange.coordinator import member
+from exchange.coordinator.addresses import Address
+from exchange.node import birth
+from exchange.node.command import main, node, run, settings_of
+from exchange.node.settings import Settings
+from exchange.store.directory import Directory
+from exchange.store.frames import FORMAT_VERSION
+
+ANYWHERE = Address("127.0.0.1", 0)
+
+
+def invoke(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(node, arguments, env=environment, catch_exceptions=False)
+
+
+def origins(result: Result) -> dict[str, tuple[str, str]]:
+    """Return value and origin by setting, as `config` prints them."""
+    rows = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    return {
+        name: (rest[:24].strip(), rest[24:].strip())
+        for name, rest in ((row[0], row[1] if len(row) > 1 else "") for row in rows)
+    }
+
+
+def test_help_has_two_examples() -> None:
+    """Interfaces section 4."""
+    text = invoke("--help").stdout
+
+    assert text.count("exchange-node --data-dir") >= 2
+
+
+def test_version_names_the_store_format() -> None:
+    """Interfaces section 4."""
+    assert f"store format {FORMAT_VERSION}" in invoke("--version").stdout
+
+
+def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    """Interfaces section 4."""
+    (tmp_path / "exchange.toml").write_text(
+        'listen = "127.0.0.1:1"\nack = "durable"\nstrict-listing = true\n'
+    )
+    result = invoke(
+        "--data-dir",
+        str(tmp_path),
+        "--listen",
+        "127.0.0.1:3",
+        "config",
+        EXCHANGE_LISTEN="127.0.0.1:2",
+        EXCHANGE_ADVERTISE="127.0.0.1:4",
+    )
+    found = origins(result)
+
+    assert found["listen"] == ("127.0.0.1:3", "flag")
+    assert found["advertise"] == ("127.0.0.1:4", "environment")
+    assert found["ack"] == ("durable", "config file")
+    assert found["strict-listing"] == ("true", "config file")
+    assert found["coordinator-listen"] == ("127.0.0.1:7401", "default")
+
+
+def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
+    """Interfaces section 4."""
+    values = {
+        "data_dir": tmp_path,
+        "listen": ANYWHERE,
+        "advertise": None,
+        "coordinator": ANYWHERE,
+        "coordinator_listen": ANYWHERE,
+        "ack": "durable",
+        "no_auth": True,
+        "strict_listing": True,
+        "https": None,
+    }
+
+    settings = settings_of(values)
+
+    assert (settings.is_authenticated, settings.is_strict, settings.ack) == (False, True, "durable")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--data-dir", "d", "--listen", "7400"],
+        ["--data-dir", "d", "--ack", "never"],
+        ["--data-dir", "d", "--lisen", "127.0.0.1:1"],
+        ["--data-dir", "d", "--config", "absent.toml"],
+        ["--data-dir", "d", "--listen", "0.0.0.0:7400"],
+    ],
+)
+def test_usage_errors_end_with_2(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Interfaces section 4."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["exchange-node", *arguments])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+
+
+def test_unknown_setting_in_the_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interfaces section 4: what, where, remedy."""
+    (tmp_path / "exchange.toml").write_text('lisen = "127.0.0.1:1"\n')
+    monkeypatch.setattr("sys.argv", ["exchange-node", "--data-dir", str(tmp_path)])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert "lisen" in capsys.readouterr().err
+
+
+def test_directory_in_use_ends_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """W6."""
+    with Directory.lock(tmp_path):
+        code = run(Settings(tmp_path, listen=ANYWHERE, coordinator_listen=ANYWHERE))
+
+    assert code == 5
+    assert capsys.readouterr().err.startswith("error: data directory")
+
+
+def test_unreachable_coordinator_ends_a_first_start_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interfaces section 4: named, with the remedy."""
+
+    async def impatient(coordinator: str, nonce: bytes, address: str) -> member.NewNode:
+        return await member.register_new(coordinator, nonce, address, patience_s=0.1)
+
+    monkeypatch.setattr(birth, "register_new", impatient)
+    nobody = Address("127.0.0.1", 1)
+
+    assert run(Settings(tmp_path, listen=ANYWHERE, coordinator=nobody)) == 3
+    assert "exchange-coordinator --data-dir" in capsys.readouterr().err
+
+
+def test_damaged_directory_ends_with_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """W4: it refuses to start, and names the tool that helps."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "data.mdb").write_bytes(b"no database" * 1000)
+
+    assert run(Settings(tmp_path, listen=ANYWHERE, coordinator_listen=ANYWHERE)) == 4
+    assert "exchange-recover" in capsys.readouterr().err
