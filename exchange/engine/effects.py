@@ -22,7 +22,7 @@ from exchange.domain.units import (
     Units,
 )
 from exchange.engine.inputs import Ticket
-from exchange.engine.messages import PeerMessage, Session
+from exchange.engine.messages import Applied, PeerMessage, Session
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -210,6 +210,11 @@ class Alarm(msgspec.Struct, frozen=True):
 
 
 Effect = Answer | Send | CloseLink | WantMore | Stop | Alarm
+
+
+def is_exempt(effect: Effect) -> bool:
+    """Tell whether an effect may leave before what was decided is durable (E3)."""
+    return type(effect) is Send and type(effect.message) is Applied
 
 
 def order_answer(

@@ -34,10 +34,11 @@ from exchange.engine.effects import (
     Send,
     Stop,
     WantMore,
+    is_exempt,
 )
 from exchange.engine.engine import Step
 from exchange.engine.inputs import Input, Ticket
-from exchange.engine.messages import Applied, Proof
+from exchange.engine.messages import Proof
 from exchange.engine.records import Record
 from exchange.node import crashes
 from exchange.node.committer import Committer
@@ -237,14 +238,14 @@ class Hub:
 
     def _let_go_ahead(self, effects: list[Effect]) -> list[Effect]:
         """Send what need not wait for the force; return the rest (E3)."""
-        ahead = [effect for effect in effects if _is_exempt(effect)]
+        ahead = [effect for effect in effects if is_exempt(effect)]
         if not ahead:
             return effects
         for effect in ahead:
             assert type(effect) is Send, "only Applied is exempt"
             self._peers.send(effect)
         self._peers.flush()
-        return [effect for effect in effects if not _is_exempt(effect)]
+        return [effect for effect in effects if not is_exempt(effect)]
 
     def _submit(self, committer: Committer, ts: Micros) -> None:
         step = Step(self._records, [], self.applied_lsn, self._seen)
@@ -314,7 +315,3 @@ class _Call:
     def __init__(self) -> None:
         self.answered = trio.Event()
         self.body: AnswerBody | None = None
-
-
-def _is_exempt(effect: Effect) -> bool:
-    return type(effect) is Send and type(effect.message) is Applied
