@@ -129,6 +129,7 @@ class Cluster:
         self._on_sending = _overriding(self.checkers, "on_sending")
         self._on_answering = _overriding(self.checkers, "on_answering")
         self._on_told = _overriding(self.checkers, "on_told")
+        self._on_booted = _overriding(self.checkers, "on_booted")
         self._on_decided = _overriding(self.checkers, "on_decided")
         self._on_asked = _overriding(self.checkers, "on_asked")
         for checker in self.checkers:
@@ -314,6 +315,8 @@ class Cluster:
         scalars = state.scalars
         record = Booted(scalars.epoch, scalars.boot_id, process.machine.wall_us)
         self._durable(process.node, state.lsn, record)
+        for hear in self._on_booted if not self.damage.knowing else ():
+            hear(process)
 
     def forced(self, process: Process, step: Step) -> None:
         """Hear that a frame is on the disk."""
@@ -433,6 +436,8 @@ class Cluster:
         if self.is_traced:
             self.trace(f"n{node} lsn {lsn}: {record}")
         self._digest.update(repr((node, lsn, record)).encode())
+        if self.damage.knowing:
+            self.damage.check_record(node, record)
         for call in self._on_record if not self.damage.knowing else ():
             call(NodeId(node), lsn, record)
         self.exchange.learn(NodeId(node), lsn, record)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from exchange.domain.units import NodeId
+from exchange.engine.records import PeerSeen, Record
 from exchange.store.errors import StoreError
 from exchange.store.frames import read_frame
 from exchange.store.store import Store
@@ -70,6 +71,13 @@ class Damage:
             stored = process.store.state.peer(NodeId(node)).seen_lsn
             if process.node in knowing and stored <= self.restored_lsn[node]:
                 knowing.discard(process.node)
+
+    def check_record(self, node: int, record: Record) -> None:
+        """See that no peer takes an old copy for the newer one (C3)."""
+        if isinstance(record, PeerSeen):
+            known = self._cluster.exchange.node(node).peers.get(record.peer)
+            if known is not None and record.epoch < known.epoch:
+                raise Violation("KeptOut", f"node {node} goes back to an old epoch: {record}")
 
     def check_kept_out(self, process: Process) -> None:
         """See that an old copy has no session with a peer that knows better (C3)."""

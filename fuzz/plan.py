@@ -202,6 +202,7 @@ class Bias(msgspec.Struct, frozen=True):
 
     kinds: tuple[str, ...] = ()  # faults added
     character: dict[str, Any] = {}
+    skews: tuple[int, ...] = ()
 
 
 _LATE = {"late": 0.9, "duplicate": 0.5, "haunt": 0.5, "redial_us": 30 * MS, "keep": 0.9}
@@ -209,7 +210,11 @@ BIASES = {
     "mixed": Bias(),
     "late": Bias(("reset",) * 6, _LATE),
     "no_sessions": Bias(("reset",) * 6, {**_LATE, "is_session_checked": False}),
-    "skewed": Bias(("jump", "jump", "crash", "crash")),
+    "skewed": Bias(
+        ("reset", "reset", "reset", "crash"),
+        {"client_us": 50, "force_us": 300, "redial_us": 30 * MS, "ack": "visible"},
+        (0, -20 * SECOND, 20 * SECOND),
+    ),
     "paused": Bias(("pause", "pause", "pause")),
     "restored": Bias(("restore", "crash", "reset")),
     "rotten": Bias(("flip", "rot")),
@@ -252,7 +257,7 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         is_early_applied=random.random() < 0.5,
         is_encoded=random.random() < 0.1,
         is_session_checked=True,
-        skew_us=tuple(random.choice(_SKEWS) for _ in range(nodes)),
+        skew_us=tuple(random.choice(BIASES[bias].skews or _SKEWS) for _ in range(nodes)),
         busy_us=bounds.busy_us,
     )
     plan = msgspec.structs.replace(plan, **BIASES[bias].character)

@@ -75,11 +75,8 @@ PLANTED = (
         "row_encoded_ahead_and_changed_since",
         "W5",
         CHECKPOINT,
-        "            puts += _encode_entries(codec, table, [key for key in dirty if key in table])\n",
-        "            stale = ahead.keys()\n"
-        "            puts += _encode_entries(\n"
-        "                codec, table, [key for key in dirty if key in table and key not in stale]\n"
-        "            )\n",
+        "[key for key in dirty if key in table]",
+        "[key for key in dirty if key in table and key not in ahead]",
     ),
     Planted(
         "changed_entry_evicted",
@@ -282,8 +279,8 @@ PLANTED = (
         "off_by_one_tick",
         "M1",
         BOOK,
-        "    return price if side is Side.BUY else -price\n",
-        "    return price + 1 if side is Side.BUY else -price\n",
+        "    return price if side is BUY else -price\n",
+        "    return price + 1 if side is BUY else -price\n",
     ),
     Planted(
         "oldest_first_reversed",
@@ -296,7 +293,7 @@ PLANTED = (
         "clearing_not_booked",
         "S13",
         APPLY,
-        "    clearing[instrument.base] = Units(clearing.get(instrument.base, 0) - sign * shares)\n",
+        "    clearing[rule.base] = Units(clearing.get(rule.base, 0) - sign * shares)\n",
         "",
     ),
     # Sessions, replicas, acknowledgement.
@@ -322,7 +319,7 @@ PLANTED = (
         REPLICATION,
         '        raise LinkError(f"gap: have {have}, got {message.first_seq}")\n',
         "        return\n",
-        ("tests",),
+        ("tests/exchange/engine/test_replication.py",),
     ),
     Planted(
         "snapshot_swapped_in_unchecked",
@@ -330,7 +327,7 @@ PLANTED = (
         REPLICATION,
         '        raise LinkError(f"the snapshot of node {link.peer} does not add up")\n',
         "        pass\n",
-        ("tests",),
+        ("tests/exchange/engine/test_replication.py",),
     ),
     Planted(
         "stale_orders_matched",
@@ -359,6 +356,7 @@ PLANTED = (
         SOFT,
         "        return not self.is_suspected and not self.quarantine\n",
         "        return self.is_synced and not self.is_suspected and not self.quarantine\n",
+        ("skewed", "mixed"),
     ),
     Planted(
         "acknowledged_before_visible",
@@ -398,6 +396,31 @@ PLANTED = (
         "has_more_to_lose = link.session is not None or not link.is_suspected",
         "has_more_to_lose = not link.is_suspected",
     ),
+    Planted(
+        "sessions_that_come_and_go_count_as_progress",
+        "B5",
+        SESSIONS,
+        "    link.progress_us = link.level_us  # sessions that come and go are no progress (B5)\n",
+        "    link.progress_us = link.level_us = soft.now_us\n",
+        ("tests/fuzz/test_regressions.py",),
+    ),
+    # The shell.
+    Planted(
+        "hello_not_gated",
+        "E3",
+        "exchange/engine/effects.py",
+        "    return type(effect) is Send and type(effect.message) is Applied\n",
+        "    return type(effect) is Send and type(effect.message).__name__ in (\n"
+        "        'Applied', 'Hello'\n    )\n",
+    ),
+    Planted(
+        "published_before_durable",
+        "S8",
+        "exchange/node/hub.py",
+        "        while gated and gated[0][0] <= self.durable_lsn:\n",
+        "        while gated:\n",
+        ("tests/exchange/node/test_hub.py",),
+    ),
     # Identity.
     Planted(
         "lower_epoch_let_in",
@@ -414,5 +437,13 @@ PLANTED = (
         "    return hello.seen is not None and not soft.has_proof(hello.seen)\n",
         "    return False\n",
         ("restored",),
+    ),
+    Planted(
+        "proof_replaced_by_a_hello",
+        "C3",
+        ENGINE,
+        "        if was_helloed:\n            self._note_proof(link, batch.proof)\n",
+        "        self._note_proof(link, batch.proof)\n",
+        ("restored", "tests/fuzz/test_regressions.py"),
     ),
 )

@@ -11,7 +11,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from exchange.domain.units import Lsn, NodeId
-from exchange.engine.effects import Alarm, Answer, CloseLink, Effect, Send, Stop, WantMore
+from exchange.engine.effects import (
+    Alarm,
+    Answer,
+    CloseLink,
+    Effect,
+    Send,
+    Stop,
+    WantMore,
+    is_exempt,
+)
 from exchange.engine.engine import Engine, EngineConfig, Step
 from exchange.engine.inputs import (
     Input,
@@ -23,7 +32,7 @@ from exchange.engine.inputs import (
     StorageState,
     Tick,
 )
-from exchange.engine.messages import Applied, Batch, PeerMessage, Proof, Session
+from exchange.engine.messages import Batch, PeerMessage, Proof, Session
 from exchange.engine.records import Record
 from exchange.store import crash
 from exchange.store.errors import StoreError
@@ -223,9 +232,9 @@ class Process:
         self._seen.update(step.seen)
         effects = step.effects
         if self.cluster.plan.is_early_applied and step.last_lsn > self.store.durable_lsn:
-            early = [effect for effect in effects if _is_exempt(effect)]
+            early = [effect for effect in effects if is_exempt(effect)]
             if early:
-                effects = [effect for effect in effects if not _is_exempt(effect)]
+                effects = [effect for effect in effects if not is_exempt(effect)]
                 self._perform(early)
         if effects:
             self._gate.append((step.last_lsn, effects))
@@ -372,7 +381,3 @@ class _Hooked:
     def _passed(self, name: str) -> None:
         if self._process.armed == name:
             raise Killed(self._process)
-
-
-def _is_exempt(effect: Effect) -> bool:
-    return type(effect) is Send and type(effect.message) is Applied

@@ -2,13 +2,15 @@
 
 from fuzz.checkers.answers import AnswersSurvive, OneEffectPerKey, UnknownStaysUnknown
 from fuzz.checkers.base import Checker, Violation
-from fuzz.checkers.durability import ChainHolds, NothingLeavesEarly, StateIsFold
 from fuzz.checkers.market import (
     DeclinesBounded,
     NotCrossed,
     PriceTimePriority,
     ReplicasEqualOwners,
+    SilentNodeWaits,
 )
+from fuzz.checkers.said import NothingLeavesEarly, SaidInOrder
+from fuzz.checkers.state import ChainHolds, StateIsFold
 from fuzz.checkers.trades import (
     Conservation,
     ConservationPerTrade,
@@ -23,6 +25,8 @@ CHECKERS: tuple[type[Checker], ...] = (
     MatchingRules,
     OneEffectPerKey,
     NothingLeavesEarly,
+    SaidInOrder,
+    SilentNodeWaits,
     PriceTimePriority,
     DeclinesBounded,
     AnswersSurvive,

@@ -1,6 +1,6 @@
 """Answers: what a client was told stays true, and what it was not told stays open."""
 
-from exchange.domain.orders import Status
+from exchange.domain.orders import Reason, Status
 from exchange.domain.units import NodeId
 from exchange.engine.effects import (
     AnswerBody,
@@ -115,6 +115,8 @@ class UnknownStaysUnknown(Checker):
         if not call.key:
             return
         is_there = (call.account, call.key) in node.keys
+        if isinstance(call.body, Refused) and call.body.code == Reason.INSUFFICIENT_FUNDS:
+            self.fail(f"call {call.index} was refused for its funds, and no record says so (E2)")
         if call.outcome == "ok" and not is_there:
             self.fail(f"call {call.index} was told ok, and nothing is in the log")
         if call.outcome == "refused" and is_there and call.tries == 1 and not self._again(call):

@@ -52,6 +52,9 @@ class Checker:
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Hear of a durable record; the model does not know it yet."""
 
+    def on_booted(self, process: "Process") -> None:
+        """Hear that a process has redone its log and forced its epoch; it runs from now on."""
+
     def on_decided(self, process: "Process", step: Step) -> None:
         """Hear what a turn decided; nothing of it is durable yet."""
 

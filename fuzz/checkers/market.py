@@ -17,9 +17,10 @@ from exchange.engine.records import (
     TradeOffered,
     TradeSettled,
 )
+from exchange.engine.soft import Link
 from fuzz.checkers.base import Checker
 from fuzz.clients import Call
-from fuzz.model import Order, is_live, open_quantity
+from fuzz.model import Order, open_quantity
 from fuzz.process import Process
 
 
@@ -101,6 +102,25 @@ class DeclinesBounded(Checker):
             self.fail(f"{self._declines} declines for {calls} requests and {starts} starts")
 
 
+class SilentNodeWaits(Checker):
+    """A node that was silent itself matches no peer before it is resynced (B5)."""
+
+    def begin(self) -> None:
+        """Remember when each process took its last turn."""
+        self._turned_us: dict[Process, int] = {}
+
+    def on_decided(self, process: Process, step: Step) -> None:
+        """Look at the first turn after a silence: no resync fits into one turn."""
+        now_us = self.cluster.now_us
+        silence_us = now_us - self._turned_us.get(process, now_us)
+        self._turned_us[process] = now_us
+        if silence_us <= process.engine.config.suspect_us:
+            return
+        self.cluster.counters["silent node wakes"] += 1
+        if any(isinstance(record, TradeOffered) for record in step.records):
+            self.fail(f"node {process.node} was silent for {silence_us} us, and makes offers")
+
+
 class PriceTimePriority(Checker):
     """An order placed after another was acknowledged is younger, and meets it (B3).
 
@@ -121,7 +141,7 @@ class PriceTimePriority(Checker):
         if not (step.records or step.effects):
             return
         soft = process.engine.soft
-        now = frozenset(int(peer) for peer, link in soft.links.items() if link.is_waited_for)
+        now = frozenset(int(peer) for peer, link in soft.links.items() if _counts(link))
         covered = now & self._waited_for.get(process, frozenset())
         self._waited_for[process] = now
         first_lsn = step.last_lsn - len(step.records) + 1
@@ -183,34 +203,46 @@ class PriceTimePriority(Checker):
                 )
 
     def _skips_nobody(self, process: Process, record: LocalTrade | TradeOffered) -> None:
-        state, links = process.engine.state, process.engine.soft.links
+        """See that no order that is better, or as good and older, was passed over."""
+        state = process.engine.state
         taker = state.find_order(record.taker)
-        maker_price = record.price
-        if taker is None:
+        maker = self._find(record.maker)
+        if taker is None or maker is None:
             return
         sign = 1 if taker.side is Side.BUY else -1
+        chosen = (sign * record.price, maker.stamp)
         for order_id, (stamp, version, nodes) in self._shown.items():
-            owner = node_of(order_id)
-            if owner == process.node or process.node not in nodes or order_id == record.maker:
-                continue
-            machine = self.cluster.machines[owner]
-            other = machine.process
-            if other is None or not links[owner].is_matched:
-                continue
-            order = other.engine.state.orders.get(order_id)
-            if order is None or order.version != version or order.stamp != stamp:
-                continue
+            order = self._find(order_id) if order_id != record.maker else None
+            if order is None or (order.version, order.stamp) != (version, stamp):
+                continue  # something has happened to it since it was shown
             if order.side is taker.side or order.symbol != taker.symbol:
                 continue
-            if sign * (order.price - maker_price) >= 0 or not order.open:
-                continue  # not better than what was taken
-            if order.open > state.offered_against.get(order_id, 0) and stamp < taker.stamp:
+            if (sign * order.price, stamp) >= chosen or stamp >= taker.stamp or not order.open:
+                continue
+            if self._is_met(process, order, nodes, taker.account):
                 self.fail(f"node {process.node} skips {order}: {record}")
+
+    def _is_met(
+        self, process: Process, order: OwnedOrder, nodes: frozenset[int], account: int
+    ) -> bool:
+        """Tell whether a node must have seen something open of an order."""
+        owner = node_of(order.order_id)
+        if owner == process.node:
+            return order.account != account
+        if process.node not in nodes or not process.engine.soft.links[owner].is_matched:
+            return False
+        return order.open > process.engine.state.offered_against.get(order.order_id, 0)
+
+    def _find(self, order_id: OrderId) -> OwnedOrder | None:
+        process = self.cluster.machines[node_of(order_id)].process
+        return None if process is None else process.engine.state.orders.get(order_id)
+
+
+def _counts(link: Link) -> bool:
+    """Tell whether acknowledgements must wait for a peer: from its hello on (B3)."""
+    return not (link.is_suspected or link.quarantine)
 
 
 def _never_rests(order: OwnedOrder) -> bool:
     """Tell whether an order is in nobody's book: then nobody skips it."""
     return order.time_in_force is TimeInForce.IOC
-
-
-__all__ = ["DeclinesBounded", "NotCrossed", "PriceTimePriority", "ReplicasEqualOwners", "is_live"]

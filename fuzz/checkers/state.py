@@ -1,4 +1,4 @@
-"""Durability: nothing is said before it is forced, and the log is the state (E2, E3, W4, W5)."""
+"""The log is the state, and the chain holds (E2, W4, W5)."""
 
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -6,97 +6,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from exchange.domain.orders import Account
-from exchange.domain.units import Asset, Seq
-from exchange.engine.effects import AnswerBody, CancelAnswer, OrderAnswer
-from exchange.engine.messages import (
-    Ack,
-    Events,
-    Heartbeat,
-    Hello,
-    Offer,
-    OrderEvent,
-    PeerMessage,
-    Reply,
-    SnapshotChunk,
-)
-from exchange.engine.records import OfferId
+from exchange.domain.units import AccountId, Asset, Seq, Symbol
+from exchange.engine.engine import Step
 from exchange.engine.state import State
 from exchange.store.frames import read_frame
 from exchange.store.redo import redo_frame
 from exchange.store.store import Store
 from exchange.store.tables import CODECS, Kind
 from fuzz.checkers.base import Checker
-from fuzz.clients import Call
 from fuzz.model import Node, hold, holds, is_live, offered
-from fuzz.network import Link
 from fuzz.process import Process
 
 if TYPE_CHECKING:
     from fuzz.cluster import Machine
 
 _encode = msgspec.msgpack.encode
-
-
-class NothingLeavesEarly(Checker):
-    """Whatever a node says, its durable log already says (E3, S5, S7)."""
-
-    def on_sending(self, process: Process, link: Link, messages: list[PeerMessage]) -> None:
-        """Hold each message against the durable log of the sender."""
-        node, peer = self.exchange.node(process.node), link.other(process.node).node
-        for message in messages:
-            match message:
-                case Offer(offer_id):
-                    if (peer, offer_id) not in node.offers:
-                        self.fail(f"node {node.node} sends an offer that is not durable: {message}")
-                case Reply(offer_id, quantity):
-                    self._reply(node, peer, offer_id, quantity)
-                case Ack(watermark) | Heartbeat(watermark=watermark):
-                    self._watermark(node, peer, watermark)
-                case Hello():
-                    self._hello(node, peer, message)
-                case Events(events=events) | SnapshotChunk(events):
-                    for event in events:
-                        self._event(node, event)
-                case _:
-                    pass
-
-    def on_answering(self, process: Process, call: Call, body: AnswerBody) -> None:
-        """Hold an answer about an order against the durable log."""
-        if isinstance(body, CancelAnswer):
-            body = body.order
-        if not isinstance(body, OrderAnswer):
-            return
-        node = self.exchange.node(process.node)
-        order = node.orders.get(body.order_id)
-        if order is None or order.filled < body.filled or body.lsn > node.lsn:
-            self.fail(f"node {node.node} tells what is not durable: {body}, LSN {node.lsn}")
-
-    def _reply(self, node: Node, peer: int, offer_id: OfferId, quantity: int) -> None:
-        accepted = node.accepted.get((peer, offer_id))
-        committed = accepted.quantity if accepted else 0
-        if quantity != committed or offer_id > node.mark[peer]:
-            self.fail(f"node {node.node} answers {peer}:{offer_id} with {quantity}, not durable")
-
-    def _watermark(self, node: Node, peer: int, watermark: OfferId) -> None:
-        below = [key for key in node.doubt if key[0] == peer and key[1] < watermark]
-        if below or watermark > _after(node.last_offer[peer]):
-            self.fail(f"node {node.node} acknowledges {watermark}, in doubt: {below}")
-
-    def _hello(self, node: Node, peer: int, hello: Hello) -> None:
-        if hello.mark > node.mark[peer] or hello.last_offer > node.last_offer[peer]:
-            self.fail(f"node {node.node} says hello with what is not durable: {hello}")
-        if hello.epoch != node.epoch or hello.boot_id != node.boots[-1]:
-            self.fail(f"node {node.node} says hello with another boot: {hello}")
-        self._watermark(node, peer, hello.watermark)
-
-    def _event(self, node: Node, event: OrderEvent) -> None:
-        order = node.orders.get(event.order_id)
-        if order is None or event.version > order.version:
-            self.fail(f"node {node.node} publishes what is not durable: {event}")
-
-
-def _after(offer_id: OfferId) -> OfferId:
-    return OfferId(offer_id.epoch, Seq(offer_id.seq + 1))
 
 
 class ChainHolds(Checker):
@@ -176,11 +100,59 @@ class StateIsFold(Checker):
                 if codec.open_key(packed) not in table:
                     self.fail(f"node {machine.node}: {name} {packed.hex()} is a ghost")
 
+    def begin(self) -> None:
+        """Count moments at which nothing is ahead of the log."""
+        self._level = 0
+
+    def on_decided(self, process: Process, step: Step) -> None:
+        """Compare with the naive model now and then, when nothing is ahead of the log."""
+        node = self.exchange.node(process.node)
+        if not step.records and process.engine.state.lsn == node.lsn:
+            self._level += 1
+            if self._level % 16 == 0:
+                self._model(node, process.engine.state)
+
+    def on_booted(self, process: Process) -> None:
+        """Compare what redo has made with the naive model, doubts and all."""
+        self._model(self.exchange.node(process.node), process.store.state)
+
+    def _peers(self, node: Node, state: State) -> None:
+        """Compare what is kept of the peers, what is outside, and the tapes."""
+        for peer_id, peer in state.peers.items():
+            real = (peer.last_offer, peer.mark, peer.forgotten)
+            model = (node.last_offer[peer_id], node.mark[peer_id], node.forgotten[peer_id])
+            if real != model:
+                self.fail(f"node {node.node} knows {real} of {peer_id}, model {model}")
+            cleared = {asset: amount for asset, amount in peer.clearing.items() if amount}
+            for asset in {asset for _, asset in node.clearing} | set(cleared):
+                if cleared.get(Asset(asset), 0) != node.clearing[peer_id, asset]:
+                    self.fail(f"node {node.node} clears {cleared} with {peer_id}")
+        for asset, amount in node.external.items():
+            if state.scalars.external.get(Asset(asset), 0) != amount:
+                self.fail(f"node {node.node}: {asset} outside: {state.scalars.external}")
+        for symbol, trade_ids in node.tape.items():
+            tape = [state.trades.find((Symbol(symbol), Seq(1 + n))) for n in range(len(trade_ids))]
+            is_longer = state.instruments[Symbol(symbol)].trade_seq != len(trade_ids)
+            if is_longer or [trade and trade.trade_id for trade in tape] != trade_ids:
+                self.fail(f"node {node.node}: the tape of {symbol} is {tape}, not {trade_ids}")
+        for account_id, fills in node.fills.items():
+            rows = [
+                state.fills.find((AccountId(account_id), Seq(1 + n))) for n in range(len(fills))
+            ]
+            if [
+                row and (row.trade_id, row.order_id, row.quantity, row.price) for row in rows
+            ] != fills:
+                self.fail(f"account {account_id}: fills are {rows}, not {fills}")
+
     def _model(self, node: Node, state: State) -> None:
         """Compare with the naive model."""
+        self._peers(node, state)
         held = holds(node)
         for account_id, is_open in node.accounts.items():
-            account = state.accounts[account_id]  # type: ignore[index]  # an AccountId
+            account = state.accounts.find(AccountId(account_id))
+            if account is None:
+                self.fail(f"account {account_id} is gone")
+                continue
             if account.is_closed is is_open:
                 self.fail(f"account {account_id}: open is {is_open}")
             for asset in sorted({key[1] for key in node.balances}):
@@ -216,6 +188,3 @@ _DERIVED = (
 
 def _balance(account: Account, asset: Asset) -> tuple[int, int]:
     return account.available.get(asset, 0), account.held.get(asset, 0)
-
-
-__all__ = ["ChainHolds", "NothingLeavesEarly", "StateIsFold"]
