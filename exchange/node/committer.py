@@ -94,13 +94,10 @@ class ThreadCommitter:
         return self._busy
 
     def submit(self, write: Write) -> None:
-        """Hand a write to the thread; one with a checkpoint is forced here (`Store.commit`)."""
+        """Hand a write to the thread."""
         assert not self._busy, "one write at a time"
         self._busy = True
-        if write.checkpoint is not None:
-            self._done = (write, self._commit(write))
-        else:
-            self._writes.put(write)
+        self._writes.put(write)
 
     def finished(self) -> tuple[Write, Proof] | None:
         """Return the write that became durable; raise what the force raised."""

@@ -93,17 +93,22 @@ class Facts(msgspec.Struct, frozen=True):
 class Who:
     """Who this node is, and where the others are."""
 
-    def __init__(self, store: Store, epoch: Epoch) -> None:
+    def __init__(self, store: Store, epoch: Epoch, address: str) -> None:
         self._peers = store.state.peers
         self.node_id = store.state.node_id
         self.cluster = store.state.cluster
         self.epoch = epoch
-        self.heard: dict[NodeId, str] = {}  # addresses just told, perhaps not logged yet
+        self.own_address = address
+        self._heard: dict[NodeId, str] = {}  # addresses just told, perhaps not logged yet
 
     def address(self, peer: NodeId) -> str:
         """Return where a peer was last; empty if unknown."""
         known = self._peers.get(peer)
-        return self.heard.get(peer) or (known.address if known is not None else "")
+        return self._heard.get(peer) or (known.address if known is not None else "")
+
+    def hear(self, peer: NodeId, address: str) -> None:
+        """Take note of where a peer is; what is logged is what its hello says."""
+        self._heard[peer] = address
 
 
 class Life:
@@ -137,7 +142,7 @@ class Life:
             state, EngineConfig(ack=settings.ack, address=address), has_proof=self._has_proof
         )
         self.engine.forced(store.proof)
-        self.who = Who(store, epoch)
+        self.who = Who(store, epoch, address)
         self.membership = Membership(coordinator, self, say=tell)
         self.hub = Hub(
             self.engine,
@@ -329,7 +334,7 @@ class Life:
 
     def on_joined(self, node: KnownNode) -> None:
         """Hear of a node, or of its new address; dial it if that is ours to do (C5)."""
-        self.who.heard[node.node_id] = node.address
+        self.who.hear(node.node_id, node.address)
         self.hub.feed([KnowPeer(node.node_id, node.nonce, node.address)])
         self.links.know(node.node_id)
 

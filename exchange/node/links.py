@@ -4,6 +4,9 @@ The node with the lower id dials, and comes again after a growing, jittered dela
 line says who dials whom; after it both sides send batches.  All messages for a peer of one
 turn travel in one batch, stamped with the engine's clock and proof (S2, C3).
 
+The node with the higher id knocks while it has no link: it says where it is now, and hangs
+up.  So a node that comes back is dialed at once, even at an address that nobody knows yet.
+
     what happens                                 | what becomes of the link
     ---------------------------------------------+--------------------------------------
     a line that is no batch, or not of this link | closed, and told on stderr
@@ -17,6 +20,7 @@ Whatever ends a link, the engine hears `LinkClosed` once.
 
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
 import trio
@@ -47,6 +51,7 @@ FIRST_BATCH_S = 10.0
 READ_SIZE = 1 << 18
 UNSENT_MAX = 1 << 26  # bytes: a peer this far behind comes level by snapshot
 
+BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 Dial = Callable[[str], Awaitable[Wire]]
 
 
@@ -72,9 +77,13 @@ class Who(Protocol):
     node_id: NodeId
     cluster: str
     epoch: Epoch
+    own_address: str
 
     def address(self, peer: NodeId) -> str:
         """Return where a peer was last; empty if unknown."""
+
+    def hear(self, peer: NodeId, address: str) -> None:
+        """Take note of where a peer says it is."""
 
 
 class Link:
@@ -128,19 +137,19 @@ class Links:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for peer in self._heard_of:
-                nursery.start_soon(self._keep_dialing, peer)
+                nursery.start_soon(self._keep_in_touch, peer)
             await trio.sleep_forever()
 
     def know(self, peer: NodeId) -> None:
-        """Hear of a peer, or of a new address; dial it if that is ours to do."""
-        if peer <= self._who.node_id:
+        """Hear of a peer, or of a new address; dial it, or knock there."""
+        if peer == self._who.node_id:
             return
         if peer in self._heard_of:
             self._heard_of[peer].set()
             return
         self._heard_of[peer] = trio.Event()
         if self._nursery is not None:
-            self._nursery.start_soon(self._keep_dialing, peer)
+            self._nursery.start_soon(self._keep_in_touch, peer)
 
     @property
     def is_flushed(self) -> bool:
@@ -193,11 +202,18 @@ class Links:
 
     # Dialing and accepting.
 
-    async def _keep_dialing(self, peer: NodeId) -> None:
+    async def _keep_in_touch(self, peer: NodeId) -> None:
+        """Dial a higher id, knock at a lower one, for ever."""
+        is_dialer = self._who.node_id < peer
         delay = BACKOFF_MIN_S
         while True:
-            if await self._dial_once(peer):
-                delay = BACKOFF_MIN_S
+            if is_dialer:
+                has_spoken = await self._dial_once(peer)
+                delay = BACKOFF_MIN_S if has_spoken else delay
+            elif any(linked == peer for linked, _ in self._links):
+                delay = BACKOFF_MAX_S
+            else:
+                await self._knock(peer)
             self._heard_of[peer] = event = trio.Event()
             with trio.move_on_after(delay * self._jitter.uniform(0.5, 1.0)):
                 await event.wait()
@@ -205,20 +221,37 @@ class Links:
 
     async def _dial_once(self, peer: NodeId) -> bool:
         """Run one link, if the peer can be reached; tell whether it ever spoke."""
-        address = self._who.address(peer)
-        if not address:
-            return False
-        try:
-            with trio.fail_after(CONNECT_S):
-                wire = await self._dial(address)
-        except (OSError, trio.TooSlowError, BadAddress):
+        wire = await self._connect(peer)
+        if wire is None:
             return False
         self._counter += 1
         session = Session(self._who.epoch, self._counter)
-        hello = NodeHello(self._who.node_id, self._who.cluster, peer, LINK_VERSION)
         link = Link(wire, peer, session, Outbox(wire.stream, file=wire.file))
-        link.outbox.push(encode_hello(hello))
+        link.outbox.push(encode_hello(self._hello(peer)))
         return await self._run(link, LineSplitter(BATCH_BYTES_MAX), [], LinkOpened(peer, session))
+
+    async def _knock(self, peer: NodeId) -> None:
+        """Ask a lower id to dial."""
+        wire = await self._connect(peer)
+        if wire is not None:
+            async with wire.stream:
+                with trio.move_on_after(CONNECT_S), suppress(*BROKEN):
+                    line = encode_hello(self._hello(peer, address=self._who.own_address))
+                    await wire.stream.send_all(line)
+
+    async def _connect(self, peer: NodeId) -> Wire | None:
+        address = self._who.address(peer)
+        if not address:
+            return None
+        try:
+            with trio.fail_after(CONNECT_S):
+                return await self._dial(address)
+        except (OSError, trio.TooSlowError, BadAddress):
+            return None
+
+    def _hello(self, peer: NodeId, *, address: str = "") -> NodeHello:
+        who = self._who
+        return NodeHello(who.node_id, who.cluster, peer, LINK_VERSION, address=address)
 
     async def accept(
         self, wire: Wire, hello: NodeHello, splitter: LineSplitter, lines: list[bytes]
@@ -229,6 +262,10 @@ class Links:
         """
         self._check_hello(hello)
         peer = NodeId(hello.node_id)
+        if hello.address:
+            self._who.hear(peer, hello.address)
+            self.know(peer)
+            return
         with trio.move_on_after(FIRST_BATCH_S):
             while not lines:
                 data = await wire.stream.receive_some(READ_SIZE)
@@ -252,7 +289,7 @@ class Links:
             refusal = f"{name} looks for node {hello.to} at the address of node {who.node_id}"
         elif hello.version != LINK_VERSION:
             refusal = f"{name} speaks link version {hello.version}, this node {LINK_VERSION}"
-        elif hello.node_id >= who.node_id:
+        elif (hello.node_id > who.node_id) != bool(hello.address):
             refusal = f"{name} dialed node {who.node_id}: the lower id dials"
         else:
             return
@@ -287,7 +324,7 @@ class Links:
     async def _write(self, link: Link) -> None:
         try:
             await link.outbox.run()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except BROKEN:
             link.close("the connection broke")
         except Stalled:
             link.close(f"node {link.peer} stopped reading")
@@ -304,7 +341,7 @@ class Links:
                 if not data:
                     break
                 lines = splitter.feed(bytes(data))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except BROKEN:
             link.close("the connection broke")
         except (RemoteProtocolError, FramingError) as error:
             link.close(f"node {link.peer} broke the protocol: {error}")

@@ -1,6 +1,7 @@
 """The lines of a link between two nodes: its first line, then batches.
 
     {"type":"node","node_id":1,"cluster":"...","to":3}      from the node that dials (S6)
+    {"type":"node","node_id":3,...,"address":"..."}         a knock: the higher id asks to be dialed
     {"type":"batch","session":[...],"clock":...,"proof":[...],"messages":[...],"sender":1}
 
 Messages are arrays, their tag first (`engine.messages`); bytes are base64.  A batch longer
@@ -35,6 +36,7 @@ class NodeHello(msgspec.Struct, frozen=True, tag_field="type", tag="node"):
     to: Annotated[int, msgspec.Meta(ge=1, le=NODE_MAX)]
     version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = LINK_VERSION
     secret: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    address: Annotated[str, msgspec.Meta(max_length=300)] = ""  # where to dial who knocks (C5)
 
 
 _ENCODER = msgspec.json.Encoder()

@@ -32,9 +32,16 @@ class Who:
     node_id = NodeId(2)
     cluster = "test"
     epoch = Epoch(5)
+    own_address = "127.0.0.1:7402"
+
+    def __init__(self) -> None:
+        self.heard: dict[NodeId, str] = {}
 
     def address(self, peer: NodeId) -> str:
-        return f"127.0.0.1:{7400 + peer}"
+        return self.heard.get(peer, f"127.0.0.1:{7400 + peer}")
+
+    def hear(self, peer: NodeId, address: str) -> None:
+        self.heard[peer] = address
 
 
 class Engine:
@@ -104,12 +111,11 @@ def a_line(session: Session, sender: int, *messages: PeerMessage) -> bytes:
     return encode_batch(a_batch(session, sender, *messages)).strip()
 
 
-async def test_the_lower_id_dials_and_the_higher_waits() -> None:
+async def test_the_lower_id_dials() -> None:
     """S6."""
     scene = Scene()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(scene.links.run)
-        scene.links.know(NodeId(1))
         scene.links.know(NodeId(3))
         await trio.testing.wait_all_tasks_blocked()
 
@@ -117,6 +123,42 @@ async def test_the_lower_id_dials_and_the_higher_waits() -> None:
         assert scene.inbox.items == [LinkOpened(NodeId(3), DIALED)]
         hello = decode_hello(bytes(await scene.far[0].receive_some()).strip())
         assert hello == NodeHello(2, "test", 3, LINK_VERSION)
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_higher_id_knocks_until_it_is_dialed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """C5: a restarted node tells its peers where it is now."""
+    scene = Scene()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.links.run)
+        scene.links.know(NodeId(1))
+        await trio.sleep(5)
+        knocks = len(scene.dialed)
+        assert knocks > 3
+        line = bytes(await scene.far[0].receive_some()).strip()
+        assert decode_hello(line) == NodeHello(2, "test", 1, LINK_VERSION, address="127.0.0.1:7402")
+        assert scene.inbox.items == [], "a knock is no link"
+
+        scene.accept(nursery, HELLO, a_line(THEIRS, 1, Resync()))
+        await trio.sleep(5)
+        assert len(scene.dialed) <= knocks + 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_knocks_is_dialed_at_its_new_address(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """C5."""
+    scene = Scene()
+    knock = NodeHello(3, "test", 2, LINK_VERSION, address="127.0.0.1:9999")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.links.run)
+        scene.accept(nursery, knock)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert scene.dialed == ["127.0.0.1:9999"]
         nursery.cancel_scope.cancel()
 
 
@@ -183,6 +225,7 @@ async def test_line_that_is_not_of_this_link_ends_it(line: bytes) -> None:
         (NodeHello(1, "test", 4, LINK_VERSION), "looks for node 4"),
         (NodeHello(3, "test", 2, LINK_VERSION), "the lower id dials"),
         (NodeHello(1, "test", 2, LINK_VERSION + 1), "link version"),
+        (NodeHello(1, "test", 2, LINK_VERSION, address="127.0.0.1:1"), "the lower id dials"),
     ],
 )
 async def test_a_node_that_has_no_business_here_is_refused(hello: NodeHello, why: str) -> None:
