@@ -78,6 +78,13 @@ class Chain:
         for page, detail in walk.damage[:PROBLEMS_MAX]:
             self._add(problem("page_damaged", f"{self.place} page {page}", detail))
 
+    def again(self, pages: PageFile) -> Iterator[Frame]:
+        """Yield the intact frames that were read before, without checking them again."""
+        for entry in pages.scan("log", Walk(), start=log_key(self.base.lsn + 1)):
+            if lsn_of(entry.key) > self.last.lsn:
+                return
+            yield read_frame(entry.key, entry.value)
+
     def _read(self, entry: Entry, previous: bytes | None, expected: int | None) -> Frame | None:
         """Return a frame that is intact in itself; note what is wrong with it or before it."""
         try:

@@ -8,10 +8,15 @@ acceptances were forgotten (S5, S7).  So a log of any length needs little memory
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
+
 from exchange.domain.units import Lsn, NodeId, TradeId
 from exchange.engine.messages import Proof
 from exchange.engine.records import (
     BEFORE_ANY,
+    HeuristicChecked,
+    HeuristicDecision,
+    HeuristicForgotten,
     OfferId,
     OffersForgotten,
     Record,
@@ -23,6 +28,16 @@ from exchange.engine.records import (
 
 Answer = TradeAccepted | TradeDeclined
 Key = tuple[NodeId, OfferId]  # the peer, and the offer between it and this node
+
+
+class Heuristic(msgspec.Struct):
+    """An operator's decision, and the decider's own once it is known."""
+
+    lsn: Lsn
+    offer_lsn: Lsn
+    offer: TradeOffered
+    decision: HeuristicDecision
+    answer: int | None = None
 
 
 class Evidence:
@@ -37,6 +52,8 @@ class Evidence:
         self.answers: dict[NodeId, dict[OfferId, tuple[Lsn, Answer]]] = {}
         self.marks: dict[NodeId, tuple[OfferId, Lsn, TradeId]] = {}  # what moved the mark last
         self.forgotten: dict[NodeId, OfferId] = {}  # acceptances below are forgotten
+        # Offers of ours that an operator decided, until the decider's answer agrees (S4).
+        self.heuristics: dict[Key, Heuristic] = {}
         self.seen: dict[NodeId, Proof] = {}  # the last proof of a peer's log (C3)
 
     @property
@@ -90,10 +107,32 @@ def _forgot(evidence: Evidence, _: Lsn, record: OffersForgotten) -> None:
         del answers[oldest]
 
 
+def _decided(evidence: Evidence, lsn: Lsn, record: HeuristicDecision) -> None:
+    key = (record.decider, record.offer_id)
+    offer = evidence.offers.pop(key, None)
+    if offer is not None:
+        evidence.heuristics[key] = Heuristic(lsn, *offer, record)
+
+
+def _checked(evidence: Evidence, _: Lsn, record: HeuristicChecked) -> None:
+    entry = evidence.heuristics.get((record.decider, record.offer_id))
+    if entry is not None:
+        entry.answer = record.quantity
+        if entry.answer == entry.decision.quantity:
+            del evidence.heuristics[record.decider, record.offer_id]
+
+
+def _heuristic_forgotten(evidence: Evidence, _: Lsn, record: HeuristicForgotten) -> None:
+    evidence.heuristics.pop((record.decider, record.offer_id), None)
+
+
 _WITNESS: dict[type, Callable[[Evidence, Lsn, Any], None]] = {
     TradeOffered: _offered,
     TradeSettled: _settled,
     TradeAccepted: _answered,
     TradeDeclined: _answered,
     OffersForgotten: _forgot,
+    HeuristicDecision: _decided,
+    HeuristicChecked: _checked,
+    HeuristicForgotten: _heuristic_forgotten,
 }

@@ -6,13 +6,14 @@ the others' logs is held against those logs (C3).  While nodes run, the tails th
 meanwhile are read a second time before anything is compared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
 
-from exchange.domain.units import Lsn, NodeId
+from exchange.domain.units import Lsn, NodeId, format_id
 from exchange.engine.messages import Proof
 from exchange.engine.records import TradeAccepted, TradeOffered
 from exchange.engine.state import State
@@ -25,7 +26,7 @@ from recovery.directory import DataDirectory, NoDirectory
 from recovery.evidence import Evidence
 from recovery.ledger import AssetSum, ledger
 from recovery.problems import Problem, problem
-from recovery.proof import Outcome, Verdict, judge_all
+from recovery.proof import Outcome, Verdict, judge, judge_all
 from recovery.show import time_text
 
 LOADS_MAX = 20  # tries to load the tables between two checkpoints of a running node
@@ -212,6 +213,7 @@ def inspect(paths: Sequence[Path], progress: Progress = lambda _: None) -> Inspe
         result.in_doubt = judge_all(logs)
         result.problems += check_seen(looks, first)
         result.problems += [doubt_problem(verdict) for verdict in result.in_doubt]
+        result.problems += check_heuristics(logs)
     return result
 
 
@@ -261,6 +263,26 @@ def doubt_problem(verdict: Verdict) -> Problem:
     if verdict.verdict is Outcome.UNDECIDED:
         detail += f", needs: {verdict.needs}"
     return problem("in_doubt", place, detail)
+
+
+def check_heuristics(logs: Mapping[NodeId, Evidence]) -> list[Problem]:
+    """Report what operators decided and the deciders have not confirmed (S4)."""
+    problems = []
+    for node_id, evidence in sorted(logs.items()):
+        for (decider, _), entry in sorted(evidence.heuristics.items(), key=itemgetter(0)):
+            place = f"trade {format_id(entry.offer.trade_id)}, node {node_id} to node {decider}"
+            decision = entry.decision
+            told = f"{decision.operator} decided {decision.quantity} lots: {decision.reason}"
+            answer = entry.answer
+            if answer is None and decider in logs:
+                verdict = judge(evidence, entry.offer_lsn, entry.offer, logs[decider])
+                answer = None if verdict.verdict is Outcome.UNDECIDED else verdict.quantity
+            if answer is not None and answer != decision.quantity:
+                detail = f"{told}; node {decider} has decided {answer} lots"
+                problems.append(problem("trade_frozen", place, detail))
+            elif entry.answer is None:
+                problems.append(problem("heuristic_unchecked", place, told))
+    return problems
 
 
 def _unseen(chain: Chain, seen: Proof) -> str:

@@ -59,6 +59,14 @@ CODES: dict[str, tuple[str, str]] = {
         "do not start it: find the newer directory, or use recover-node to bring it forward",
     ),
     "in_doubt": ("An offer has no answer on disk at its proposer.", "start both nodes"),
+    "heuristic_unchecked": (
+        "An operator decided a trade; its decider has not been heard yet.",
+        "start both nodes: the decider's answer is compared with the decision",
+    ),
+    "trade_frozen": (
+        "An operator and the decider decided a trade differently.",
+        "see `timeline`; correct the balances by deposit and withdrawal, then `forget` it",
+    ),
     "moving": ("The node is running and changed what was being read.", "stop it and run again"),
     "unread": ("A part could not be checked.", "see the detail"),
 }
@@ -89,6 +97,7 @@ SEVERITIES = {
     "other_cluster": Severity.USAGE,
     "unreadable": Severity.USAGE,
     "in_doubt": Severity.DOUBT,
+    "heuristic_unchecked": Severity.DOUBT,
     "moving": Severity.NOTE,
     "unread": Severity.NOTE,
 }  # the others are damage

@@ -43,6 +43,8 @@ def _value(name: str, value: object) -> object:
         return time_text(value)
     if isinstance(value, IntEnum):
         return value.name.lower()
+    if isinstance(value, str):
+        return str(value)  # of a StrEnum its text
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, OfferId):

@@ -28,7 +28,15 @@ from recovery.audit.join import join
 from recovery.audit.reader import LogAudit, TableAudit, add_up_tables, audit_log, compare
 from recovery.audit.wire import BadBytes
 from recovery.directory import DataDirectory, data_file
-from recovery.inspection import Look, Node, Progress, check_seen, doubt_problem, open_all
+from recovery.inspection import (
+    Look,
+    Node,
+    Progress,
+    check_heuristics,
+    check_seen,
+    doubt_problem,
+    open_all,
+)
 from recovery.pages import BadFile
 from recovery.problems import Problem, problem
 from recovery.proof import Verdict, judge_all
@@ -71,9 +79,11 @@ def verify(paths: Sequence[Path], progress: Progress = lambda _: None) -> Verifi
             result.problems += look.problems
             result.records += look.node.records
         _audit(looks, [wait() for wait in audits], tables, result)
-        result.in_doubt = judge_all({look.directory.node_id: look.evidence for look in looks})
+        logs = {look.directory.node_id: look.evidence for look in looks}
+        result.in_doubt = judge_all(logs)
         result.problems += check_seen(looks, first)
         result.problems += [doubt_problem(verdict) for verdict in result.in_doubt]
+        result.problems += check_heuristics(logs)
     return result
 
 

@@ -24,6 +24,7 @@ from exchange.domain.units import (
 )
 from exchange.engine import inputs
 from exchange.engine.effects import (
+    Alarm,
     Answer,
     AnswerBody,
     CloseLink,
@@ -133,6 +134,7 @@ class Cluster:
         self.now_us = 0
         self.counter = 0
         self.tickets = 0
+        self.alarms: list[Alarm] = []
         self.wire: dict[tuple[NodeId, NodeId], deque[Batch]] = {}
         self.nodes = {NodeId(n): Node(self, n, path / f"node{n}") for n in range(1, nodes + 1)}
 
@@ -195,6 +197,8 @@ class Cluster:
                     node.stopped = effect.reason
                 case WantMore():
                     more.append(inputs.SnapshotMore(effect.peer, effect.session))
+                case Alarm():
+                    self.alarms.append(effect)
                 case _:
                     pass
         for peer, batch in messages.items():

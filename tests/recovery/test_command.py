@@ -78,3 +78,54 @@ def test_every_verb_has_two_examples(verb: str) -> None:
 def test_the_version_names_the_store_format() -> None:
     """Interfaces 4."""
     assert f"store format {FORMAT_VERSION}" in run("--version").output
+
+
+def test_a_log_is_printed_counted_and_filtered(traded: Cluster) -> None:
+    """Interfaces 5."""
+    node = traded.paths[1]
+    assert "TradeSettled" in run("log", node).output
+    rows = [json.loads(line) for line in run("log", node, "-o", "jsonl").output.splitlines()]
+    assert [row["lsn"] for row in rows] == list(range(1, len(rows) + 1))
+    assert json.loads(run("log", node, "--stats", "-o", "json").output)["records"] == len(rows)
+    assert run("log", node, "--type", "Nonsense").exit_code == 2
+    assert run("log", node / "nowhere").exit_code == 2
+
+
+def test_a_timeline_tells_both_nodes(doubtful: Cluster) -> None:
+    """Interfaces 5."""
+    result = run("timeline", "2-2", *doubtful.paths)
+
+    assert result.exit_code == 6
+    assert "node 1 LSN" in result.output
+    assert "COMMIT PROVEN" in result.output
+    assert run("timeline", "2-999", *doubtful.paths).exit_code == 1
+    assert run("timeline", "x", *doubtful.paths).exit_code == 2
+
+
+def test_doubt_is_resolved_by_plan_and_apply(doubtful: Cluster, tmp_path: Path) -> None:
+    """Interfaces 5."""
+    plan = tmp_path / "plan.json"
+    assert run("resolve", *doubtful.paths, "--plan", plan).exit_code == 6
+    assert run("resolve", "--apply", plan).exit_code == 0
+    assert run("inspect", *doubtful.paths).exit_code == 0
+    assert run("resolve", "--apply", plan).exit_code == 1
+
+
+def test_an_operator_decides_and_forgets(unhandled: Cluster) -> None:
+    """Interfaces 5."""
+    one, two = unhandled.paths
+    decided = run("resolve", "2-2", two, "--abort", "--operator", "ann", "--reason", "node 1 burnt")
+    assert decided.exit_code == 0, decided.output
+    assert "HeuristicDecision" in decided.output
+    assert run("inspect", two).exit_code == 6
+    assert run("forget", "2-2", one, two, "--reason", "seen").exit_code == 1
+    assert run("resolve", "2-2", two, "--abort", "--commit").exit_code == 2
+    assert run("resolve", two, "--abort", "--reason", "x").exit_code == 2
+
+
+def test_a_directory_in_use_is_exit_code_5(market: Cluster, tmp_path: Path) -> None:
+    """Interfaces 5: only for writing verbs."""
+    plan = tmp_path / "plan.json"
+    assert run("resolve", *market.paths, "--plan", plan).exit_code == 0
+    assert run("resolve", "--apply", plan).exit_code == 5
+    assert run("inspect", *market.paths).exit_code == 0

@@ -23,7 +23,7 @@ def a_node() -> NodeAudit:
         ([6, 1], "audit_malformed"),
         ([5, "x", None, {}, 0], "audit_malformed"),
         ([16, 2, 7], "audit_malformed"),
-        ([11, 1, 2, 3, 4, 5, 6, 7, 8], "audit_malformed"),
+        ([11, 1, 2, 3, 4, 5, 6, 7, 8], "audit_unknown"),
     ],
 )
 def test_a_record_that_cannot_be_is_one_finding(record: list[Any], code: str) -> None:

@@ -1,0 +1,169 @@
+"""The verbs that write: `resolve`, `forget`.  They lock what they write (exit code 5)."""
+# ruff: noqa: D301 - \b is click's marker for text that is not wrapped
+
+import getpass
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from exchange.domain.units import parse_id
+from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, exit_code
+from recovery.terminal import Refused, output_option, print_json, print_lines
+
+if TYPE_CHECKING:
+    from recovery.resolution import Applied
+
+operator_option = click.option(
+    "--operator", default=None, help="Who decides; the user of this shell if not given."
+)
+reason_option = click.option("--reason", default="", help="Why; it stands in the log for ever.")
+
+
+@click.command("resolve")
+@click.argument("what", metavar="[TRADE_ID] DIR...", nargs=-1)
+@click.option("--plan", type=click.Path(path_type=Path), help="Write what can be proven here.")
+@click.option("--apply", "plan_file", type=click.Path(path_type=Path), help="Apply this plan.")
+@click.option("--commit", is_flag=True, help="Decide that the trade happened.")
+@click.option("--abort", is_flag=True, help="Decide that it did not.")
+@click.option(
+    "--quantity", type=click.IntRange(1), help="Lots to commit; all offered if not given."
+)
+@operator_option
+@reason_option
+@output_option
+def resolve_verb(
+    what: tuple[str, ...],
+    plan: Path | None,
+    plan_file: Path | None,
+    commit: bool,
+    abort: bool,
+    quantity: int | None,
+    operator: str | None,
+    reason: str,
+    output: str,
+) -> None:
+    """Resolve trades in doubt, offline.
+
+    What the logs prove is written to a plan, and the plan applied.  Only what nothing can prove
+    may be decided, by --commit or --abort; it stands in the log as heuristic, and is compared
+    with the decider's own answer when that node returns.
+
+    \b
+    Examples:
+      exchange-recover resolve node1 node2 node3 --plan plan.json
+      exchange-recover resolve --apply plan.json
+      exchange-recover resolve 2-41 node2 --abort --reason "node 1 burnt down"
+    """
+    chosen = [plan is not None, plan_file is not None, commit or abort]
+    if sum(chosen) != 1 or (commit and abort):
+        raise Refused("give one of --plan, --apply, --commit, --abort", EXIT_USAGE)
+    if plan is not None:
+        _plan([Path(path) for path in what], plan, output)
+    elif plan_file is not None:
+        _apply(plan_file, output)
+    else:
+        lots = 0 if abort else quantity
+        _decide(what, quantity=lots, operator=operator, reason=reason, output=output)
+
+
+@click.command("forget")
+@click.argument("trade", metavar="TRADE_ID")
+@click.argument("paths", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@operator_option
+@reason_option
+@output_option
+def forget_verb(
+    trade: str, paths: tuple[Path, ...], operator: str | None, reason: str, output: str
+) -> None:
+    """Forget an operator's decision, once both halves of the trade are seen resolved.
+
+    \b
+    Examples:
+      exchange-recover forget 2-41 node1 node2 --reason "balances corrected, ticket 812"
+      exchange-recover forget 2-41 node1 node2 --operator ann --reason "checked" -o json
+    """
+    from recovery.resolution import CannotResolve, forget
+
+    try:
+        done = forget(trade, paths, operator=_operator(operator), reason=reason)
+    except CannotResolve as refusal:
+        raise Refused(str(refusal), refusal.exit_code) from refusal
+    _print_applied([done], output)
+
+
+def _plan(paths: list[Path], file: Path, output: str) -> None:
+    from recovery.report import problems_text, verdict_text
+    from recovery.resolution import make_plan
+
+    if not paths:
+        raise Refused("give the directories of the nodes", EXIT_USAGE)
+    plan, problems = make_plan(paths)
+    code = exit_code(problems)
+    if code in (EXIT_DAMAGED, EXIT_USAGE):
+        print_lines(problems_text(problems))
+        raise Refused("no plan was made", code)
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+    if output == "json":
+        print_json(plan)
+    else:
+        for verdict in (*plan.decisions, *plan.undecided):
+            print_lines(verdict_text(verdict))
+        count = len(plan.decisions)
+        click.echo(f"{file}: {count} to resolve, {len(plan.undecided)} undecided")
+        if count:
+            click.echo(f"next: exchange-recover resolve --apply {file}")
+    sys.exit(EXIT_IN_DOUBT if plan.decisions or plan.undecided else 0)
+
+
+def _apply(file: Path, output: str) -> None:
+    from recovery.resolution import CannotResolve, apply_plan, read_plan
+
+    try:
+        plan = read_plan(file)
+        done = apply_plan(plan)
+    except CannotResolve as refusal:
+        raise Refused(str(refusal), refusal.exit_code) from refusal
+    _print_applied(done, output)
+    sys.exit(EXIT_IN_DOUBT if plan.undecided else 0)
+
+
+def _decide(
+    what: tuple[str, ...],
+    *,
+    quantity: int | None,
+    operator: str | None,
+    reason: str,
+    output: str,
+) -> None:
+    from recovery.resolution import CannotResolve, decide
+
+    if len(what) < 2 or parse_id(what[0]) is None:
+        raise Refused("give a trade id, such as 2-41, and the proposer's directory", EXIT_USAGE)
+    paths = [Path(path) for path in what[1:]]
+    name = _operator(operator)
+    try:
+        done = decide(what[0], paths, quantity=quantity, operator=name, reason=reason)
+    except CannotResolve as refusal:
+        raise Refused(str(refusal), refusal.exit_code) from refusal
+    _print_applied([done], output)
+
+
+def _operator(name: str | None) -> str:
+    return name if name is not None else getpass.getuser()
+
+
+def _print_applied(done: "Sequence[Applied]", output: str) -> None:
+    if output == "json":
+        print_json(done)
+        return
+    for row in done:
+        click.echo(
+            f"node {row.node} LSN {row.lsn}: {row.record} trade {row.trade_id}, {row.quantity} lots"
+        )
+
+
+VERBS = (resolve_verb, forget_verb)

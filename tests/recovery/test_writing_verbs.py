@@ -1,0 +1,40 @@
+"""Writing verbs refuse before they write (interfaces 5)."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from recovery.command import cli
+from recovery.writing_verbs import VERBS
+from tests.recovery.cluster import Cluster
+from tests.recovery.test_reading_verbs import fingerprint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["resolve"],
+        ["resolve", "--plan", "x", "--apply", "y"],
+        ["resolve", "--plan", "x"],
+        ["resolve", "2-2", "--abort", "--reason", "no directory"],
+        ["forget", "2-2", "DIR", "--reason", ""],
+        ["forget", "2-2", "DIR", "--reason", "there is no decision"],
+    ],
+)
+def test_a_refused_verb_writes_nothing(
+    traded: Cluster, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bad input."""
+    monkeypatch.chdir(tmp_path)
+    before = fingerprint(traded.paths)
+    arguments = [str(traded.paths[1]) if word == "DIR" else word for word in words]
+
+    assert CliRunner().invoke(cli, arguments).exit_code in (1, 2)
+    assert fingerprint(traded.paths) == before
+    assert not Path("x").exists()
+
+
+def test_every_writing_verb_is_listed() -> None:
+    """Issue, item 1."""
+    assert {"resolve", "forget"} <= {verb.name for verb in VERBS}
