@@ -234,6 +234,12 @@ class Store:
             return value[-DIGEST_SIZE:] if first + count - 1 == lsn else None
         return None
 
+    def check(self) -> None:
+        """Assert the invariants; tests call it after every step."""
+        assert self.checkpoint_lsn <= self.durable_lsn, "the checkpoint is ahead of the log"
+        assert self.durable_lsn <= self._prepared.lsn, "durable before it was prepared"
+        assert self._prepared.lsn <= self.state.lsn, "prepared before it was applied"
+
     def _encode_frame(self, records: Sequence[Record], ts: Micros) -> Change:
         seen = dict(sorted(self._unlogged_seen.items()))
         self._unlogged_seen.clear()

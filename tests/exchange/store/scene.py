@@ -129,6 +129,7 @@ def entries(state: State) -> dict[str, dict[object, object]]:
 
 def check(store: Store) -> None:
     """Verify log and tables; every test that opens a store ends with it."""
+    store.check()
     assert not list(verify(store.disk, store.identity))
 
 
