@@ -172,7 +172,10 @@ class Service:
             tcp=str(self._tcp),
             coordinator=self._coordinator,
         )
-        write_file(self._endpoints, msgspec.json.encode(endpoints) + b"\n")
+        try:
+            write_file(self._endpoints, msgspec.json.encode(endpoints) + b"\n")
+        except OSError as error:  # a full disk must not end a node that serves (W7)
+            self._tell(f"cannot write {self._endpoints}: {error.strerror}")
         for line in self._greeting(life):
             self._tell(line)
         self._is_first_start = False
