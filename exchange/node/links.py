@@ -214,9 +214,11 @@ class Links:
                 delay = BACKOFF_MAX_S
             else:
                 await self._knock(peer)
-            self._heard_of[peer] = event = trio.Event()
+            event = self._heard_of[peer]
             with trio.move_on_after(delay * self._jitter.uniform(0.5, 1.0)):
                 await event.wait()
+            if event.is_set():
+                self._heard_of[peer] = trio.Event()
             delay = min(2 * delay, BACKOFF_MAX_S)
 
     async def _dial_once(self, peer: NodeId) -> bool:
