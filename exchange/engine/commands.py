@@ -13,6 +13,7 @@ from exchange.domain.units import (
     AccountId,
     Asset,
     Lots,
+    Lsn,
     OrderId,
     Stamp,
     Ticks,
@@ -174,7 +175,8 @@ def decide_cancel(soft: Soft, item: CancelOrder) -> Decision:
         answer = order_answer(order, instrument, lsn=soft.state.lsn)
     else:
         decision.records.append(OrderCanceled(order.order_id, Reason.CLIENT, soft.wall))
-        answer = order_answer(_canceled(order), instrument, lsn=soft.state.lsn)
+        lsn = Lsn(soft.state.lsn + 1)  # of this record
+        answer = order_answer(_canceled(order), instrument, lsn=lsn)
     body = CancelAnswer(answer, removed, order.offered)
     decision.effects.append(Answer(item.ticket, body))
     return decision

@@ -126,6 +126,7 @@ class Engine:
         if was_silent:
             for link in self._links():
                 self._suspect(link, "this node was silent itself")
+            self._flush()
 
     def handle(self, item: inputs.Input) -> None:
         """Take one input: decide, apply, observe."""
@@ -180,7 +181,7 @@ class Engine:
         self._project()
         for effect in decision.effects:
             if isinstance(effect, CloseLink):
-                self._drop(self.soft.links[effect.peer], effect.reason)
+                self._fault(self.soft.links[effect.peer], effect.reason)
             else:
                 self._held.append(effect)
         self._acknowledge.extend(decision.acknowledge)
@@ -390,7 +391,9 @@ class Engine:
     def _on_link_closed(self, item: inputs.LinkClosed) -> None:
         link = self._link(item.peer)
         if link.session == item.session:
-            sessions.close_session(self.soft, link, "the connection was closed")
+            reason = "the connection was closed"
+            sessions.close_session(self.soft, link, reason)
+            self._lost(link, reason)
 
     def _on_snapshot_more(self, item: inputs.SnapshotMore) -> None:
         link = self._link(item.peer)
@@ -630,7 +633,14 @@ class Engine:
             self._finish_waiting(order_id)
         self._release_waiting()
         self._check_ready()
-        self._flush()
+
+    def _lost(self, link: Link, reason: str) -> None:
+        """Suspect a peer whose link is gone: nobody waits for the dead (B5).
+
+        A node that is starting gives it the time to come: it may be starting too (C5).
+        """
+        if self.soft.is_ready:
+            self._suspect(link, reason)
 
     def _drop(self, link: Link, reason: str) -> None:
         """End the session from our side."""
@@ -642,6 +652,7 @@ class Engine:
         """Drop a link that went wrong; its next session begins anew (B2)."""
         if link.session is not None:
             self._drop(link, reason)
+            self._lost(link, reason)
 
     def _quarantine(self, link: Link, reason: str) -> None:
         """Take nothing more from a peer but settlement (B7)."""

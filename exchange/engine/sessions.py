@@ -7,8 +7,8 @@ hello of a dialer, session above the last| the old link ends, our hello, stream,
 hello of who we dialed                   | stream, offers
 anything else before a hello             | ignored
 anything of another session              | ignored
-link closed, or a fault in it            | its orders leave matching; it may come again
-3 s without word, link or progress       | suspected: acknowledgements stop waiting
+link closed, or a fault in it            | suspected, until a new session
+3 s without word or progress             | suspected, and the link is closed
 a forbidden message                      | quarantined until its next boot epoch
 """
 

@@ -39,7 +39,7 @@ class Link:
     state       | session | hello seen | replica used | acknowledgements wait for it
     ------------+---------+------------+--------------+-----------------------------
     suspected   | no      | no         | no           | no
-    connecting  | either  | no         | no           | yes, until it is suspected (B5)
+    connecting  | either  | no         | no           | yes: the node is starting (C5)
     syncing     | yes     | yes        | no           | yes (B3)
     synced      | yes     | yes        | yes          | yes
     quarantined | either  | either     | no           | no (B7)

@@ -82,8 +82,7 @@ class Relay:
         except OSError:
             await trio.aclose_forcefully(dialer)
             return
-        first = await _read_first(dialer)
-        source = _who(first)
+        source = CLIENT
 
         def close() -> None:
             for stream in (dialer, node):
@@ -91,8 +90,10 @@ class Relay:
             scope.cancel()
 
         with trio.CancelScope() as scope:
-            self._links.setdefault(source, []).append(close)
             try:
+                first = await _read_first(dialer)
+                source = _who(first)
+                self._links.setdefault(source, []).append(close)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._pump, dialer, node, source, self.node_id, first)
                     nursery.start_soon(self._pump, node, dialer, self.node_id, source, b"")
@@ -100,8 +101,8 @@ class Relay:
                 links = self._links.get(source, [])
                 if close in links:
                     links.remove(close)
-                await trio.aclose_forcefully(dialer)
-                await trio.aclose_forcefully(node)
+                dialer.socket.close()  # now, also when everything is being canceled
+                node.socket.close()
 
     async def _pump(
         self,

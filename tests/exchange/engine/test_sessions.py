@@ -167,8 +167,7 @@ def test_higher_node_does_not_dial() -> None:
 def test_silent_peer_is_suspected_after_three_seconds_and_not_waited_for() -> None:
     """B5, faults 2.3: one dead node never stops two live ones."""
     engines = Engines(3)
-    engines.kill(3)
-    engines.settle()
+    engines.machines[3].engine = None  # no word from it, and nobody says that it is gone
     item = engines.place(1, Side.BUY, 1000, 5)
     engines.step(1, item)
     engines.settle()
@@ -180,6 +179,26 @@ def test_silent_peer_is_suspected_after_three_seconds_and_not_waited_for() -> No
     assert link(engines, 1, 2).state == "synced"
     quick = engines.place(1, Side.BUY, 1000, 5)
     engines.order(1, quick)
+
+
+def test_nobody_waits_for_a_peer_whose_link_is_gone() -> None:
+    """B5, faults 2.3: a killed process is suspected as soon as its socket is closed."""
+    engines = Engines(3)
+    engines.kill(3)
+    engines.settle()
+    engines.order(1, engines.place(1, Side.BUY, 1000, 5))
+
+    assert link(engines, 1, 3).state == "suspected"
+
+
+def test_starting_node_gives_a_lost_peer_time() -> None:
+    """C5: at most 3 s, for it may be starting too."""
+    engines = Engines(2, linked=False)
+    session = engines.dial(1, 2)
+    engines.step(1, inputs.LinkClosed(NodeId(2), session))
+    engines.step(1, inputs.Tick())
+
+    assert not engines.engine(1).is_ready
 
 
 def test_peer_that_reads_but_applies_nothing_is_suspected() -> None:

@@ -32,14 +32,15 @@ async def a_relay() -> AsyncIterator[tuple[Relay, Rules]]:
         nursery.cancel_scope.cancel()
 
 
-async def dial(relay: Relay) -> trio.SocketStream:
+@asynccontextmanager
+async def dial(relay: Relay) -> AsyncIterator[trio.SocketStream]:
     host, _, port = relay.address.rpartition(":")
-    return await trio.open_tcp_stream(host, int(port))
+    async with await trio.open_tcp_stream(host, int(port)) as stream:
+        yield stream
 
 
 async def test_bytes_come_back_through_an_open_relay() -> None:
-    async with a_relay() as (relay, _):
-        stream = await dial(relay)
+    async with a_relay() as (relay, _), dial(relay) as stream:
         await stream.send_all(NODE_LINE)
 
         assert await stream.receive_some() == NODE_LINE
@@ -47,9 +48,8 @@ async def test_bytes_come_back_through_an_open_relay() -> None:
 
 async def test_cut_holds_one_direction_until_it_heals() -> None:
     """What was under way arrives late; other dialers are not touched."""
-    async with a_relay() as (relay, rules):
+    async with a_relay() as (relay, rules), dial(relay) as stream, dial(relay) as client:
         rules.cut.add((1, 2))
-        stream, client = await dial(relay), await dial(relay)
         await stream.send_all(NODE_LINE)
         await client.send_all(b'"1-1"\n')
         assert await client.receive_some() == b'"1-1"\n'
@@ -59,8 +59,7 @@ async def test_cut_holds_one_direction_until_it_heals() -> None:
 
 
 async def test_broken_link_is_an_error_for_both() -> None:
-    async with a_relay() as (relay, _):
-        stream = await dial(relay)
+    async with a_relay() as (relay, _), dial(relay) as stream:
         await stream.send_all(NODE_LINE)
         await stream.receive_some()
         assert relay.break_links(1) == 1
