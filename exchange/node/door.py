@@ -93,11 +93,11 @@ async def _first_lines(
     """Read until a line is complete; none if the other side goes away before."""
     with trio.move_on_after(FIRST_LINE_S):
         while True:
-            data = await wire.stream.receive_some(READ_SIZE)
+            data = await wire.receive(READ_SIZE)
             if not data:
                 return [], None
             try:
-                lines = splitter.feed(bytes(data))
+                lines = splitter.feed(data)
             except FramingError as error:
                 if not error.lines:
                     raise
