@@ -245,13 +245,13 @@ class Clients:
             await connection.outbox.wait_below(UNSENT_MAX)
             await self._inbox.wait_room()
             try:
-                data = await connection.wire.stream.receive_some(READ_SIZE)
+                data = await connection.wire.receive(READ_SIZE)
             except BROKEN:
                 return
             if not data:
                 return
             try:
-                lines = splitter.feed(bytes(data))
+                lines = splitter.feed(data)
             except FramingError as error:
                 lines, broken = error.lines, error
 

@@ -270,10 +270,10 @@ class Links:
             return
         with trio.move_on_after(FIRST_BATCH_S):
             while not lines:
-                data = await wire.stream.receive_some(READ_SIZE)
+                data = await wire.receive(READ_SIZE)
                 if not data:
                     return
-                lines = splitter.feed(bytes(data))
+                lines = splitter.feed(data)
         if not lines:
             return
         session = decode_batch(lines[0]).session
@@ -339,10 +339,10 @@ class Links:
                     self._take(link, lines)
                     has_spoken = True
                     await self._inbox.wait_room()
-                data = await link.wire.stream.receive_some(READ_SIZE)
+                data = await link.wire.receive(READ_SIZE)
                 if not data:
                     break
-                lines = splitter.feed(bytes(data))
+                lines = splitter.feed(data)
         except BROKEN:
             link.close("the connection broke")
         except (RemoteProtocolError, FramingError) as error:

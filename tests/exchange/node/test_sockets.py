@@ -2,9 +2,11 @@
 
 import socket
 
+import pytest
 import trio
+import trio.testing
 
-from exchange.node.sockets import dial, prepare
+from exchange.node.sockets import Wire, dial, prepare
 
 
 async def test_every_connection_sends_at_once_and_is_kept_alive() -> None:
@@ -21,3 +23,37 @@ async def test_every_connection_sends_at_once_and_is_kept_alive() -> None:
                 assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
                 assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
                 assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+
+
+async def test_reading_a_socket_ends_where_the_other_side_ends() -> None:
+    """E6: no system call that is known to fail."""
+    ours, theirs = trio.socket.socketpair()
+    async with trio.SocketStream(ours) as stream:
+        wire = Wire(stream, ours.fileno())
+        async with trio.open_nursery() as nursery:
+            received: list[bytes] = []
+
+            async def read() -> None:
+                while data := await wire.receive(100):
+                    received.append(data)
+
+            nursery.start_soon(read)
+            await theirs.send(b"one")
+            await trio.testing.wait_all_tasks_blocked()
+            await theirs.send(b"two")
+            await trio.testing.wait_all_tasks_blocked()
+            theirs.close()
+
+    assert received == [b"one", b"two"]
+
+
+async def test_closing_a_stream_ends_its_reader() -> None:
+    """Style 14: nothing outlives what it reads."""
+    ours, theirs = trio.socket.socketpair()
+    stream = trio.SocketStream(ours)
+    wire = Wire(stream, ours.fileno())
+    with theirs, pytest.RaisesGroup(trio.ClosedResourceError):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wire.receive, 100)
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.aclose()
