@@ -13,6 +13,7 @@ any order and leave in the order of their places, all of a turn in one send.
     no first line within FIRST_LINE_S         | one error line, then closed
     a bad key                                 | one error line, then closed
     too many requests or bytes outstanding    | not read until there is room
+    a question with a long answer             | taken when few requests are outstanding
     nothing read by the client for `STALL_S`  | closed
     "bye", or the end of its input            | closed once everything is answered
 """
@@ -39,13 +40,20 @@ from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.handshake import ClientHello
 from exchange.wire.lines import LineSplitter
 from exchange.wire.requests import (
+    BookGet,
     Bye,
     CreateOrder,
+    FillsList,
     NodeStatus,
     OrderAmend,
     OrderCancel,
     OrderCreate,
+    OrdersList,
+    ReadMarket,
+    ReadOrders,
     Request,
+    TradesList,
+    TransfersList,
     decode_request,
 )
 from exchange.wire.translate import NeedsListing, Translator
@@ -55,6 +63,10 @@ OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
 UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
 NO_ACCOUNT = AccountId(0)  # of public requests
 HOT = (CreateOrder, OrderCreate)
+LONG: frozenset[type] = frozenset(
+    [ReadMarket, ReadOrders, BookGet, OrdersList, FillsList, TradesList, TransfersList]
+)
+LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 20  # bytes thrown away meanwhile
@@ -277,6 +289,12 @@ class Clients:
             if isinstance(request, Bye):
                 may_go_on = False
                 break
+            if type(request) in LONG and connection.outstanding >= LONG_MAX:
+                self._inbox.feed(items)
+                items = []
+                connection.flush()
+                await connection.wait_outstanding(LONG_MAX - 1)
+                await connection.outbox.wait_below(UNSENT_MAX)
             item = self._item(connection, request)
             if isinstance(item, Unlisted):
                 self._inbox.feed(items)

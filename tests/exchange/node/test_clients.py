@@ -219,6 +219,22 @@ async def test_reading_stops_while_too_much_is_outstanding(
     assert connection.outstanding == 10
 
 
+async def test_long_answers_are_asked_for_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faults 3: a reader that never reads must not fill the memory with markets."""
+    monkeypatch.setattr(module, "UNSENT_MAX", 0)
+    shop = Shop()
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery)
+        turns = shop.hub.turns
+
+        answers = await client.ask(*[{"type": "R market"}] * 50)
+
+        assert answers == [{"AAPL": {"sell": [], "buy": []}}] * 50
+        assert shop.hub.turns - turns >= 50 / module.LONG_MAX
+
+
 def test_early_answers_wait_for_the_earlier_places() -> None:
     """Interfaces section 1: in order, however they come."""
     connection = Connection(1, Wire(trio.testing.memory_stream_pair()[0]), Caller())
