@@ -292,7 +292,8 @@ def _old_incarnation(entry: NodeEntry, asked: Registration) -> Refused | None:
         return Refused(
             "other_boot",
             f"another run of node {entry.node_id} has used epoch {entry.epoch}: there are two"
-            " copies of its data directory; stop one of them",
+            " copies of its data directory; stop the other one, and if this is the newest,"
+            " start it again",
         )
     return None
 

@@ -207,7 +207,7 @@ class Market:
 
     def check_directories(self) -> Verification:
         """Have every byte of every node verified, and the sums of all accounts."""
-        found = verify(self.local.directories)
+        found = verify([self.local.nodes[number - 1].directory for number in self.node_ids])
         assert not found.problems
         assert exit_code(found.problems) == 0
         clearing: Counter[str] = Counter()
@@ -301,7 +301,7 @@ async def trade_round(market: Market, victim: int) -> None:
     Two takers of other nodes want the same shares of the victim: one of them is declined, or
     gets what the other leaves.
     """
-    ours = market.clients[victim]
+    ours = market.clients[victim][:2]
     theirs = [client for client in market.everyone if client not in ours]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_decide, market, ours[0], (theirs[0], theirs[-1]))
