@@ -98,7 +98,8 @@ class Server:
         assert not self.is_running, f"{self.name} runs already"
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", SERVERS[self.kind], "--data-dir", str(self.directory)]
-        command += ["--listen", self.listen, *self.arguments, *arguments]
+        command += ["--listen", self.listen] if self.listen else []
+        command += [*self.arguments, *arguments]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,

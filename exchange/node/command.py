@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.errors import BadAddress, CoordinatorError
+from exchange.node.embedding import Gateway, Https
 from exchange.node.errors import BadSetting, NodeError, first_of
 from exchange.node.service import Service, serve_with_signals
 from exchange.node.settings import CONFIG_NAME, Settings, read_config
@@ -39,6 +40,18 @@ ORIGINS = {
     ParameterSource.DEFAULT_MAP: "config file",
     ParameterSource.DEFAULT: "default",
 }
+
+
+class HttpsType(click.ParamType[Address | None]):
+    """HOST:PORT, or off."""
+
+    name = "HOST:PORT|off"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address | None:
+        """Read an address or `off`; a usage error if it is neither."""
+        return None if value == "off" else ADDRESS.convert(value, param, ctx)
 
 
 class AddressType(click.ParamType[Address]):
@@ -116,6 +129,25 @@ OPTIONS = [
         default="visible",
         help="Answer an order when it is in every node's book, or when it is on this disk.",
     ),
+    click.option(
+        "--https",
+        type=HttpsType(),
+        default="127.0.0.1:7443",
+        help="Where people and browsers connect.",
+    ),
+    click.option(
+        "--tls-cert",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Certificate chain of --https, PEM.  [default: one for development is made]",
+    ),
+    click.option(
+        "--tls-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Private key of --tls-cert, PEM.",
+    ),
+    click.option(
+        "--plain-http", is_flag=True, help="Serve --https without TLS; on loopback alone."
+    ),
     click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
     click.option("--strict-listing", is_flag=True, help="Trade only what an operator has listed."),
 ]
@@ -149,7 +181,9 @@ def node(ctx: click.Context, /, **values: Any) -> None:  # noqa: ANN401 - click'
     Kill it at any instant; started again, it goes on where its last answer left off.
     """
     if ctx.invoked_subcommand is None:
-        sys.exit(run(settings_of(values)))
+        https = ctx.get_parameter_source("https")
+        settings = settings_of(values, is_https_default=https is ParameterSource.DEFAULT)
+        sys.exit(run(settings, gateway=ctx.obj))
     ctx.obj = ctx
 
 
@@ -176,7 +210,7 @@ def config(parent: click.Context) -> None:
         )
 
 
-def settings_of(values: dict[str, Any]) -> Settings:
+def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Settings:
     """Make settings of the options."""
     return Settings(
         data_dir=values["data_dir"],
@@ -187,22 +221,39 @@ def settings_of(values: dict[str, Any]) -> Settings:
         ack=values["ack"],
         is_authenticated=not values["no_auth"],
         is_strict=values["strict_listing"],
+        https=_https_of(values, is_default=is_https_default),
     )
 
 
-def run(settings: Settings) -> int:
+def _https_of(values: dict[str, Any], *, is_default: bool) -> Https | None:
+    if values["https"] is None:
+        return None
+    return Https(
+        listen=values["https"],
+        is_default=is_default,
+        certificate=values["tls_cert"],
+        key=values["tls_key"],
+        is_plain=values["plain_http"],
+    )
+
+
+def run(settings: Settings, *, gateway: Gateway | None = None) -> int:
     """Run a node to its end; return the exit code."""
     try:
-        trio.run(serve_with_signals, Service(settings, tell=_tell))
+        trio.run(serve_with_signals, Service(settings, tell=_tell, gateway=gateway))
     except BaseException as error:
         return _explain(error)
     return 0
 
 
-def main() -> None:
-    """Run the command; every refusal is one line and an exit code."""
+def main(gateway: Gateway | None = None) -> None:
+    """Run the command; every refusal is one line and an exit code.
+
+    Without a `gateway` (`python -m exchange.node.command`) there is no HTTPS, whatever
+    `--https` says: the node does not know of one by itself (C7).
+    """
     try:
-        node(prog_name="exchange-node")
+        node(prog_name="exchange-node", obj=gateway)
     except (NodeError, CoordinatorError) as error:
         sys.exit(_explain(error))
 

@@ -32,6 +32,7 @@ class Door:
         self._links = links
         self._tell = tell
         self._ready = trio.Event()
+        self._nursery: trio.Nursery | None = None  # while connections are served
 
     def open_to_clients(self) -> None:
         """Serve clients from now on; nodes are served from the start (C6)."""
@@ -40,21 +41,34 @@ class Door:
     async def run(self, listener: trio.SocketListener) -> None:
         """Accept until cancelled.  The listener stays open: it outlives a crash of the log."""
         async with trio.open_nursery() as nursery:
-            while True:
-                try:
-                    stream = await listener.accept()
-                except OSError as error:
-                    if error.errno not in NO_FILES:
-                        raise
-                    await trio.sleep(RETRY_S)
-                    continue
-                nursery.start_soon(self._serve, stream)
+            self._nursery = nursery
+            try:
+                await self._accept(nursery, listener)
+            finally:
+                self._nursery = None
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    def let_in(self, stream: trio.SocketStream) -> None:
+        """Serve a connection from within this process (C7); OSError while nobody is served."""
+        if self._nursery is None:
+            raise ConnectionRefusedError("this node serves nobody now")
+        self._nursery.start_soon(self._serve, stream, Wire(stream, stream.socket.fileno()))
+
+    async def _accept(self, nursery: trio.Nursery, listener: trio.SocketListener) -> None:
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in NO_FILES:
+                    raise
+                await trio.sleep(RETRY_S)
+                continue
+            nursery.start_soon(self._serve, stream)
+
+    async def _serve(self, stream: trio.SocketStream, wire: Wire | None = None) -> None:
         """Serve one connection; whatever goes wrong with it is its own affair."""
         try:
             async with stream:
-                await self.serve(prepare(stream))
+                await self.serve(wire or prepare(stream))
         except Exception as error:
             if contains(error, StoreError):
                 raise

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from exchange.coordinator.service import (
 )
 from exchange.domain.units import Micros
 from exchange.node.birth import find_identity
+from exchange.node.embedding import Embedding, Gateway, stream_pair
 from exchange.node.errors import contains, first_of
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks
@@ -64,7 +66,12 @@ class Service:
     """Runs one node in one data directory."""
 
     def __init__(
-        self, settings: Settings, *, clocks: Clocks | None = None, tell: Callable[[str], None]
+        self,
+        settings: Settings,
+        *,
+        clocks: Clocks | None = None,
+        tell: Callable[[str], None],
+        gateway: Gateway | None = None,
     ) -> None:
         self._settings = settings
         self._clocks = clocks or SystemClocks()
@@ -73,6 +80,9 @@ class Service:
         self._is_first_start = False
         self._tcp = settings.listen
         self._coordinator = ""
+        self._gateway = gateway
+        self._https: str | None = None  # where the gateway listens
+        self._life: Life | None = None
 
     def stop(self) -> None:
         """Begin a graceful stop."""
@@ -89,6 +99,7 @@ class Service:
                 self._tcp = parse_address(address_of(listener))
                 async with trio.open_nursery() as nursery:
                     self._coordinator = str(settings.coordinator or await self._embed(nursery))
+                    await self._open_gateway(nursery)
                     identity = await self._identity(directory)
                     await self._live(directory, identity, listener)
                     nursery.cancel_scope.cancel()
@@ -110,6 +121,31 @@ class Service:
 
         serving: Serving = await nursery.start(embedded)
         return serving.address
+
+    async def _open_gateway(self, nursery: trio.Nursery) -> None:
+        """Start the gateway; it says "not now" until the node serves (C7)."""
+        https, gateway = self._settings.https, self._gateway
+        if https is None or gateway is None:
+            return
+        embedding = Embedding(
+            https=https,
+            data_dir=self._settings.data_dir,
+            coordinator=self._coordinator,
+            is_authenticated=self._settings.is_authenticated,
+            node_id=lambda: self._life.who.node_id if self._life is not None else 0,
+            dial=self._dial_self,
+            tell=self._tell,
+        )
+        self._https = await nursery.start(partial(gateway, embedding))
+
+    async def _dial_self(self) -> trio.abc.Stream:
+        """Connect to this node from within."""
+        if self._life is None:
+            raise ConnectionRefusedError("this node is starting")
+        ours, theirs = stream_pair()
+        self._life.door.let_in(theirs)
+        await trio.lowlevel.checkpoint()
+        return ours
 
     async def _identity(self, directory: Directory) -> Identity:
         self._is_first_start = directory.identity() is None
@@ -159,8 +195,10 @@ class Service:
             )
             gc.collect()
             gc.freeze()
+            self._life = life
             await life.run(listener, on_ready=self._on_ready, stop=self._stop)
         finally:
+            self._life = None
             gc.unfreeze()
             disk.close()
 
@@ -170,6 +208,7 @@ class Service:
             node_id=life.who.node_id,
             epoch=life.who.epoch,
             tcp=str(self._tcp),
+            https=self._https,
             coordinator=self._coordinator,
         )
         try:
@@ -185,6 +224,9 @@ class Service:
         lines = [f"node {who.node_id} serves on {self._tcp}, epoch {who.epoch}"]
         if self._settings.coordinator is None:
             lines.append(f"coordinator on {self._coordinator}")
+        if self._https is not None and self._settings.https is not None:
+            scheme = "http" if self._settings.https.is_plain else "https"
+            lines.append(f"gateway on {scheme}://{self._https}/v1")
         if self._is_first_start:
             path = self._settings.data_dir
             if self._settings.is_authenticated and self._settings.coordinator is None:

@@ -7,6 +7,8 @@ from typing import Literal
 import msgspec
 
 from exchange.coordinator.addresses import Address, check_listener
+from exchange.coordinator.errors import BadAddress
+from exchange.node.embedding import Https
 from exchange.node.errors import BadSetting
 
 CONFIG_NAME = "exchange.toml"  # in the data directory
@@ -24,12 +26,27 @@ class Settings(msgspec.Struct, frozen=True):
     ack: Literal["visible", "durable"] = "visible"
     is_authenticated: bool = True
     is_strict: bool = False  # an unknown symbol is refused, never listed by an order
+    https: Https | None = None  # None: no gateway in this process
 
     def check(self) -> None:
         """Refuse what must not run: BadAddress."""
         check_listener("--listen", self.listen)
         if self.coordinator is None:
             check_listener("--coordinator-listen", self.coordinator_listen)
+        if self.https is not None:
+            check_https(self.https, is_authenticated=self.is_authenticated)
+
+
+def check_https(https: Https, *, is_authenticated: bool) -> None:
+    """Refuse to let others in without TLS, or without keys: BadAddress, BadSetting."""
+    if not https.listen.is_loopback and (https.is_plain or not is_authenticated):
+        what = "plain HTTP" if https.is_plain else "--no-auth"
+        raise BadAddress(
+            f"--https {https.listen} can be reached from other machines, with {what}",
+            remedy=f"listen on 127.0.0.1:{https.listen.port}, or leave that out",
+        )
+    if (https.certificate is None) != (https.key is None):
+        raise BadSetting("--tls-cert and --tls-key go together", remedy="give both or neither")
 
 
 def read_config(path: Path) -> dict[str, object]:

@@ -237,6 +237,7 @@ class TradesFilter(Value, frozen=True, gc=False):
     symbol: Text
     from_seq: Seq = 1
     limit: Limit = PAGE
+    newest: bool = False  # the last ones, whatever `from_seq` says
 
 
 class TradesList(Rich, frozen=True, gc=False, tag="trades.list"):

@@ -126,6 +126,8 @@ class Translator:
         if isinstance(request, Rich) and request.wait is not None:
             raise RefusedError("not_supported", "`wait` belongs to order.create alone")
         match request:
+            case requests.TradesList() if request.value.newest:
+                return inputs.Ask(ticket, self._newest_trades(request.value))
             case requests.DeleteOrder():
                 return self._cancel_at_price(request.value, account, ticket)
             case requests.OrderCancel():
@@ -225,6 +227,12 @@ class Translator:
         if order is None or order.account != account:
             raise RefusedError("unknown_order", "the account has no order with this id")
         return order
+
+    def _newest_trades(self, value: requests.TradesFilter) -> inputs.TradesQuery:
+        symbol = read_symbol(value.symbol)
+        listing = self._listed.get(symbol)
+        last = 0 if listing is None else listing.trade_seq
+        return inputs.TradesQuery(symbol, Seq(max(1, last - value.limit + 1)), value.limit)
 
     def _read_ticks(self, symbol: Symbol, number: bytes) -> Ticks:
         return read_ticks(self._listed[symbol].instrument.rule, symbol, number)

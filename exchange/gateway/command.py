@@ -1,0 +1,150 @@
+"""`exchange-gateway`: gateways as processes of their own, in front of a cluster (C7)."""
+
+import os
+import signal
+import sys
+import traceback
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import msgspec
+import trio
+
+from exchange.coordinator.addresses import Address
+from exchange.coordinator.errors import CoordinatorError
+from exchange.node.command import ADDRESS
+from exchange.node.embedding import Embedding, Https
+from exchange.node.errors import NodeError, first_of
+from exchange.node.files import write_file
+from exchange.node.settings import check_https
+
+ENDPOINTS = "endpoints.json"
+INTERRUPTED = 130
+EXAMPLES = """\b
+Examples:
+  exchange-gateway --coordinator 127.0.0.1:7401 --https 127.0.0.1:7443
+  exchange-gateway --coordinator 127.0.0.1:7401 --https 127.0.0.1:8080 --plain-http
+
+As many as needed: none of them keeps anything, and any of them serves any account.
+"""
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """`endpoints.json` of a gateway."""
+
+    pid: int
+    https: str
+    coordinator: str
+
+
+@click.command(
+    epilog=EXAMPLES,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "EXCHANGE",
+        "show_default": True,
+        "max_content_width": 100,
+    },
+)
+@click.option("--coordinator", type=ADDRESS, required=True, help="Of the cluster to serve.")
+@click.option("--https", type=ADDRESS, default="127.0.0.1:7443", help="Where people connect.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("gateway"),
+    help="Where the development certificate and endpoints.json are put.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate chain, PEM.  [default: one for development is made]",
+)
+@click.option(
+    "--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Private key, PEM."
+)
+@click.option("--plain-http", is_flag=True, help="Serve without TLS; on loopback alone.")
+@click.option("--no-auth", is_flag=True, help="The cluster runs with --no-auth.")
+@click.version_option(version("stock-exchange"), message="%(prog)s %(version)s")
+def gateway(
+    coordinator: Address,
+    https: Address,
+    data_dir: Path,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    plain_http: bool,
+    no_auth: bool,
+) -> None:
+    """Serve HTTPS and WebSocket for a cluster."""
+    listen = Https(https, certificate=tls_cert, key=tls_key, is_plain=plain_http)
+    check_https(listen, is_authenticated=not no_auth)
+    embedding = Embedding(
+        https=listen,
+        data_dir=data_dir,
+        coordinator=str(coordinator),
+        is_authenticated=not no_auth,
+        node_id=lambda: 0,
+        dial=_no_node,
+        tell=_tell,
+    )
+    sys.exit(run(embedding))
+
+
+def run(embedding: Embedding) -> int:
+    """Run a gateway to its end; return the exit code."""
+    try:
+        trio.run(_serve, embedding)
+    except BaseException as error:
+        return _explain(error)
+    return 0
+
+
+async def _serve(embedding: Embedding) -> None:
+    from exchange.gateway.service import serve_embedded
+
+    embedding.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = embedding.data_dir / ENDPOINTS
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            address: str = await nursery.start(partial(serve_embedded, embedding))
+            told = Endpoints(os.getpid(), address, embedding.coordinator)
+            write_file(path, msgspec.json.encode(told) + b"\n")
+            scheme = "http" if embedding.https.is_plain else "https"
+            _tell(f"gateway on {scheme}://{address}/v1")
+            async for _ in signals:
+                break
+            path.unlink(missing_ok=True)
+            nursery.cancel_scope.cancel()
+
+
+async def _no_node() -> trio.abc.Stream:
+    raise ConnectionRefusedError("no node is in this process")
+
+
+def main() -> None:
+    """Run the command; every refusal is one line and an exit code."""
+    try:
+        gateway(prog_name="exchange-gateway")
+    except (NodeError, CoordinatorError) as error:
+        sys.exit(_explain(error))
+
+
+def _explain(error: BaseException) -> int:
+    for kind in (NodeError, CoordinatorError):
+        found = first_of(error, kind)
+        if found is not None:
+            _tell(f"error: {found}")
+            return int(found.exit_code)  # type: ignore[attr-defined]  # both have one
+    if first_of(error, KeyboardInterrupt) is not None:
+        return INTERRUPTED
+    traceback.print_exception(error)
+    return 1
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

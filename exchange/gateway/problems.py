@@ -1,0 +1,168 @@
+"""Refusals as RFC 9457 problems: which status a code has, and where in the body it was.
+
+status | codes
+-------+------------------------------------------------------------------------------
+400    | what is malformed, whatever the state of the market
+401    | no key, or not a good one
+403    | a good key that does not allow this
+404    | there is no such thing
+409    | the same client order id with another body; a name that is taken; not empty
+422    | a rule of the market refuses it: funds, tick, lot, what is not built
+429    | too much; Retry-After
+503    | not now, or the outcome is not known: repeat it; Retry-After
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from exchange.client.errors import BadAnswer, ClientError, OutcomeUnknown, Refused, Unreachable
+from exchange.wire.errors import title_of
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+_STATUS = {
+    "malformed_json": 400,
+    "malformed_request": 400,
+    "invalid_value": 400,
+    "invalid_symbol": 400,
+    "missing_field": 400,
+    "unknown_field": 400,
+    "unknown_verb": 400,
+    "line_too_long": 413,
+    "unauthorized": 401,
+    "no_account": 401,
+    "forbidden": 403,
+    "unknown_account": 404,
+    "unknown_order": 404,
+    "unknown_instrument": 404,
+    "duplicate_client_order_id": 409,
+    "already_listed": 409,
+    "not_empty": 409,
+    "rate_limited": 429,
+    "too_many_requests": 429,
+    "not_ready": 503,
+    "draining": 503,
+    "unavailable": 503,
+    "storage_full": 503,
+}
+RULE = 422  # of all other codes: the market says no
+_PLACE = re.compile(r" - at `\$\.?(.*?)`\Z", re.DOTALL)
+_FIELD = re.compile(r"(?:required|unknown) field `([^`]*)`")
+_NAMED = re.compile(r"\A(?:invalid|missing)_(price|quantity|symbol)\Z")
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """Where something is wrong: a JSON pointer (RFC 6901) into the request's body."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457: `code` is stable, `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[FieldError] = []
+    order: Any = None  # one that was rejected: it exists, and can be looked up
+
+    @classmethod
+    def of(
+        cls, status: int, code: str, detail: str, errors: "list[FieldError] | None" = None
+    ) -> "Problem":
+        """Return the problem of a code."""
+        return cls(f"urn:exchange:{code}", title_of(code), status, code, detail, errors or [])
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def refuse(status: int, code: str, detail: str, pointer: str | None = None) -> ProblemError:
+    """Return the error of a refusal that the gateway makes itself."""
+    errors = [] if pointer is None else [FieldError(pointer, detail)]
+    return ProblemError(Problem.of(status, code, detail, errors))
+
+
+def problem_of(error: ClientError, *, prefix: str = "") -> Problem:
+    """Return how a failed request to a node is told; `prefix` is where its value stood."""
+    match error:
+        case Refused():
+            return of_refusal(error.code, error.detail, prefix)
+        case Unreachable():
+            return Problem.of(503, "unavailable", "the node of this account is not there just now")
+        case OutcomeUnknown():
+            detail = "it may have happened or not; repeat it with the same client_order_id"
+            return Problem.of(503, "outcome_unknown", detail)
+        case BadAnswer():
+            return internal_problem()
+        case _:
+            return internal_problem()
+
+
+def of_refusal(code: str, detail: str, prefix: str = "") -> Problem:
+    """Return the problem of a node's refusal, with a pointer where it names a place."""
+    status = _STATUS.get(code, RULE)
+    place = _PLACE.search(detail)
+    told = _PLACE.sub("", detail)
+    pointer = _pointer(code, place[1] if place else None, told)
+    errors = [] if pointer is None else [FieldError(prefix + pointer, told)]
+    return Problem.of(status, code, told, errors)
+
+
+def of_validation(error: Exception, *, prefix: str = "") -> Problem:
+    """Return the problem of a body or query that does not decode."""
+    if not isinstance(error, msgspec.ValidationError):
+        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        if isinstance(error, UnicodeDecodeError):
+            told = "not UTF-8"
+        return Problem.of(400, "malformed_json", told, [FieldError(prefix, told)])
+    told = str(error)
+    code = "invalid_value"
+    if "missing required field" in told:
+        code = "missing_field"
+    elif "unknown field" in told:
+        code = "unknown_field"
+    return of_refusal(code, told, prefix)
+
+
+def internal_problem() -> Problem:
+    """Return what is said of our own bugs: nothing that helps an attacker."""
+    return Problem.of(500, "internal_error", "this is a fault of the server; it has been noted")
+
+
+def encode_problem(problem: Problem) -> bytes:
+    """Write a problem."""
+    return msgspec.json.encode(problem)
+
+
+def status_phrase(status: int) -> str:
+    """Return what a status means, for the OpenAPI document."""
+    return HTTPStatus(status).phrase
+
+
+def _pointer(code: str, place: str | None, told: str) -> str | None:
+    """Turn the decoder's place (`value.price`, `[3].symbol`) into a pointer."""
+    field = _FIELD.search(told)
+    named = _NAMED.match(code)
+    if place is None and field is None and named is None:
+        return None
+    path = re.sub(r"\Avalue\.?", "", place or "")
+    if path == "key" or path.startswith("..."):
+        path = ""
+    parts = [part for part in re.split(r"[.\[\]]+", path) if part]
+    if field is not None:
+        parts.append(field[1])
+    elif place is None and named is not None:
+        parts.append(named[1])
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)

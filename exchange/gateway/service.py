@@ -1,0 +1,94 @@
+"""A gateway from its listener to its end: the same alone or in a node (C7)."""
+
+import datetime
+import errno
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from exchange.coordinator.addresses import Address
+from exchange.coordinator.errors import ListenFailed
+from exchange.coordinator.service import address_of, open_listener
+from exchange.domain.units import Micros
+from exchange.gateway import accounts, market, openapi, orders, system
+from exchange.gateway.application import make_application
+from exchange.gateway.certificate import (
+    CERTIFICATE,
+    KEY,
+    development_pair,
+    fingerprint,
+    server_context,
+)
+from exchange.gateway.nodes import Nodes
+from exchange.gateway.resources import Resource
+from exchange.gateway.server import HttpServer, Limits
+from exchange.node.embedding import Embedding, Https
+from exchange.node.life import SystemClocks
+
+
+async def serve_embedded(
+    embedding: Embedding, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Serve until cancelled; reports `host:port` once it listens.  Raises errors with exit codes.
+
+    The one function that `exchange-node` is handed; `exchange-gateway` calls it with an
+    embedding that has no node in it.
+    """
+    async with await _open(embedding.https) as listener:
+        context = _context(embedding.https, embedding.data_dir, listener, embedding.tell)
+        async with trio.open_nursery() as nursery:
+            nodes = Nodes(
+                nursery,
+                embedding.coordinator,
+                local_id=embedding.node_id,
+                dial_local=embedding.dial,
+            )
+            resources = all_resources(SystemClocks().wall_us)
+            app = make_application(nodes, resources, tell=embedding.tell)
+            server = HttpServer(app, context=context, limits=Limits(), tell=embedding.tell)
+            task_status.started(address_of(listener))
+            await server.run(listener)
+
+
+def all_resources(wall_us: Callable[[], int]) -> list[Resource]:
+    """Return the whole surface, its own description last."""
+    resources = [
+        *orders.RESOURCES,
+        *accounts.RESOURCES,
+        *market.RESOURCES,
+        *system.resources(wall_us),
+    ]
+    return [*resources, openapi.resource(resources)]
+
+
+async def _open(https: Https) -> trio.SocketListener:
+    """Listen; on another port if nobody asked for this one and it is taken."""
+    try:
+        return await open_listener(https.listen)
+    except ListenFailed as error:
+        cause = error.__cause__
+        is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
+        if not (https.is_default and is_taken):
+            raise
+        return await open_listener(Address(https.listen.host, 0))
+
+
+def _context(
+    https: Https, data_dir: Path, listener: trio.SocketListener, tell: Callable[[str], None]
+) -> ssl.SSLContext | None:
+    if https.is_plain:
+        return None
+    if https.certificate is not None and https.key is not None:
+        return server_context(https.certificate, https.key)
+    hosts = [https.listen.host, listener.socket.getsockname()[0]]
+    now = datetime.datetime.fromtimestamp(_seconds(), datetime.UTC)
+    if development_pair(data_dir, hosts=hosts, now=now):
+        tell(f"made a development certificate: {data_dir / CERTIFICATE}")
+    tell(f"HTTPS certificate SHA-256 {fingerprint(data_dir / CERTIFICATE)}")
+    return server_context(data_dir / CERTIFICATE, data_dir / KEY)
+
+
+def _seconds() -> float:
+    return Micros(SystemClocks().wall_us()) / 1e6

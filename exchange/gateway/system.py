@@ -1,0 +1,98 @@
+"""What tells how the exchange is doing: for people, load balancers and Prometheus."""
+
+from collections.abc import Callable
+
+import msgspec
+import trio
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from exchange.client import results
+from exchange.client.connection import Request
+from exchange.client.errors import ClientError
+from exchange.gateway import schema
+from exchange.gateway.nodes import Nodes
+from exchange.gateway.problems import refuse
+from exchange.gateway.resources import Call, Handler, Reply, Resource
+from exchange.wire.numbers import time_text
+
+LOOK_S = 1.0  # a node that does not say within this how it is, is not well
+_ENCODE = msgspec.json.Encoder().encode
+
+
+async def health(_call: Call) -> Reply:
+    """Say that this process serves."""
+    await trio.lowlevel.checkpoint()
+    return Reply(_ENCODE(schema.Health("ok")))
+
+
+async def ready(call: Call) -> Reply:
+    """Say whether orders are taken: the node in this process, else any node, is ready."""
+    summaries = await look(call.nodes)
+    wanted = call.nodes.local_id
+    ready = [each.node_id for each in summaries if each.is_ready]
+    if (wanted and wanted not in ready) or not ready:
+        raise refuse(503, "not_ready", "no node takes orders just now")
+    return Reply(_ENCODE(schema.Ready("ready", ready)))
+
+
+async def status(call: Call) -> Reply:
+    """Say how each node is."""
+    summaries = await look(call.nodes)
+    return Reply(_ENCODE(schema.Status(call.nodes.cluster_id, summaries)))
+
+
+async def metrics(_call: Call) -> Reply:
+    """Say what Prometheus asks for."""
+    await trio.lowlevel.checkpoint()
+    return Reply(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def clock(wall_us: Callable[[], int]) -> Handler:
+    """Return the handler that tells the time."""
+
+    async def time(_call: Call) -> Reply:
+        await trio.lowlevel.checkpoint()
+        return Reply(_ENCODE(schema.Time(time_text(wall_us()))))
+
+    return time
+
+
+async def look(nodes: Nodes) -> list[schema.NodeSummary]:
+    """Ask every node how it is; those that do not answer at once are not reachable."""
+    found: dict[int, schema.NodeSummary] = {}
+
+    async def ask(node_id: int) -> None:
+        found[node_id] = schema.NodeSummary(node_id, is_reachable=False)
+        try:
+            answer = await nodes.ask(node_id, Request("node.status", {}), within=LOOK_S)
+            told = results.decode(answer, results.NodeStatus)
+        except ClientError:
+            return
+        found[node_id] = schema.NodeSummary(
+            node_id,
+            True,
+            told.is_ready and not told.is_draining,
+            told.epoch,
+            told.open_orders,
+            told.offers_in_doubt,
+            told.trades,
+        )
+
+    ids = await nodes.node_ids()
+    async with trio.open_nursery() as nursery:
+        for node_id in ids:
+            nursery.start_soon(ask, node_id)
+    return [found[node_id] for node_id in ids]
+
+
+def resources(wall_us: Callable[[], int]) -> list[Resource]:
+    """Return the resources of this module."""
+    return [
+        Resource("GET", "/time", clock(wall_us), "Tell the time.", schema.Time),
+        Resource("GET", "/status", status, "Say how each node is.", schema.Status),
+        Resource("GET", "/healthz", health, "Say that it serves.", schema.Health, is_at_root=True),
+        Resource(
+            "GET", "/readyz", ready, "Say whether orders are taken.", schema.Ready, is_at_root=True
+        ),
+        Resource("GET", "/metrics", metrics, "For Prometheus.", None, is_at_root=True),
+    ]

@@ -1,0 +1,36 @@
+"""What load balancers and people ask."""
+
+import pytest
+
+from tests.exchange.gateway.house import House
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_probes_are_at_the_root_too(house: House, path: str) -> None:
+    """Interfaces section 3."""
+    assert house.call("GET", path).status_code == 200
+    assert house.call("GET", f"/v1{path}").status_code == 200
+
+
+def test_status_tells_of_each_node(house: House) -> None:
+    """Interfaces section 3."""
+    status = house.call("GET", "/v1/status").json()
+
+    assert [(node["node_id"], node["is_ready"]) for node in status["nodes"]] == [(1, True)]
+    assert status["cluster"]
+
+
+def test_time_is_utc_with_microseconds(house: House) -> None:
+    """Interfaces section 2."""
+    told = house.call("GET", "/v1/time").json()["ts"]
+
+    assert len(told) == len("2026-01-01T00:00:00.000000Z")
+    assert told.endswith("Z")
+
+
+def test_metrics_are_text_for_prometheus(house: House) -> None:
+    """Issue: Prometheus metrics."""
+    answer = house.call("GET", "/metrics")
+
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "process_cpu_seconds_total" in answer.text
