@@ -31,8 +31,10 @@ demo: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
+# About an hour each on two cores; `python -m fuzz SEED` replays one simulated run.
 fuzz: $(READY)
-	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m fuzz.campaign
+	$(BIN)/python -m fuzz --runs 200000 --processes 2
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/fuzz
 
 mutants: $(READY)
 	$(BIN)/python -m fuzz.mutants
