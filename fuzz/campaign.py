@@ -11,7 +11,10 @@ import msgspec
 
 from fuzz.checkers import Violation
 from fuzz.cluster import Cluster
+from fuzz.counters import RARE
 from fuzz.plan import draw_plan
+
+RUNS_FOR_ALL = 1_000  # a campaign of so many runs has to reach every rare state
 
 
 class Result(msgspec.Struct):
@@ -57,7 +60,7 @@ def campaign(seeds: Iterable[int], style: Style, *, processes: int) -> Iterator[
 
 
 def report(results: Iterable[Result], *, failures_max: int = 20) -> int:
-    """Say how it went; return how many runs failed."""
+    """Say how it went; return how many runs failed, plus rare states that were not reached."""
     begun, runs, failures = time.perf_counter(), 0, 0
     counters: Counter[str] = Counter()
     for result in results:
@@ -68,12 +71,15 @@ def report(results: Iterable[Result], *, failures_max: int = 20) -> int:
             print(f"seed {result.seed}: {result.failure[:600]}", flush=True)
             if failures >= failures_max:
                 break
+    missing = [name for name in RARE if not counters[name]] if runs >= RUNS_FOR_ALL else []
     took = time.perf_counter() - begun
     print(f"{runs} runs, {failures} failed")
     for name, count in sorted(counters.items()):
         print(f"{count:12}  {name}")
+    for name in missing:
+        print(f"NOT REACHED: {name}: {RARE[name]}")
     print(f"{took:.1f} s, {runs / took:.0f} runs/s", file=sys.stderr)
-    return failures
+    return failures + len(missing)
 
 
 def _place(error: BaseException) -> str:

@@ -28,6 +28,7 @@ from exchange.store.errors import StoreError, StoreFailed
 from exchange.store.frames import Frame, Identity, read_frame
 from fuzz.checkers import CHECKERS, Checker, Violation
 from fuzz.clients import Call, Clients
+from fuzz.counters import RareStates
 from fuzz.damage import Damage
 from fuzz.disk import SimulatedDisk
 from fuzz.genesis import genesis
@@ -124,12 +125,13 @@ class Cluster:
         self.network = Network(self)
         self.clients = Clients(self)
         self.damage = Damage(self)
-        self.checkers: list[Checker] = [make(self) for make in CHECKERS]
+        self.checkers: list[Checker] = [make(self) for make in (*CHECKERS, RareStates)]
         self._on_record = _overriding(self.checkers, "on_record")
         self._on_sending = _overriding(self.checkers, "on_sending")
         self._on_answering = _overriding(self.checkers, "on_answering")
         self._on_told = _overriding(self.checkers, "on_told")
         self._on_booted = _overriding(self.checkers, "on_booted")
+        self._on_death = _overriding(self.checkers, "on_death")
         self._on_decided = _overriding(self.checkers, "on_decided")
         self._on_asked = _overriding(self.checkers, "on_asked")
         for checker in self.checkers:
@@ -297,6 +299,8 @@ class Cluster:
         machine = self.machines[process.node]
         if machine.process is process:
             machine.process = None
+        for hear in self._on_death:
+            hear(process)
         self.at(int(restart_us * self.random.uniform(0.5, 1.5)), self.start, process.node)
 
     def haunt(self, node: int, batch: Batch) -> None:

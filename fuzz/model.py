@@ -288,4 +288,6 @@ _LEARN: dict[type, Callable[[Node, Any], None]] = {
     records.OffersForgotten: _forgotten,
     records.PeerSeen: _peer_seen,
     records.KeySet: _nothing,
+    records.KeyCreated: _nothing,
+    records.KeyRevoked: _nothing,
 }

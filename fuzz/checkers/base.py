@@ -55,6 +55,9 @@ class Checker:
     def on_booted(self, process: "Process") -> None:
         """Hear that a process has redone its log and forced its epoch; it runs from now on."""
 
+    def on_death(self, process: "Process") -> None:
+        """Hear that a process has died."""
+
     def on_decided(self, process: "Process", step: Step) -> None:
         """Hear what a turn decided; nothing of it is durable yet."""
 

@@ -2,7 +2,7 @@
 
 from exchange.domain.orders import Order as OwnedOrder
 from exchange.domain.orders import Side, TimeInForce
-from exchange.domain.units import NodeId, OrderId, node_of
+from exchange.domain.units import NodeId, OrderId, Stamp, node_of
 from exchange.engine.effects import Answer, AnswerBody, OrderAnswer
 from exchange.engine.engine import Step
 from exchange.engine.records import (
@@ -133,6 +133,8 @@ class PriceTimePriority(Checker):
         self._shown: dict[OrderId, tuple[int, int, frozenset[int]]] = {}  # stamp, version, nodes
         self._stamps: list[tuple[int, int, frozenset[int]]] = []  # owner, stamp, nodes
         self._waited_for: dict[Process, frozenset[int]] = {}
+        self._matched: frozenset[int] = frozenset()  # before the turn and behind it
+        self._matched_before: dict[Process, frozenset[int]] = {}
         self._changed_lsn: dict[int, int] = {}  # of its owner's log, by order
         self._pending: dict[int, tuple[int, int, frozenset[int]]] = {}  # by ticket
 
@@ -144,6 +146,9 @@ class PriceTimePriority(Checker):
         now = frozenset(int(peer) for peer, link in soft.links.items() if _counts(link))
         covered = now & self._waited_for.get(process, frozenset())
         self._waited_for[process] = now
+        matched = frozenset(int(peer) for peer, link in soft.links.items() if link.is_matched)
+        self._matched = matched & self._matched_before.get(process, frozenset())
+        self._matched_before[process] = matched
         first_lsn = step.last_lsn - len(step.records) + 1
         for lsn, record in enumerate(step.records, start=first_lsn):
             self._check(process, record)
@@ -206,11 +211,15 @@ class PriceTimePriority(Checker):
         """See that no order that is better, or as good and older, was passed over."""
         state = process.engine.state
         taker = state.find_order(record.taker)
-        maker = self._find(record.maker)
-        if taker is None or maker is None:
+        if isinstance(record, TradeOffered):
+            maker_stamp = record.maker_stamp
+        else:
+            maker = state.find_order(record.maker)
+            maker_stamp = maker.stamp if maker is not None else Stamp(0)
+        if taker is None:
             return
         sign = 1 if taker.side is Side.BUY else -1
-        chosen = (sign * record.price, maker.stamp)
+        chosen = (sign * record.price, maker_stamp)
         for order_id, (stamp, version, nodes) in self._shown.items():
             order = self._find(order_id) if order_id != record.maker else None
             if order is None or (order.version, order.stamp) != (version, stamp):
@@ -229,7 +238,7 @@ class PriceTimePriority(Checker):
         owner = node_of(order.order_id)
         if owner == process.node:
             return order.account != account
-        if process.node not in nodes or not process.engine.soft.links[owner].is_matched:
+        if process.node not in nodes or owner not in self._matched:
             return False
         return order.open > process.engine.state.offered_against.get(order.order_id, 0)
 
