@@ -29,6 +29,7 @@ def cuts(tape: Tape, count: int, seed: int) -> Iterator[tuple[float, int, random
     """Draw (instant, unit, source of randomness) for each image of a campaign."""
     source = random.Random(seed)
     instants = sorted({moment for file in tape.files for moment in file.instants()})
+    instants = [moment for moment in instants if moment < tape.end]
     for _ in range(count):
         moment = source.choice(instants) + source.choice((-1e-6, 0.0, 1e-6))
         yield moment, source.choice((PAGE, SECTOR)), random.Random(source.getrandbits(64))

@@ -44,6 +44,7 @@ class Tape(msgspec.Struct, frozen=True):
     directories: list[str]  # as the nodes left them; only `store/data.mdb` is replaced
     files: list[Recording]  # of each node
     told: list[Told]
+    end: float  # until here every node was traced: later cuts would miss what one of them did
 
 
 def can_record() -> str:
@@ -66,11 +67,12 @@ async def record(directory: Path, *, rounds: int, nodes: int = 2) -> Tape:
             await tracer.wait_attached()
         bases = [tracer.file.read_bytes() for tracer in tracers]
         told = _trade(local, users, rounds)
+        end = _now()
         files = [
             Recording(base, tracer.finish()) for base, tracer in zip(bases, tracers, strict=True)
         ]
         await local.stop()
-        return Tape([str(path) for path in local.directories], files, told)
+        return Tape([str(path) for path in local.directories], files, told, end)
 
 
 class _Tracer:
