@@ -63,6 +63,7 @@ class Server:
         self.directory = directory
         self.arguments = list(arguments)
         self.listen = listen
+        self.prefix: list[str] = []  # what the process runs under: a tracer, a limiter
         self.endpoints: Endpoints | None = None  # of its present or last life
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -97,7 +98,7 @@ class Server:
         """Start the process and return at once; `wait_ready` waits until it serves."""
         assert not self.is_running, f"{self.name} runs already"
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", SERVERS[self.kind], "--data-dir", str(self.directory)]
+        command = [*self.prefix, sys.executable, "-m", SERVERS[self.kind], "--data-dir", str(self.directory)]
         command += ["--listen", self.listen] if self.listen else []
         command += [*self.arguments, *arguments]
         with self.log.open("ab") as log:

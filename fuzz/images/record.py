@@ -150,7 +150,7 @@ def parse(text: str, descriptors: dict[int, bool]) -> Iterator[Operation]:
             yield Write(begin, end, offset, data[:result], descriptors[descriptor])
 
 
-class _Client:
+class Client:
     """A blocking line-JSON client: one request at a time, so that answers have a time."""
 
     def __init__(self, address: str, hello: object = None) -> None:
@@ -161,19 +161,21 @@ class _Client:
             self._file.write(json.dumps(hello).encode() + b"\n")
 
     def ask(self, value: object) -> object:
+        """Send one request and wait for its answer."""
         self._file.write(json.dumps(value).encode() + b"\n")
         self._file.flush()
         answer: object = json.loads(self._file.readline())
         return answer
 
     def close(self) -> None:
+        """Hang up."""
         self._file.close()
         self._socket.close()
 
 
 def _accounts(local: LocalCluster, nodes: int) -> dict[int, str]:
     """Open and fund an account on every node."""
-    coordinator = _Client(local.coordinator.listen)
+    coordinator = Client(local.coordinator.listen)
     users: dict[int, str] = {}
     while len(users) < nodes:
         user = coordinator.ask("C account")
@@ -181,7 +183,7 @@ def _accounts(local: LocalCluster, nodes: int) -> dict[int, str]:
         users.setdefault(int(user.partition("-")[0]), user)
     coordinator.close()
     for node, user in users.items():
-        client = _Client(_address(local, node), user)
+        client = Client(_address(local, node), user)
         client.ask({"type": "U balance", "value": 1_000_000})
         client.ask({"type": "C stock", "value": {"ticker_id": "AAPL", "quantity": 100_000}})
         client.close()
@@ -190,7 +192,7 @@ def _accounts(local: LocalCluster, nodes: int) -> dict[int, str]:
 
 def _trade(local: LocalCluster, users: dict[int, str], rounds: int) -> list[Told]:
     """Trade across the nodes, both ways, one request after the other."""
-    clients = {node: _Client(_address(local, node), user) for node, user in users.items()}
+    clients = {node: Client(_address(local, node), user) for node, user in users.items()}
     told: list[Told] = []
     for number in range(rounds):
         for node, client in clients.items():

@@ -1,0 +1,219 @@
+"""Fault sweeps on a real node: its k-th write or force is where it dies, or where it fails.
+
+strace stands between the node and the kernel: it kills at a call, or lets the call fail, be
+cut short, or lie.  A scripted scenario runs against the node; whatever it acknowledged must
+be there when the node is started again without the tracer, and the log must verify.
+
+    python -m fuzz.sweep                every k of the scenario, and every kind of failure
+    python -m fuzz.sweep --step 7       every seventh
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import trio
+
+from exchange.client.cluster_process import Server, StartError
+from fuzz.images.record import Client, can_record
+
+CALLS = "pwrite64,pwritev,writev,fdatasync"
+ORDERS = 8
+REST_SECONDS_MAX = 20.0
+CLEAN_EXITS = {0, 1, 4, -9}  # ended by the tracer, or with a clear error
+
+
+class Point(msgspec.Struct, frozen=True):
+    """Where and how a call goes wrong."""
+
+    name: str
+    inject: str  # in strace's words
+
+
+def kills(first: int, last: int, step: int) -> Iterator[Point]:
+    """Yield a SIGKILL at every k-th write call."""
+    for number in range(first, last, step):
+        yield Point(f"kill at call {number}", f"{CALLS}:signal=KILL:when={number}")
+
+
+def failures(first: int, last: int, step: int) -> Iterator[Point]:
+    """Yield calls that fail once, fail from then on, or are cut short."""
+    for number in range(first, last, step):
+        for call, error in (("fdatasync", "EIO"), ("pwrite64", "EIO"), ("pwrite64", "ENOSPC")):
+            for when in (f"{number}", f"{number}+"):
+                yield Point(f"{call} {error} at {when}", f"{call}:error={error}:when={when}")
+        yield Point(f"pwrite64 cut short at {number}", f"pwrite64:retval=100:when={number}")
+
+
+class Outcome(msgspec.Struct):
+    """How a point ended."""
+
+    point: Point
+    acknowledged: int
+    exit_code: int | None  # of the node under the tracer; None = it lived on
+    wrong: list[str]
+
+
+async def run_point(base: Path, work: Path, point: Point) -> Outcome:
+    """Run the scenario into one fault, start the node again, and look."""
+    directory = work / "node"
+    if directory.exists():
+        shutil.rmtree(directory)
+    shutil.copytree(base, directory)
+    arguments = ["--no-auth", "--coordinator-listen", "127.0.0.1:0"]
+    server = Server("node", directory, arguments)
+    user = (base.parent / "user").read_text()
+    trace = ["-e", f"trace={CALLS}", "-e", f"inject={point.inject}"]
+    server.prefix = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", *trace]
+    told: dict[str, str] = {}
+    try:
+        endpoints = await server.start()
+        told = await trio.to_thread.run_sync(_scenario, endpoints.tcp, user)
+    except StartError:
+        pass  # it failed while it was starting: nothing was told
+    exit_code = server.return_code
+    server.kill()
+    outcome = Outcome(point, len(told), exit_code, [])
+    if exit_code is not None and exit_code not in CLEAN_EXITS:
+        outcome.wrong.append(f"it ended with {exit_code}: {server.last_words()}")
+    server.prefix = []
+    try:
+        endpoints = await server.start()
+        outcome.wrong += await trio.to_thread.run_sync(_missing, endpoints.tcp, user, told)
+    except StartError as error:
+        outcome.wrong.append(f"it does not start again: {error}")
+    finally:
+        server.kill()
+    verify = [sys.executable, "-m", "recovery.command", "verify", str(directory)]
+    done = await trio.run_process(verify, capture_stdout=True, check=False)
+    if done.returncode:
+        outcome.wrong.append(f"verify ended with {done.returncode}: {done.stdout.decode()}")
+    return outcome
+
+
+async def prepare(directory: Path) -> Path:
+    """Make a node with a funded account, stopped gracefully; return its data directory."""
+    arguments = ["--no-auth", "--coordinator-listen", "127.0.0.1:0"]
+    server = Server("node", directory / "base", arguments)
+    endpoints = await server.start()
+    try:
+        user = await trio.to_thread.run_sync(_account, endpoints.coordinator, endpoints.tcp)
+        (directory / "user").write_text(user)
+        await server.stop()
+    finally:
+        server.kill()
+    return directory / "base"
+
+
+def _account(coordinator: str, tcp: str) -> str:
+    client = Client(coordinator)
+    user = client.ask("C account")
+    client.close()
+    assert isinstance(user, str), user
+    client = Client(tcp, user)
+    client.ask({"type": "U balance", "value": 1_000_000})
+    client.ask({"type": "C stock", "value": {"ticker_id": "AAPL", "quantity": 1_000}})
+    client.close()
+    return user
+
+
+def _scenario(tcp: str, user: str) -> dict[str, str]:
+    """Place orders, some of which are canceled, until the node dies; return what was told."""
+    told: dict[str, str] = {}
+    try:
+        client = Client(tcp, user)
+        for number in range(ORDERS):
+            answer = client.ask(_order(number))
+            if not isinstance(answer, dict) or answer.get("type") != "order":
+                continue  # a refusal: nothing was done
+            told[f"o{number}"] = answer["value"]["status"]
+            if number % 3 == 2:
+                cancel = {"client_order_id": f"o{number}"}
+                answer = client.ask({"id": 1, "type": "order.cancel", "value": cancel})
+                if isinstance(answer, dict) and answer.get("type") == "order":
+                    told[f"o{number}"] = "canceled"
+        client.close()
+    except (OSError, ValueError):
+        pass  # the node is gone: what was not told is unknown
+    return told
+
+
+def _order(number: int) -> dict[str, object]:
+    value = {
+        "symbol": "AAPL",
+        "side": "buy",
+        "price": f"{10 + number}.00",
+        "quantity": 1 + number,
+        "client_order_id": f"o{number}",
+    }
+    return {"id": 1, "type": "order.create", "value": value}
+
+
+def _missing(tcp: str, user: str, told: dict[str, str]) -> list[str]:
+    """Return what was told and is not so any more."""
+    client = Client(tcp, user)
+    wrong = []
+    for name, status in told.items():
+        ask = {"id": 1, "type": "order.get", "value": {"client_order_id": name}}
+        answer = client.ask(ask)
+        if not isinstance(answer, dict) or answer.get("type") != "order":
+            wrong.append(f"order {name} was acknowledged and is gone: {answer}")
+        elif status == "canceled" and answer["value"]["status"] != "canceled":
+            wrong.append(f"order {name} was canceled and is {answer['value']['status']}")
+    client.close()
+    return wrong
+
+
+def calls_of_scenario(base: Path, work: Path) -> int:
+    """Count the write calls of one undisturbed run of the scenario, its start included."""
+    log = work / "count"
+    server = Server("node", work / "counted", ["--no-auth", "--coordinator-listen", "127.0.0.1:0"])
+    shutil.copytree(base, server.directory)
+    server.prefix = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={CALLS}"]
+
+    async def run() -> None:
+        try:
+            endpoints = await server.start()
+            user = (base.parent / "user").read_text()
+            await trio.to_thread.run_sync(_scenario, endpoints.tcp, user)
+        finally:
+            server.kill()
+
+    trio.run(run)
+    return sum("(" in line for line in log.read_text().splitlines())
+
+
+def main() -> int:
+    """Sweep, and print what happened."""
+    parser = argparse.ArgumentParser(prog="python -m fuzz.sweep", description=__doc__)
+    parser.add_argument("--step", type=int, default=1, help="every how many-th call")
+    arguments = parser.parse_args()
+    why_not = can_record()
+    if why_not:
+        print(f"skipped: {why_not}")
+        return 0
+    counts: Counter[str] = Counter()
+    is_wrong = False
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        base = trio.run(prepare, work)
+        last = calls_of_scenario(base, work)
+        print(f"{last} calls", file=sys.stderr)
+        points = [*kills(1, last, arguments.step), *failures(1, last // 3, 3 * arguments.step)]
+        for point in points:
+            outcome = trio.run(run_point, base, work, point)
+            counts[f"exit {outcome.exit_code}"] += 1
+            for problem in outcome.wrong:
+                is_wrong = True
+                print(f"{point.name}: {problem}")
+    print(f"{sum(counts.values())} points: {dict(counts)}")
+    return 1 if is_wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
