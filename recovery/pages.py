@@ -112,6 +112,7 @@ class PageFile:
             os.close(self._file)
             raise
         self.page_size = self.meta.page_size
+        self._tables: tuple[int, dict[str, Tree]] = (-1, {})  # of which version
 
     def __enter__(self) -> Self:
         return self
@@ -143,6 +144,8 @@ class PageFile:
 
     def tables(self) -> dict[str, Tree]:
         """Return the named tables of the main tree."""
+        if self._tables[0] == self.meta.txnid:
+            return self._tables[1]
         found: dict[str, Tree] = {}
         for _ in range(ATTEMPTS_MAX):
             walk, found = Walk(), {}
@@ -152,6 +155,7 @@ class PageFile:
                 if walk.damage:
                     page, detail = walk.damage[0]
                     raise BadFile(f"page {page} of the main tree: {detail}")
+                self._tables = (self.meta.txnid, found)
                 return found
             self.refresh()
         return found

@@ -45,7 +45,7 @@ CODES: dict[str, tuple[str, str]] = {
     "record_impossible": ("A record cannot follow from those before it.", _OURS),
     "table_damaged": ("An entry of a checkpoint table is not what was written.", _REBUILD),
     "table_count": ("Entries of a checkpoint table are missing or too many.", _REBUILD),
-    "table_differs": ("A checkpoint table is not the fold of the log.", _REBUILD),
+    "table_unknown": ("The data file holds a table that no version writes.", _REBUILD),
     "ledger_unbalanced": ("An asset does not sum to zero over the node.", _OURS),
     "same_node_twice": ("Two directories are of one node.", "give each node once"),
     "other_cluster": ("The directories are of different clusters.", "give one cluster's nodes"),

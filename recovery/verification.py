@@ -23,6 +23,7 @@ import msgspec
 from exchange.store.errors import DamagedTable, StoreError
 from exchange.store.meta import TableSum
 from exchange.store.pages import page_problems
+from exchange.store.tables import CODECS
 from recovery.audit.findings import Finding
 from recovery.audit.join import join
 from recovery.audit.reader import LogAudit, TableAudit, add_up_tables, audit_log, compare
@@ -38,7 +39,7 @@ from recovery.inspection import (
     open_all,
 )
 from recovery.pages import BadFile
-from recovery.problems import Problem, problem
+from recovery.problems import Problem, printable, problem
 from recovery.proof import Verdict, judge_all
 
 TRIES_MAX = 5  # walks over the pages of a running node
@@ -112,6 +113,7 @@ def check_tables(directory: DataDirectory) -> tuple[list[Problem], TableAudit | 
             detail = "checkpoints were made faster than the tables were read"
             return [problem("moving", directory.place, detail)], None
         sums = directory.checkpoint().tables
+        unknown = sorted(set(directory.pages.tables()) - {"meta", "log", *CODECS})
     except DamagedTable as error:
         return [problem("table_damaged", f"{directory.place} table meta", error.what)], None
     except (StoreError, BadFile, BadBytes) as error:
@@ -120,6 +122,10 @@ def check_tables(directory: DataDirectory) -> tuple[list[Problem], TableAudit | 
     problems = [
         problem("table_damaged", f"{directory.place} table {table}", detail)
         for table, detail in found.bad[:ROWS_MAX]
+    ]
+    problems += [
+        problem("table_unknown", f"{directory.place} table {printable(table)}", "nobody knows it")
+        for table in unknown
     ]
     for table, count in found.digest_counts.items():
         expected = sums.get(table, TableSum())

@@ -19,6 +19,7 @@ RULES: dict[str, str] = {
     "audit_client_id": "a client order id has one effect (faults 2.15)",
     "audit_terms": "prices and quantities are within bounds (M1)",
     "audit_overdrawn": "available amounts never fall below zero (S1)",
+    "audit_key": "only a key that is good can be revoked",
     "audit_closed": "a closed account does nothing",
     "audit_overfill": "no more is filled or offered than is open (S9)",
     "audit_price": "a trade is at the maker's price, within the taker's limit (S2)",

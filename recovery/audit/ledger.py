@@ -63,6 +63,7 @@ class Ledger:
         self.external: Amounts = {}
         self.instruments: dict[str, Instrument] = {}
         self.accounts: dict[int, Account] = {}
+        self.keys: dict[tuple[int, str], tuple[Any, ...]] = {}
         self.orders: dict[int, Order] = {}  # live
         self.client_ids: set[int] = set()  # hashes of (account, client order id)
         self._add_fill = rows.pending["fills"].append
@@ -110,6 +111,16 @@ class Ledger:
     def key_set(self, record: list[Any]) -> None:
         _, account, key_hash, _ = record
         self._account(account).key_hash = key_hash
+
+    def key_created(self, record: list[Any]) -> None:
+        _, account, key_id, key_hash, scopes, expires, ts = record
+        self._account(account)
+        self.keys[account, key_id] = (account, key_id, key_hash, scopes, expires, ts)
+
+    def key_revoked(self, record: list[Any]) -> None:
+        _, account, key_id, _ = record
+        if self.keys.pop((account, key_id), None) is None:
+            self.report("audit_key", f"key {key_id} of {id_text(account)} is revoked, and was not")
 
     def transferred(self, record: list[Any]) -> None:
         _, account_id, asset, amount, ts = record

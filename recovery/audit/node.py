@@ -82,4 +82,6 @@ def _methods(trades: Trades) -> dict[int, tuple[Method, int]]:
         19: (trades.heuristic_decision, 8),
         20: (trades.heuristic_checked, 5),
         21: (trades.heuristic_forgotten, 6),
+        22: (trades.key_created, 7),
+        23: (trades.key_revoked, 4),
     }

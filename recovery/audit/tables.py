@@ -28,6 +28,7 @@ TABLES = (
     "heuristics",
     "acceptances",
     "peers",
+    "keys",
 )
 
 Row = tuple[Any, Any]  # key, content
@@ -94,7 +95,7 @@ def table_rows(table: str, key: bytes, body: bytes) -> list[Row]:
         return [((owner, seq), content) for seq, content in enumerate(run, first)]
     if table in ("done", "orders"):
         return [(int.from_bytes(key), _decode_order(body))]
-    if table == "client_keys":
+    if table in ("client_keys", "keys"):
         return [((int.from_bytes(key[:8]), key[8:].decode()), _decode_flat(body))]
     return [(_key(table, key), frozen(_decode(body)))]
 
@@ -167,6 +168,7 @@ def _living(trades: Any) -> Iterator[tuple[str, Iterable[Row]]]:  # noqa: ANN401
             for offer_id, row in peer.accepted.items()
         ),
     )
+    yield "keys", trades.keys.items()
     yield (
         "peers",
         (

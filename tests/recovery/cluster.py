@@ -319,3 +319,10 @@ def a_market(path: Path, *, nodes: int = 2, limits: Limits | None = None) -> Clu
 def account_of(node_id: int, number: int = 1) -> AccountId:
     """Return one of the accounts that `a_market` opens."""
     return AccountId(make_id(node_id, number))
+
+
+def plain_account(cluster: Cluster, node_id: int) -> AccountId:
+    """Open one funded account, with as few records as possible."""
+    account = cluster.open_account(node_id, 1)
+    cluster.fund(account, **({"ACME": 50} if node_id == 1 else {"USD": 5_000}))
+    return account

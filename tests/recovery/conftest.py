@@ -22,6 +22,12 @@ def tmp_path(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(autouse=True)
+def small_ballast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the ballast file a page: nothing here fills a disk (W7)."""
+    monkeypatch.setattr("exchange.store.directory.BALLAST_SIZE", 4096)
+
+
 @pytest.fixture
 def market(tmp_path: Path) -> Cluster:
     """Return a running cluster of two nodes with funded accounts."""
