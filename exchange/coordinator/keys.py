@@ -35,6 +35,12 @@ def account_key(account: AccountId, secret: str) -> str:
     return f"{format_id(account)}.{secret}"
 
 
+def minted(cluster: str, account: AccountId) -> tuple[str, bytes]:
+    """Make a key of an account; return it with what is stored of it."""
+    key = account_key(account, new_key())
+    return key, hash_key(key, cluster)
+
+
 def owner_of(key: str) -> AccountId | None:
     """Return the account that a key names, None if it names none; it proves nothing."""
     owner = parse_id(key.partition(".")[0])

@@ -34,6 +34,8 @@ from exchange.engine.records import (
     HeuristicDecision,
     HeuristicForgotten,
     InstrumentListed,
+    KeyCreated,
+    KeyRevoked,
     KeySet,
     LocalTrade,
     OfferId,
@@ -53,6 +55,7 @@ from exchange.engine.records import (
 )
 from exchange.engine.state import (
     Acceptance,
+    AccountKey,
     ClientKey,
     HeuristicOut,
     Listing,
@@ -134,6 +137,23 @@ def _account_closed(state: State, record: AccountClosed) -> None:
 
 def _key_set(state: State, record: KeySet) -> None:
     _account(state, record.account).key_hash = record.key_hash
+    state.key_changes += 1
+
+
+def _key_created(state: State, record: KeyCreated) -> None:
+    account, key_id = record.account, record.key_id
+    entry = AccountKey(account, key_id, record.key_hash, record.scopes, record.expires, record.ts)
+    state.keys.put((account, key_id), entry)
+    state.keys_of.setdefault(account, {})[key_id] = None
+
+
+def _key_revoked(state: State, record: KeyRevoked) -> None:
+    state.keys.drop((record.account, record.key_id))
+    left = state.keys_of[record.account]
+    del left[record.key_id]
+    if not left:
+        del state.keys_of[record.account]
+    state.key_changes += 1
 
 
 def _transferred(state: State, record: Transferred) -> None:
@@ -546,6 +566,8 @@ _APPLY: dict[type, Callable[[State, Any], None]] = {
     OffersForgotten: _offers_forgotten,
     PeerSeen: _peer_seen,
     KeySet: _key_set,
+    KeyCreated: _key_created,
+    KeyRevoked: _key_revoked,
     HeuristicDecision: _heuristic_decision,
     HeuristicChecked: _heuristic_checked,
     HeuristicForgotten: _heuristic_forgotten,

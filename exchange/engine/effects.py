@@ -23,6 +23,7 @@ from exchange.domain.units import (
 )
 from exchange.engine.inputs import Ticket
 from exchange.engine.messages import Applied, PeerMessage, Session
+from exchange.engine.state import AccountKey
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -151,6 +152,22 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     frozen: int = 0  # trades where an operator and the decider decided differently (S4)
 
 
+class KeyAnswer(msgspec.Struct, frozen=True):
+    """A key that was just made; nobody can tell it again."""
+
+    account: AccountId
+    key_id: str
+    api_key: str
+    scopes: int
+    expires: Micros  # 0 = never
+
+
+class KeysAnswer(msgspec.Struct, frozen=True):
+    account: AccountId
+    has_main: bool
+    keys: list[AccountKey]
+
+
 AnswerBody = (
     Done
     | Refused
@@ -164,6 +181,8 @@ AnswerBody = (
     | TransfersAnswer
     | BookAnswer
     | TradesAnswer
+    | KeyAnswer
+    | KeysAnswer
     | StatusAnswer
 )
 

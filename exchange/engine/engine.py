@@ -33,7 +33,15 @@ from exchange.domain.units import (
     clock_of,
     wall_clock,
 )
-from exchange.engine import commands, inputs, messages, replication, sessions, settlement
+from exchange.engine import (
+    commands,
+    inputs,
+    key_commands,
+    messages,
+    replication,
+    sessions,
+    settlement,
+)
 from exchange.engine.apply import apply, check_state
 from exchange.engine.decision import (
     Acknowledge,
@@ -684,6 +692,9 @@ class Engine:
         inputs.OpenAccount: _on_command,
         inputs.CloseAccount: _on_command,
         inputs.SetKey: _on_command,
+        inputs.CreateKey: _on_command,
+        inputs.RotateKey: _on_command,
+        inputs.RevokeKey: _on_command,
         inputs.MoveFunds: _on_command,
         inputs.SetBalance: _on_command,
         inputs.ListInstrument: _on_list,
@@ -708,6 +719,9 @@ _COMMANDS: dict[type, Callable[[Soft, Any], Decision]] = {
     inputs.OpenAccount: commands.decide_open_account,
     inputs.CloseAccount: commands.decide_close_account,
     inputs.SetKey: commands.decide_set_key,
+    inputs.CreateKey: key_commands.decide_create_key,
+    inputs.RotateKey: key_commands.decide_rotate_key,
+    inputs.RevokeKey: key_commands.decide_revoke_key,
     inputs.MoveFunds: commands.decide_move_funds,
     inputs.SetBalance: commands.decide_set_balance,
     inputs.PlaceOrder: commands.decide_place,

@@ -46,6 +46,38 @@ class SetKey(msgspec.Struct, frozen=True):
     key_hash: bytes
 
 
+class CreateKey(msgspec.Struct, frozen=True):
+    """Answer: KeyAnswer, or Refused `too_many_keys`.  `api_key` is told, and never stored."""
+
+    ticket: Ticket
+    account: AccountId
+    api_key: str
+    key_hash: bytes
+    scopes: int  # 1 read, 2 trade, 3 both
+    expires_in: int  # seconds; 0 = never
+
+
+class RotateKey(msgspec.Struct, frozen=True):
+    """Put another key in the place of one, the account's own if `key_id` is `main`.
+
+    Answer: KeyAnswer, or Refused `unknown_key`.
+    """
+
+    ticket: Ticket
+    account: AccountId
+    key_id: str
+    api_key: str
+    key_hash: bytes
+
+
+class RevokeKey(msgspec.Struct, frozen=True):
+    """Answer: Done, or Refused `unknown_key`."""
+
+    ticket: Ticket
+    account: AccountId
+    key_id: str
+
+
 class MoveFunds(msgspec.Struct, frozen=True):
     """Deposit or issue (amount > 0), or withdraw (amount < 0).
 
@@ -192,6 +224,12 @@ class TradesQuery(msgspec.Struct, frozen=True):
     limit: int
 
 
+class KeysQuery(msgspec.Struct, frozen=True):
+    """The keys of the account, without what they are.  Answer: KeysAnswer."""
+
+    account: AccountId
+
+
 class StatusQuery(msgspec.Struct, frozen=True):
     """Answer: StatusAnswer."""
 
@@ -204,6 +242,7 @@ Query = (
     | TransfersQuery
     | BookQuery
     | TradesQuery
+    | KeysQuery
     | StatusQuery
 )
 
@@ -259,6 +298,9 @@ Input = (
     OpenAccount
     | CloseAccount
     | SetKey
+    | CreateKey
+    | RotateKey
+    | RevokeKey
     | MoveFunds
     | SetBalance
     | ListInstrument

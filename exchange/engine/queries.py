@@ -12,6 +12,7 @@ from exchange.engine.effects import (
     BalanceAnswer,
     BookAnswer,
     FillsAnswer,
+    KeysAnswer,
     OrdersAnswer,
     PeerStatus,
     Refused,
@@ -25,6 +26,7 @@ from exchange.engine.inputs import (
     AccountQuery,
     BookQuery,
     FillsQuery,
+    KeysQuery,
     OrderQuery,
     OrdersQuery,
     Query,
@@ -55,6 +57,8 @@ def answer_query(soft: Soft, query: Query) -> AnswerBody:
             return _book(soft, query)
         case TradesQuery():
             return _trades(soft, query)
+        case KeysQuery():
+            return _keys(soft, query)
         case StatusQuery():
             return _status(soft)
         case _:
@@ -76,6 +80,15 @@ def _account(soft: Soft, query: AccountQuery) -> AnswerBody:
         for asset in assets
     ]
     return AccountAnswer(query.account, balances)
+
+
+def _keys(soft: Soft, query: KeysQuery) -> AnswerBody:
+    state, owner = soft.state, query.account
+    account = state.accounts.find(owner)
+    if account is None or account.is_closed:
+        return UNKNOWN_ACCOUNT
+    keys = [state.keys[owner, key_id] for key_id in state.keys_of.get(owner, ())]
+    return KeysAnswer(owner, bool(account.key_hash), keys)
 
 
 def _order(soft: Soft, query: OrderQuery) -> AnswerBody:

@@ -27,6 +27,8 @@ logs stay readable.  `docs/log-format.md` is the same table in prose.
     19  | HeuristicDecision | proposer: an operator settled what nothing could prove (S4)
     20  | HeuristicChecked  | proposer: what the decider had really answered
     21  | HeuristicForgotten| an operator has seen both halves resolved
+    22 | KeyCreated        | an account has another API key, with fewer powers
+    23 | KeyRevoked        | that key opens nothing any more
     30+ |                   | reserved: prepared makers and baskets (S11), transfers (S12)
 """
 
@@ -232,6 +234,21 @@ class HeuristicForgotten(msgspec.Struct, frozen=True, array_like=True, tag=21, g
     ts: Micros
 
 
+class KeyCreated(msgspec.Struct, frozen=True, array_like=True, tag=22, gc=False):
+    account: AccountId
+    key_id: str
+    key_hash: bytes
+    scopes: int  # 1 read, 2 trade, 3 both
+    expires: Micros  # 0 = never
+    ts: Micros
+
+
+class KeyRevoked(msgspec.Struct, frozen=True, array_like=True, tag=23, gc=False):
+    account: AccountId
+    key_id: str
+    ts: Micros
+
+
 Record = (
     Booted
     | InstrumentListed
@@ -254,4 +271,6 @@ Record = (
     | HeuristicDecision
     | HeuristicChecked
     | HeuristicForgotten
+    | KeyCreated
+    | KeyRevoked
 )

@@ -91,6 +91,17 @@ class ClientKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quantity: Lots
 
 
+class AccountKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A key of an account beside its own: what it may, and until when."""
+
+    account: AccountId
+    key_id: str
+    key_hash: bytes
+    scopes: int  # 1 read, 2 trade, 3 both
+    expires: Micros  # 0 = never
+    created: Micros
+
+
 class OfferOut(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An offer we made and have no answer to: in doubt (S4)."""
 
@@ -186,6 +197,7 @@ class State:
         self.heuristics: Table[tuple[NodeId, OfferId], HeuristicOut] = Table()
         self.acceptances: Table[tuple[NodeId, OfferId], Acceptance] = Table()
         self.peers: Table[NodeId, PeerState] = Table()
+        self.keys: Table[tuple[AccountId, str], AccountKey] = Table()
         self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
         self.scalars_table["node"] = Scalars()
         # Derived, rebuilt by `derive` after a load.
@@ -196,6 +208,8 @@ class State:
         self.acceptances_of: dict[NodeId, dict[OfferId, None]] = {}  # by proposer, oldest first
         self.decimals: dict[Asset, int] = {CASH: CASH_DECIMALS}  # cash exists before any listing
         self.rules: dict[Symbol, Rule] = {}
+        self.keys_of: dict[AccountId, dict[str, None]] = {}  # oldest first
+        self.key_changes = 0  # rises whenever a key that was good may be so no more
         self.touched: dict[OrderId, Order] = {}  # orders changed since the engine looked
 
     @property
@@ -220,6 +234,7 @@ class State:
             "heuristics": self.heuristics,
             "acceptances": self.acceptances,
             "peers": self.peers,
+            "keys": self.keys,
         }
 
     def find_order(self, order_id: OrderId) -> Order | None:
@@ -240,7 +255,10 @@ class State:
         self.decimals.clear()
         self.decimals[CASH] = CASH_DECIMALS
         self.rules.clear()
+        self.keys_of.clear()
         self.touched.clear()
+        for account, key_id in sorted(self.keys, key=lambda at: (self.keys[at].created, at)):
+            self.keys_of.setdefault(account, {})[key_id] = None
         for proposer, offer_id in sorted(self.acceptances):
             self.acceptances_of.setdefault(proposer, {})[offer_id] = None
         for order in self.orders.values():

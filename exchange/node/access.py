@@ -1,26 +1,32 @@
 """Who may do what: an account's own key, the operator's key, or anyone under `--no-auth`.
 
-    key                     | public | read | trade | operator
-    ------------------------+--------+------+-------+---------
-    none                    | yes    |      |       |
-    the account's           | yes    | yes  | yes   |
-    the operator's          | yes    | yes  | yes   | yes, for any account of this node
-    none, under `--no-auth` | yes    | yes  | yes   | yes
+    key                     | public | read   | trade  | keys | operator
+    ------------------------+--------+--------+--------+------+---------
+    none                    | yes    |        |        |      |
+    the account's own       | yes    | yes    | yes    | yes  |
+    another of the account  | yes    | scoped | scoped |      |
+    the operator's          | yes    | yes    | yes    | yes  | yes, for any account of this node
+    none, under `--no-auth` | yes    | yes    | yes    | yes  | yes
 
 Keys are compared by keyed hash, in constant time, and a wrong key of a real account is told
 nothing that a made-up account is not told.
+
+A connection that was let in by a key that is revoked, replaced or expired since may no more
+than one with a wrong key.
 
 A gateway has one connection for all its users and says hello for none of them: each of its
 requests brings the key of its own, and the key says whose it is (C7).
 """
 
+import hmac
 from collections.abc import Callable
 
 import msgspec
 
-from exchange.coordinator.keys import is_key, owner_of
+from exchange.coordinator.keys import KEY_TEXT_MAX, hash_key, owner_of
 from exchange.domain.units import AccountId, NodeId, format_id, node_of, parse_id
 from exchange.engine.effects import Refused
+from exchange.engine.key_commands import key_id_of
 from exchange.engine.state import State
 from exchange.wire.envelope import Rich
 from exchange.wire.handshake import ClientHello
@@ -34,7 +40,12 @@ from exchange.wire.requests import (
 )
 
 NOBODY = frozenset([Power.PUBLIC])
-OWNER = frozenset([Power.PUBLIC, Power.READ, Power.TRADE])
+OWNER = frozenset([Power.PUBLIC, Power.READ, Power.TRADE, Power.KEYS])
+SCOPES = {
+    1: frozenset([Power.PUBLIC, Power.READ]),
+    2: frozenset([Power.PUBLIC, Power.TRADE]),
+    3: frozenset([Power.PUBLIC, Power.READ, Power.TRADE]),
+}
 OPERATOR = frozenset(Power)
 BAD_KEY = Refused("unauthorized", "the key is not one of this account; see `key` in the docs")
 
@@ -45,14 +56,22 @@ class Caller(msgspec.Struct, frozen=True):
     account: AccountId | None = None
     powers: frozenset[Power] = NOBODY
     may_trade: bool = False  # its own account, without asking again: orders are the hot path
+    key_hash: bytes = b""  # of the key that let it in; empty if none was asked for
+    version: int = 0  # of the keys when it was let in: they are asked again when it has moved
 
 
 class Access:
     """Decides what callers of one node may do.  It only reads the state."""
 
     def __init__(
-        self, state: State, *, is_authenticated: bool, operator_hash: Callable[[], bytes]
+        self,
+        state: State,
+        *,
+        is_authenticated: bool,
+        operator_hash: Callable[[], bytes],
+        wall_us: Callable[[], int],
     ) -> None:
+        self._wall_us = wall_us
         self._state = state
         self._is_authenticated = is_authenticated
         self._operator_hash = operator_hash
@@ -67,8 +86,7 @@ class Access:
         if node_of(hello.account) != self._state.node_id:
             return _elsewhere(hello.account, self._state.node_id)
         if self._is_authenticated:
-            powers = self._powers(hello.account, hello.api_key or "")
-            return Caller(hello.account, powers, may_trade=True) if powers else BAD_KEY
+            return self._let_in(hello.account, hello.api_key or "")
         account = self._state.accounts.find(hello.account)
         if account is None or account.is_closed:
             return Refused("unknown_account", f"there is no open account {_name(hello.account)}")
@@ -96,7 +114,7 @@ class Access:
             account = AccountId(parsed)
             if account != caller.account:
                 needed = Power.OPERATOR
-        powers = caller.powers
+        powers = self._still(caller)
         key = request.auth if isinstance(request, Rich) else None
         if key is not None and self._is_authenticated:
             powers = self._powers(account, key)
@@ -104,6 +122,8 @@ class Access:
                 return BAD_KEY
         if needed is Power.PUBLIC:
             return None
+        if not powers:
+            return BAD_KEY  # it was good when it let the caller in
         if account is None:
             return Refused("no_account", "say which account first: its user id is the first line")
         if needed not in powers:
@@ -114,20 +134,54 @@ class Access:
 
     def check_order(self, order: CreateOrder | OrderCreate, caller: Caller) -> Refused | None:
         """Do the same as `check` for the two hot verbs."""
-        if caller.may_trade and (type(order) is CreateOrder or order.auth is None):  # type: ignore[union-attr]
+        is_sure = caller.version == self._state.key_changes or not caller.key_hash
+        if caller.may_trade and is_sure and (type(order) is CreateOrder or order.auth is None):  # type: ignore[union-attr]
             return None
         return self.check(order, caller)
 
+    def _let_in(self, account: AccountId, key: str) -> Caller | Refused:
+        powers = self._powers(account, key)
+        if not powers:
+            return BAD_KEY
+        key_hash = hash_key(key, self._state.cluster)
+        extra = self._state.keys.get((account, key_id_of(key_hash)))
+        never_ends = extra is None or not extra.expires
+        may_trade = Power.TRADE in powers and never_ends
+        return Caller(account, powers, may_trade, key_hash, self._state.key_changes)
+
+    def _still(self, caller: Caller) -> frozenset[Power]:
+        """Return what a caller may now: its key may be revoked or expired since."""
+        if not caller.key_hash or (caller.may_trade and caller.version == self._state.key_changes):
+            return caller.powers
+        return self._powers_of(caller.account, caller.key_hash)
+
     def _powers(self, account: AccountId | None, key: str) -> frozenset[Power]:
         """Return what a key may for an account; empty if it is neither's."""
-        cluster = self._state.cluster
-        is_operator = is_key(key, self._operator_hash(), cluster)
+        if len(key) > KEY_TEXT_MAX:
+            return frozenset()
+        return self._powers_of(account, hash_key(key, self._state.cluster))
+
+    def _powers_of(self, account: AccountId | None, key_hash: bytes) -> frozenset[Power]:
         owner = self._state.accounts.find(account) if account is not None else None
-        key_hash = owner.key_hash if owner is not None and not owner.is_closed else b""
-        is_owner = is_key(key, key_hash, cluster)
+        is_open = owner is not None and not owner.is_closed
+        is_operator = _is_same(key_hash, self._operator_hash())
+        is_owner = _is_same(key_hash, owner.key_hash if owner is not None and is_open else b"")
         if is_operator:
             return OPERATOR
-        return OWNER if is_owner else frozenset()
+        if is_owner:
+            return OWNER
+        extra = None
+        if account is not None and is_open:
+            extra = self._state.keys.get((account, key_id_of(key_hash)))
+        if extra is None or not _is_same(key_hash, extra.key_hash):
+            return frozenset()
+        is_over = extra.expires and self._wall_us() >= extra.expires
+        return frozenset() if is_over else SCOPES[extra.scopes]
+
+
+def _is_same(key_hash: bytes, stored: bytes) -> bool:
+    """Compare hashes in constant time; an empty one is that of no key."""
+    return hmac.compare_digest(key_hash, stored) and bool(stored)
 
 
 def _elsewhere(account: AccountId, node_id: NodeId) -> Refused:

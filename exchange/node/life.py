@@ -17,6 +17,7 @@ import msgspec
 import trio
 
 from exchange.coordinator.core import KnownNode, Registration
+from exchange.coordinator.keys import minted
 from exchange.coordinator.member import Membership
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId
@@ -156,12 +157,13 @@ class Life:
         )
         self.clients = Clients(
             self.hub,
-            translator=Translator(state),
+            translator=Translator(state, mint=partial(minted, state.cluster)),
             writer=AnswerWriter(state.instruments),
             access=Access(
                 state,
                 is_authenticated=settings.is_authenticated,
                 operator_hash=lambda: operator_key.hash,
+                wall_us=clocks.wall_us,
             ),
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,

@@ -30,6 +30,7 @@ from exchange.domain.units import OrderId
 from exchange.engine.records import OfferId
 from exchange.engine.state import (
     Acceptance,
+    AccountKey,
     ClientKey,
     HeuristicOut,
     Listing,
@@ -208,6 +209,7 @@ def _codecs() -> dict[str, Codec[Any, Any]]:
         ("heuristics", offer, HeuristicOut, resident),
         ("acceptances", offer, Acceptance, resident),
         ("peers", number, PeerState, resident),
+        ("keys", number_text, AccountKey, resident),
     ]
     return {
         name: Codec(name, pack, unpack, entry, kind) for name, (pack, unpack), entry, kind in rows

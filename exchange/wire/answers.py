@@ -28,6 +28,8 @@ from exchange.wire.values import (
     balance_value,
     book_value,
     fills_value,
+    key_value,
+    keys_value,
     trades_value,
     transfers_value,
 )
@@ -98,6 +100,10 @@ class AnswerWriter:
                 return rich_line("book", book_value(body.books[0]), request_id)
             case effects.TradesAnswer():
                 return rich_line("trades", trades_value(body), request_id)
+            case effects.KeyAnswer():
+                return rich_line("key", key_value(body), request_id)
+            case effects.KeysAnswer():
+                return rich_line("keys", keys_value(body), request_id)
             case effects.StatusAnswer():
                 return rich_line("status", _ENCODE(body), request_id)
             case Refused():

@@ -17,6 +17,7 @@ from exchange.wire.envelope import Form, Rich, decode_object, decode_text
 PAGE_MAX = 1_000  # rows of a list in one answer (interfaces section 1)
 PAGE = 100
 DEPTH_MAX = 10_000  # levels of one book in one answer
+EXPIRES_IN_MAX = 10 * 366 * 86_400  # seconds
 SEQ_MAX = (1 << 63) - 1
 BYE = "bye"
 
@@ -35,6 +36,7 @@ class Power(StrEnum):
     PUBLIC = "public"
     READ = "read"
     TRADE = "trade"
+    KEYS = "keys"  # over the account's other keys: its own key alone, never one with scopes
     OPERATOR = "operator"
 
 
@@ -224,6 +226,35 @@ class TransfersList(Rich, frozen=True, gc=False, tag="transfers.list"):
     value: TransfersFilter = TransfersFilter()
 
 
+class NewKey(Value, frozen=True, gc=False):
+    """`expires_in` is in seconds; without it the key lasts until it is revoked."""
+
+    scopes: Annotated[list[Literal["read", "trade"]], msgspec.Meta(min_length=1, max_length=2)]
+    expires_in: Annotated[int, msgspec.Meta(ge=1, le=EXPIRES_IN_MAX)] | None = None
+    user_id: Text | None = None
+
+
+class KeyCreate(Rich, frozen=True, gc=False, tag="key.create"):
+    value: NewKey
+
+
+class KeyName(Value, frozen=True, gc=False):
+    key_id: Text
+    user_id: Text | None = None
+
+
+class KeyRotate(Rich, frozen=True, gc=False, tag="key.rotate"):
+    value: KeyName
+
+
+class KeyRevoke(Rich, frozen=True, gc=False, tag="key.revoke"):
+    value: KeyName
+
+
+class KeyList(Rich, frozen=True, gc=False, tag="key.list"):
+    value: OfAccount = OfAccount()
+
+
 class BookFilter(Value, frozen=True, gc=False):
     symbol: Text
     depth: Annotated[int, msgspec.Meta(ge=1, le=DEPTH_MAX)] | None = None
@@ -274,6 +305,10 @@ Request = (
     | AccountWithdraw
     | AccountClose
     | TransfersList
+    | KeyCreate
+    | KeyRotate
+    | KeyRevoke
+    | KeyList
     | BookGet
     | TradesList
     | NodeStatus
@@ -281,9 +316,6 @@ Request = (
 
 NOT_BUILT = frozenset(
     [
-        "key.create",
-        "key.rotate",
-        "key.revoke",
         "candles.get",
         "feed.subscribe",
         "feed.unsubscribe",
@@ -293,10 +325,12 @@ NOT_BUILT = frozenset(
 )
 _PUBLIC = (ReadMarket, BookGet, TradesList, NodeStatus)
 _READ = (ReadBalance, ReadStock, ReadOrders, OrderGet, OrdersList, FillsList, AccountGet)
+_KEYS = (KeyCreate, KeyRotate, KeyRevoke, KeyList)
 _OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw)
 _POWERS: dict[type, Power] = {
     **dict.fromkeys(_PUBLIC, Power.PUBLIC),
     **dict.fromkeys((*_READ, TransfersList), Power.READ),
+    **dict.fromkeys(_KEYS, Power.KEYS),
     **dict.fromkeys(_OPERATOR, Power.OPERATOR),
 }
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
@@ -319,6 +353,6 @@ def power_of(request: Request) -> Power:
 def user_id_of(request: Request) -> str | None:
     """Return the account that the request names; None if it is the caller's own."""
     value = request.value
-    if isinstance(value, OfAccount | Movement | TransfersFilter):
+    if isinstance(value, OfAccount | Movement | TransfersFilter | NewKey | KeyName):
         return value.user_id
     return None

@@ -5,6 +5,7 @@ A number is read exactly or refused, with the tick or lot size named.  Reading o
 line right before its input is handled: it names orders and instruments as they are then.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import assert_never
 
@@ -44,6 +45,10 @@ _IS_OPEN: dict[str | None, bool | None] = {None: None, "all": None, "open": True
 _GTC, _CANCEL_NEWEST = TimeInForce.GTC, SelfTrade.CANCEL_NEWEST
 
 
+Mint = Callable[[AccountId], tuple[str, bytes]]  # a new key of an account, and its hash
+_SCOPES = {"read": 1, "trade": 2}
+
+
 class NeedsListing(msgspec.Struct, frozen=True):
     """The symbol is well-formed and unknown: list it as a plain ticker, then translate again.
 
@@ -60,8 +65,9 @@ Translated = Input | NeedsListing | Refused
 class Translator:
     """Translates the requests of one node's clients.  It only reads the state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, mint: Mint) -> None:
         self._state = state
+        self._mint = mint
         self._listed = state.instruments
         # An instrument never changes once it is listed, so these never go stale.
         self._ticks = lru_cache(maxsize=REMEMBERED)(self._read_ticks)
@@ -153,6 +159,8 @@ class Translator:
                 return inputs.CloseAccount(ticket, account)
             case requests.AccountClose():
                 return inputs.CloseAccount(ticket, read_owner(request.value.user_id, account))
+            case requests.KeyCreate() | requests.KeyRotate() | requests.KeyRevoke():
+                return self._change_key(request, account, ticket)
             case CreateOrder() | OrderCreate():
                 raise AssertionError("the two hot verbs are translated before")
             case _:
@@ -211,6 +219,22 @@ class Translator:
             return NeedsListing(name)
         return inputs.MoveFunds(ticket, owner, asset, Units(sign * amount))
 
+    def _change_key(
+        self,
+        request: requests.KeyCreate | requests.KeyRotate | requests.KeyRevoke,
+        account: AccountId,
+        ticket: Ticket,
+    ) -> Translated:
+        owner = read_owner(request.value.user_id, account)
+        if isinstance(request, requests.KeyRevoke):
+            return inputs.RevokeKey(ticket, owner, request.value.key_id)
+        key, key_hash = self._mint(owner)
+        if isinstance(request, requests.KeyRotate):
+            return inputs.RotateKey(ticket, owner, request.value.key_id, key, key_hash)
+        scopes = sum(_SCOPES[scope] for scope in set(request.value.scopes))
+        expires_in = request.value.expires_in or 0
+        return inputs.CreateKey(ticket, owner, key, key_hash, scopes, expires_in)
+
     def _order_id(self, name: requests.OrderName, account: AccountId) -> OrderId:
         """Return the order that is meant, by its own id or by the client's."""
         if (name.order_id is None) == (name.client_order_id is None):
@@ -251,6 +275,7 @@ def _query(
     | requests.FillsList
     | requests.AccountGet
     | requests.TransfersList
+    | requests.KeyList
     | requests.BookGet
     | requests.TradesList
     | requests.NodeStatus,
@@ -281,6 +306,8 @@ def _query(
         case requests.TradesList():
             value = request.value
             return inputs.TradesQuery(read_symbol(value.symbol), Seq(value.from_seq), value.limit)
+        case requests.KeyList():
+            return inputs.KeysQuery(read_owner(request.value.user_id, account))
         case requests.NodeStatus():
             return inputs.StatusQuery()
         case _:

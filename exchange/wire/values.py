@@ -18,6 +18,7 @@ from exchange.wire.numbers import average_text, number_text, texts_of, time_text
 
 SIDE_NAMES = {Side.BUY: "buy", Side.SELL: "sell"}
 TIME_IN_FORCE_NAMES: dict[int, str] = {TimeInForce.GTC: "gtc", TimeInForce.IOC: "ioc"}
+SCOPES = {1: ["read"], 2: ["trade"], 3: ["read", "trade"]}
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -171,3 +172,27 @@ def trades_value(body: effects.TradesAnswer) -> bytes:
         for trade in body.trades
     ]
     return _ENCODE({"trades": trades, "next_seq": body.next_seq})
+
+
+def key_value(body: effects.KeyAnswer) -> bytes:
+    """Write a new key, the only time it is told."""
+    return _ENCODE(
+        {
+            "user_id": format_id(body.account),
+            "key_id": body.key_id,
+            "api_key": body.api_key,
+            "scopes": SCOPES[body.scopes],
+            "expires_at": time_text(body.expires) if body.expires else None,
+        }
+    )
+
+
+def keys_value(body: effects.KeysAnswer) -> bytes:
+    """Write what keys there are: their ids and powers, never the keys."""
+    rows: list[dict[str, Any]] = []
+    if body.has_main:
+        rows.append({"key_id": "main", "scopes": SCOPES[3], "expires_at": None})
+    for key in body.keys:
+        expires_at = time_text(key.expires) if key.expires else None
+        rows.append({"key_id": key.key_id, "scopes": SCOPES[key.scopes], "expires_at": expires_at})
+    return _ENCODE({"user_id": format_id(body.account), "keys": rows})

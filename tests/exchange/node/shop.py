@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import trio
 import trio.testing
 
-from exchange.coordinator.keys import hash_key
+from exchange.coordinator.keys import hash_key, minted
 from exchange.domain.instruments import Instrument, plain_ticker
 from exchange.domain.units import AccountId, Asset, Epoch, Lsn, Micros, NodeId, Units, make_id
 from exchange.engine.apply import apply
@@ -100,12 +101,13 @@ class Shop:
         )
         self.clients = Clients(
             self.hub,
-            translator=Translator(self.state),
+            translator=Translator(self.state, mint=partial(minted, CLUSTER)),
             writer=AnswerWriter(self.state.instruments),
             access=Access(
                 self.state,
                 is_authenticated=is_authenticated,
                 operator_hash=lambda: hash_key(OPERATOR_KEY, CLUSTER),
+                wall_us=self.clocks.wall_us,
             ),
             list_symbol=list_symbol,
             facts=Facts,

@@ -4,16 +4,21 @@ import pytest
 
 from exchange.coordinator.keys import hash_key
 from exchange.domain.orders import Account
-from exchange.domain.units import AccountId, NodeId, make_id
+from exchange.domain.units import AccountId, Micros, NodeId, make_id
+from exchange.engine.apply import apply
 from exchange.engine.effects import Refused
+from exchange.engine.key_commands import key_id_of
+from exchange.engine.records import KeyCreated, KeyRevoked, KeySet
 from exchange.engine.state import State
 from exchange.node.access import BAD_KEY, OPERATOR, OWNER, Access, Caller
 from exchange.wire.handshake import ClientHello
-from exchange.wire.requests import Power, Request, decode_request
+from exchange.wire.requests import AccountGet, KeyList, OrderCreate, Power, Request, decode_request
 
 ALICE, CLOSED, ELSEWHERE = (AccountId(make_id(*pair)) for pair in ((1, 1), (1, 2), (2, 1)))
 KEY, OPERATOR_KEY = "alice-key", "operator-key"
-OWN = Caller(ALICE, OWNER, may_trade=True)
+OWN = Caller(ALICE, OWNER, may_trade=True, key_hash=hash_key(KEY, "test"))
+GET, LIST = '{"type":"account.get"}', '{"type":"key.list"}'
+NOW_US = 1_790_000_000_000_000
 
 
 def an_access(*, is_authenticated: bool = True, operator_key: str = OPERATOR_KEY) -> Access:
@@ -22,7 +27,12 @@ def an_access(*, is_authenticated: bool = True, operator_key: str = OPERATOR_KEY
     state.accounts.put(ALICE, Account(ALICE, {}, {}, key_hash))
     state.accounts.put(CLOSED, Account(CLOSED, {}, {}, key_hash, is_closed=True))
     operator_hash = hash_key(operator_key, "test") if operator_key else b""
-    return Access(state, is_authenticated=is_authenticated, operator_hash=lambda: operator_hash)
+    return Access(
+        state,
+        is_authenticated=is_authenticated,
+        operator_hash=lambda: operator_hash,
+        wall_us=lambda: NOW_US,
+    )
 
 
 def a_request(text: str) -> Request:
@@ -51,7 +61,8 @@ def test_key_decides_what_a_client_may(
     """Interfaces section 1; faults 3: another account's id with my key."""
     admitted = an_access().admit(ClientHello(account, key))
 
-    assert admitted == (BAD_KEY if powers is None else Caller(account, powers, may_trade=True))
+    assert (admitted.powers if isinstance(admitted, Caller) else None) == powers
+    assert powers is not None or admitted == BAD_KEY
 
 
 def test_without_an_operator_hash_nobody_is_operator() -> None:
@@ -155,3 +166,95 @@ def test_key_of_another_account_does_not_change_who_a_connection_is() -> None:
     request = a_request('{"id":1,"type":"account.get","value":{},"auth":"2-1.whatever"}')
 
     assert an_access().speaker(request, OWN) is OWN
+
+
+ORDER = '{"type":"order.create","value":{"symbol":"A","side":"buy","price":"1","quantity":"1"}}'
+
+
+def with_key(scopes: int, *, expires: int = 0) -> tuple[Access, State]:
+    access = an_access()
+    state = access._state
+    key_hash = hash_key("other", "test")
+    created = KeyCreated(
+        ALICE, key_id_of(key_hash), key_hash, scopes, Micros(expires), Micros(NOW_US)
+    )
+    apply(state, created)
+    return access, state
+
+
+def code(access: Access, caller: Caller | Refused, text: str) -> str:
+    """Return what a request is refused with, empty if it is allowed."""
+    assert isinstance(caller, Caller), "let in"
+    request = a_request(text)
+    assert isinstance(request, OrderCreate | AccountGet | KeyList), "one of these tests' own"
+    if isinstance(request, OrderCreate):
+        refused = access.check_order(request, caller)
+    else:
+        refused = access.check(request, caller)
+    return refused.code if refused is not None else ""
+
+
+@pytest.mark.parametrize(
+    ("scopes", "wanted"),
+    [
+        (1, {ORDER: "forbidden", GET: "", LIST: "forbidden"}),
+        (2, {ORDER: "", GET: "forbidden", LIST: "forbidden"}),
+        (3, {ORDER: "", GET: "", LIST: "forbidden"}),
+    ],
+)
+def test_key_opens_its_scopes_alone(scopes: int, wanted: dict[str, str]) -> None:
+    """Interfaces section 3: a key that reads cannot trade, and none makes itself another."""
+    access, _ = with_key(scopes)
+    caller = access.admit(ClientHello(ALICE, "other"))
+
+    assert {text: code(access, caller, text) for text in wanted} == wanted
+
+
+def test_expired_key_lets_nobody_in() -> None:
+    """Faults 3: expired and revoked keys fail closed."""
+    access, _ = with_key(3, expires=NOW_US)
+
+    assert access.admit(ClientHello(ALICE, "other")) == BAD_KEY
+
+
+def test_key_that_expires_ends_what_it_let_in() -> None:
+    """Faults 3: a connection outlives no key."""
+    now = [NOW_US]
+    access, _ = with_key(3, expires=NOW_US + 1)
+    access._wall_us = lambda: now[0]
+    caller = access.admit(ClientHello(ALICE, "other"))
+    assert code(access, caller, ORDER) == ""
+    now[0] += 1
+
+    assert code(access, caller, ORDER) == code(access, caller, GET) == "unauthorized"
+
+
+def test_revoked_key_ends_what_it_let_in() -> None:
+    """Faults 3: expired and revoked keys fail closed, on open connections too."""
+    access, state = with_key(3)
+    caller = access.admit(ClientHello(ALICE, "other"))
+    main = access.admit(ClientHello(ALICE, KEY))
+    apply(state, KeyRevoked(ALICE, key_id_of(hash_key("other", "test")), Micros(NOW_US)))
+
+    assert access.admit(ClientHello(ALICE, "other")) == BAD_KEY
+    assert code(access, caller, ORDER) == code(access, caller, GET) == "unauthorized"
+    assert code(access, main, ORDER) == code(access, main, GET) == ""
+
+
+def test_rotated_main_key_ends_what_it_let_in() -> None:
+    """Interfaces section 3."""
+    access, state = with_key(3)
+    caller = access.admit(ClientHello(ALICE, KEY))
+    apply(state, KeySet(ALICE, hash_key("newer", "test"), Micros(NOW_US)))
+
+    assert code(access, caller, ORDER) == "unauthorized"
+    assert isinstance(access.admit(ClientHello(ALICE, "newer")), Caller)
+
+
+def test_key_of_one_account_is_none_of_another() -> None:
+    """Faults 3: other account's id with my key."""
+    access, state = with_key(3)
+    bob = AccountId(make_id(1, 3))
+    state.accounts.put(bob, Account(bob, {}, {}, hash_key("bob", "test")))
+
+    assert access.admit(ClientHello(bob, "other")) == BAD_KEY

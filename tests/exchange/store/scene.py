@@ -40,6 +40,7 @@ def traded(seed: int = 1, turns: int = 60) -> tuple[Record, ...]:
     engines, dice = Engines(2), random.Random(seed)
     account = AccountId(make_id(NODE, 2))
     engines.step(NODE, inputs.OpenAccount(0, account, b"key"))
+    engines.step(NODE, inputs.CreateKey(0, account, "", bytes(32), 1, 0))
     engines.step(NODE, inputs.MoveFunds(0, account, "USD", Units(500_000)))  # type: ignore[arg-type]
     for turn in range(turns):
         node = dice.choice((NODE, PEER))

@@ -141,6 +141,8 @@ def test_page_is_bounded() -> None:
         (b'{"type":"C order","value":' + ORDER + b"}", Power.TRADE),
         (b'{"type":"order.cancel_all"}', Power.TRADE),
         (b'{"type":"D account"}', Power.TRADE),
+        (b'{"type":"key.list"}', Power.KEYS),
+        (b'{"type":"key.revoke","value":{"key_id":"main"}}', Power.KEYS),
         (b'{"type":"U balance","value":1}', Power.OPERATOR),
         (b'{"type":"C stock","value":{"ticker":"A","quantity":1}}', Power.OPERATOR),
         (b'{"type":"account.deposit","value":{"asset":"USD","quantity":1}}', Power.OPERATOR),

@@ -71,7 +71,11 @@ def a_state() -> State:
     return state
 
 
-TRANSLATOR = Translator(a_state())
+def a_key(account: AccountId) -> tuple[str, bytes]:
+    return f"key of {account}", b"hash"
+
+
+TRANSLATOR = Translator(a_state(), mint=a_key)
 
 
 def translated(line: bytes) -> Translated:
@@ -240,7 +244,7 @@ def test_unknown_ticker_is_to_be_listed_first(line: bytes) -> None:
 def test_listed_instrument_is_seen_by_the_next_translation() -> None:
     """M2."""
     state = a_state()
-    translator = Translator(state)
+    translator = Translator(state, mint=a_key)
     line = b'{"type":"C order","value":{"side":"buy","ticker":"NEW","price":1,"quantity":1}}'
     request = decode_request(line)
     assert not isinstance(request, Bye)
@@ -471,3 +475,30 @@ def test_arbitrary_requests_are_translated_or_refused(line: bytes) -> None:
     translation = TRANSLATOR.translate(request, ACCOUNT, 5)
 
     assert isinstance(translation, Translated)
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        (
+            b'{"type":"key.create","value":{"scopes":["read"],"expires_in":60}}',
+            inputs.CreateKey(5, ACCOUNT, f"key of {ACCOUNT}", b"hash", 1, 60),
+        ),
+        (
+            b'{"type":"key.create","value":{"scopes":["trade","read"]}}',
+            inputs.CreateKey(5, ACCOUNT, f"key of {ACCOUNT}", b"hash", 3, 0),
+        ),
+        (
+            b'{"type":"key.rotate","value":{"key_id":"main"}}',
+            inputs.RotateKey(5, ACCOUNT, "main", f"key of {ACCOUNT}", b"hash"),
+        ),
+        (
+            b'{"type":"key.revoke","value":{"key_id":"main"}}',
+            inputs.RevokeKey(5, ACCOUNT, "main"),
+        ),
+        (b'{"type":"key.list"}', inputs.Ask(5, inputs.KeysQuery(ACCOUNT))),
+    ],
+)
+def test_verbs_about_keys(line: bytes, wanted: inputs.Input) -> None:
+    """Interfaces section 1: scopes `read`, `trade`."""
+    assert translated(line) == wanted
