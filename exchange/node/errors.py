@@ -20,10 +20,8 @@ class OldCopy(NodeError):  # noqa: N818 - errors are named by fault
     exit_code = 4
 
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            reason.rstrip("."),
-            remedy="do not start it again; bring it forward with `exchange-recover recover-node`",
-        )
+        """Take what the engine says; it names the remedy."""
+        super().__init__(reason, remedy="nothing it acknowledged since is in it")
 
 
 class BadSetting(NodeError):  # noqa: N818

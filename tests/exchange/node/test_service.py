@@ -1,6 +1,7 @@
 """A node from its start to its end, over real sockets and a real disk."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -124,6 +125,23 @@ def test_node_restarts_and_trades_without_its_coordinator(tmp_path: Path) -> Non
         assert client.ask(order("sell", 10, 5)) == "ok"
         assert second.status()["peers"][0]["state"] == "suspected"
         assert second.stop() == 0
+
+
+def test_old_copy_of_a_directory_stops(tmp_path: Path) -> None:
+    """C3: its peers have seen more of its log than it has."""
+    with a_node(tmp_path / "1") as first:
+        flags = ("--coordinator", first.endpoints["coordinator"])
+        with a_node(tmp_path / "2", *flags) as second:
+            account = max(first.open_account() for _ in range(2))
+            second.stop()
+        shutil.copytree(tmp_path / "2", tmp_path / "copy")
+        with a_node(tmp_path / "2", *flags) as second:
+            with second.client(account) as client:
+                funded(client)
+            second.stop()
+        with a_node(tmp_path / "copy", *flags) as copy:
+            assert copy.end() == 4
+            assert "exchange-recover recover-node" in copy.told[-1]
 
 
 def _is_quiet(status: dict[str, object]) -> bool:
