@@ -1,5 +1,7 @@
 """Forced writes, one at a time, inline or on a thread."""
 
+import errno
+import os
 import threading
 from pathlib import Path
 
@@ -81,4 +83,18 @@ def test_closing_waits_for_the_write_under_way() -> None:
 def test_measuring_the_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     """W2: the committer is chosen by measurement."""
     assert 0 < force_time(tmp_path) < 10
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_disk_too_full_to_be_measured_stops_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W7: a node comes back on a full disk; the probe once ended it with a traceback."""
+
+    def write(_file: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write)
+
+    assert force_time(tmp_path) == 0
     assert list(tmp_path.iterdir()) == []
