@@ -1,6 +1,6 @@
 """What a client can ask for one account.  Which node owns it is arithmetic (C1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -177,6 +177,31 @@ class AccountClient:
         """Close the account; refused unless it is empty."""
         await self.connection.call(Request("account.close", {}, Repeat.SAFE), within=within)
 
+    async def create_key(
+        self, scopes: Sequence[str], *, expires_in: int | None = None
+    ) -> results.NewKey:
+        """Make another key for the account, with some of `read` and `trade`."""
+        value: dict[str, Any] = {"scopes": list(scopes)}
+        if expires_in is not None:
+            value["expires_in"] = expires_in
+        return await self._ask(self._about_keys("key.create", value), results.NewKey)
+
+    async def rotate_key(self, key_id: str) -> results.NewKey:
+        """Put a new key in the place of one; `main` is the account's own."""
+        return await self._ask(self._about_keys("key.rotate", {"key_id": key_id}), results.NewKey)
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Make a key worthless."""
+        request = self._about_keys("key.revoke", {"key_id": key_id})
+        await self.connection.call(request, within=REQUEST_SECONDS)
+
+    async def keys(self) -> list[results.KeyInfo]:
+        """Return what keys the account has."""
+        return (await self._ask(Request("key.list", {}), results.Keys)).keys
+
+    def _about_keys(self, verb: str, value: dict[str, Any]) -> Request:
+        return Request(verb, value, Repeat.NEVER)
+
     def movement(self, verb: str, asset: str, quantity: str) -> Request:
         """Return a deposit or withdrawal as the request that the node takes."""
         value = {"user_id": self.credentials.user_id, "asset": asset, "quantity": quantity}
@@ -185,7 +210,9 @@ class AccountClient:
     async def _move(self, verb: str, asset: str, quantity: str, within: float) -> results.Balance:
         return await self._ask(self.movement(verb, asset, quantity), results.Balance, within)
 
-    async def _ask(self, request: Request, kind: type[Result], within: float) -> Result:
+    async def _ask(
+        self, request: Request, kind: type[Result], within: float = REQUEST_SECONDS
+    ) -> Result:
         return results.decode(await self.connection.call(request, within=within), kind)
 
 

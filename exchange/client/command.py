@@ -1,6 +1,7 @@
 """`exchange`: what people type (interfaces section 4).
 
     account    open, show, deposit, withdraw, close      commands_account
+    key        create, rotate, revoke, list              commands_key
     order      buy, sell, amend, cancel, list; fills     commands_order
     market     instrument, book, trades, watch           commands_market
     cluster    status, replay, demo                      commands_cluster
@@ -24,6 +25,7 @@ USAGE = 2
 COMMANDS = {
     "account": ("commands_account", "Open an account, look at it, fund it, close it."),
     "instrument": ("commands_market", "List what is traded, and what may be."),
+    "key": ("commands_key", "Make keys for programs, replace and revoke them."),
     "order": ("commands_order", "Buy, sell, amend, cancel, list."),
     "fills": ("commands_order", "What the account has traded."),
     "book": ("commands_market", "Bids and asks of an instrument, best first."),

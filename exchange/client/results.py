@@ -94,6 +94,27 @@ class NewAccount(msgspec.Struct, frozen=True):
     api_key: str = ""  # empty without authentication
 
 
+class NewKey(msgspec.Struct, frozen=True):
+    """A key that was just made: `api_key` is told this once."""
+
+    user_id: str
+    key_id: str
+    api_key: str
+    scopes: list[str]
+    expires_at: str | None = None
+
+
+class KeyInfo(msgspec.Struct, frozen=True):
+    key_id: str
+    scopes: list[str]
+    expires_at: str | None = None
+
+
+class Keys(msgspec.Struct, frozen=True):
+    user_id: str
+    keys: list[KeyInfo]
+
+
 class Book(msgspec.Struct, frozen=True):
     """Levels of (price, quantity, orders), best first."""
 
