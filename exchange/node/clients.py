@@ -28,15 +28,17 @@ import trio
 
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Symbol
-from exchange.engine.effects import AnswerBody, Refused, StatusAnswer
+from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
 from exchange.engine.inputs import Input, ListInstrument, Ticket
 from exchange.node.access import Access, Caller
 from exchange.node.errors import Stalled
+from exchange.node.feed import Feed
 from exchange.node.hub import TICKET_SHIFT, Item, Later, Tell
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
 from exchange.wire.answers import AnswerWriter, error_line, line_of_error, rich_line
 from exchange.wire.errors import FramingError, RequestError
+from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
 from exchange.wire.handshake import ClientHello
 from exchange.wire.lines import LineSplitter
 from exchange.wire.requests import (
@@ -115,6 +117,10 @@ class Connection:
         self._given += 1
         self.put(self._given - 1, line_of_error(error))
 
+    def put_unasked(self, lines: bytes) -> None:
+        """Take lines that answer nothing: they leave with the next flush."""
+        self._lines.append(lines)
+
     def put(self, place: int, line: bytes) -> None:
         """Take the answer for a place; it leaves when all before it have."""
         if place != self._answered:
@@ -157,7 +163,9 @@ class Clients:
         access: Access,
         list_symbol: List | None,
         facts: Callable[[], msgspec.Struct],
+        feed: Feed | None = None,
     ) -> None:
+        self._feed = feed
         self._inbox = inbox
         self._translator = translator
         self._writer = writer
@@ -191,6 +199,18 @@ class Clients:
         else:
             asker.put(place, self._writer.line(request, body))
         self._touched[connection] = asker
+
+    def send_lines(self, connection: int, lines: bytes) -> None:
+        """Send lines of the feed with the next flush; dropped if the client has gone."""
+        reader = self._connections.get(connection)
+        if reader is not None:
+            reader.put_unasked(lines)
+            self._touched[connection] = reader
+
+    def unsent(self, connection: int) -> int:
+        """Return how many bytes a client has not taken yet."""
+        reader = self._connections.get(connection)
+        return 0 if reader is None else reader.outbox.unsent
 
     def flush(self) -> None:
         """Send each client its answers."""
@@ -231,6 +251,8 @@ class Clients:
             del self._connections[connection.number]
             self._touched.pop(connection.number, None)
             connection.outbox.close()
+            if self._feed is not None:
+                self._feed.drop(connection.number)
 
     async def _write(self, connection: Connection, scope: trio.CancelScope) -> None:
         try:
@@ -319,10 +341,27 @@ class Clients:
                 return Later(partial(self._translated, request, account, ticket))
         if refused is not None:
             return Tell(ticket, refused)
+        if isinstance(request, FeedSubscribe | FeedUnsubscribe):
+            return Later(partial(self._follow, connection.number, request, account, ticket))
         translated = self._translator.translate(request, account, ticket)
         if isinstance(translated, NeedsListing):
             return Unlisted(translated.symbol, request, account, ticket)
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated
+
+    def _follow(
+        self,
+        connection: int,
+        request: FeedSubscribe | FeedUnsubscribe,
+        account: AccountId,
+        ticket: Ticket,
+    ) -> Tell:
+        """Follow topics of the feed, or no more; the hub calls this between two inputs."""
+        if self._feed is None or connection not in self._connections:
+            return Tell(ticket, Refused("not_supported", "there is no feed here"))
+        change = self._feed.unsubscribe
+        if isinstance(request, FeedSubscribe):
+            change = self._feed.subscribe
+        return Tell(ticket, change(connection, request.value, account) or Done())
 
     def _translated(self, request: Request, account: AccountId, ticket: Ticket) -> Input | Tell:
         """Translate a request that needs no listing, or has had its own."""

@@ -43,6 +43,7 @@ from exchange.engine.records import Record
 from exchange.node import crashes
 from exchange.node.committer import Committer
 from exchange.node.errors import OldCopy
+from exchange.node.feed import Publication
 from exchange.store.store import Write
 
 TURN_MAX = 1024  # inputs decided in one turn: bounds how long one batch holds up the next
@@ -91,6 +92,15 @@ class Peers(Protocol):
     def flush(self) -> None: ...
 
 
+class FeedLike(Protocol):
+    """Writes what a turn has to tell when it is decided, and tells it when it is durable (C8)."""
+
+    def collect(
+        self, items: Sequence[object], records: Sequence[Record], now_us: int
+    ) -> Publication | None: ...
+    def release(self, publication: Publication) -> None: ...
+
+
 class Tell(msgspec.Struct, frozen=True):
     """An answer that the shell itself made from the state; held back like any other (E3)."""
 
@@ -105,6 +115,7 @@ class Later(msgspec.Struct, frozen=True):
 
 
 Item = Input | Tell | Later
+Gated = Effect | Publication  # what waits for the log to be durable
 
 
 class Hub:
@@ -124,6 +135,7 @@ class Hub:
         self._clocks = clocks
         self._answers: Answers
         self._peers: Peers
+        self._feed: FeedLike | None = None
         self._alarm = alarm
         self._inbox: list[Item] = []
         self._wake = trio.Event()
@@ -132,7 +144,7 @@ class Hub:
         self._records: list[Record] = []  # decided, and in no frame yet
         self._seen: dict[NodeId, Proof] = {}  # proofs of peers, to be stored with them (C3)
         self._forcing: list[Record] = []  # in the frame under way
-        self._gated: deque[tuple[Lsn, list[Effect]]] = deque()  # the gates only rise
+        self._gated: deque[tuple[Lsn, list[Gated]]] = deque()  # the gates only rise
         self._calls: dict[int, _Call] = {}
         self._call_number = 0
         self.durable_lsn = durable_lsn
@@ -141,10 +153,11 @@ class Hub:
         self.forces = 0
         self.log_bytes = 0  # of keys and values handed to the store
 
-    def connect(self, *, answers: Answers, peers: Peers) -> None:
+    def connect(self, *, answers: Answers, peers: Peers, feed: FeedLike | None = None) -> None:
         """Say where answers and messages go; they put their inputs here, so they come second."""
         self._answers = answers
         self._peers = peers
+        self._feed = feed
 
     def feed(self, items: Sequence[Item]) -> None:
         """Hand over inputs, in order; never waits."""
@@ -218,7 +231,7 @@ class Hub:
             self._room.set()
             self._room = trio.Event()
         handle = self._engine.handle
-        told: list[Effect] = []
+        told: list[Gated] = []
         for item in batch:
             if type(item) is Later:
                 item = item.resolve()
@@ -230,22 +243,26 @@ class Hub:
         self._records += step.records
         self._seen.update(step.seen)
         self.applied_lsn = step.last_lsn
-        effects = step.effects + told if told else step.effects
+        if self._feed is not None:
+            news = self._feed.collect(batch, step.records, self._clocks.mono_us())
+            if news is not None:
+                told.append(news)
+        effects: list[Gated] = [*step.effects, *told]
         if effects and step.last_lsn > self.durable_lsn:
             effects = self._let_go_ahead(effects)
         if effects:
             self._gated.append((step.last_lsn, effects))
 
-    def _let_go_ahead(self, effects: list[Effect]) -> list[Effect]:
+    def _let_go_ahead(self, effects: list[Gated]) -> list[Gated]:
         """Send what need not wait for the force; return the rest (E3)."""
-        ahead = [effect for effect in effects if is_exempt(effect)]
+        ahead = [effect for effect in effects if _may_go_ahead(effect)]
         if not ahead:
             return effects
         for effect in ahead:
             assert type(effect) is Send, "only Applied is exempt"
             self._peers.send(effect)
         self._peers.flush()
-        return [effect for effect in effects if not is_exempt(effect)]
+        return [effect for effect in effects if not _may_go_ahead(effect)]
 
     def _submit(self, committer: Committer, ts: Micros) -> None:
         step = Step(self._records, [], self.applied_lsn, self._seen)
@@ -271,7 +288,7 @@ class Hub:
     def _release(self) -> None:
         """Let effects go whose gate is durable: first in, first out (E3)."""
         gated = self._gated
-        released: list[Effect] = []
+        released: list[Gated] = []
         while gated and gated[0][0] <= self.durable_lsn:
             released += gated.popleft()[1]
         if not released:
@@ -280,10 +297,13 @@ class Hub:
             self._dispatch(effect)
         self._peers.flush()
         self._answers.flush()
-        crashes.sent(released)
+        crashes.sent([effect for effect in released if not isinstance(effect, Publication)])
 
-    def _dispatch(self, effect: Effect) -> None:
-        if isinstance(effect, Answer):
+    def _dispatch(self, effect: Gated) -> None:
+        if isinstance(effect, Publication):
+            assert self._feed is not None, "it wrote this"
+            self._feed.release(effect)
+        elif isinstance(effect, Answer):
             connection = effect.ticket >> TICKET_SHIFT
             if connection == INSIDE:
                 self._answer_call(effect)
@@ -307,6 +327,10 @@ class Hub:
         if call is not None:  # its caller may have given up
             call.body = effect.body
             call.answered.set()
+
+
+def _may_go_ahead(effect: Gated) -> bool:
+    return not isinstance(effect, Publication) and is_exempt(effect)
 
 
 class _Call:

@@ -42,6 +42,7 @@ from exchange.node.committer import (
     force_time,
 )
 from exchange.node.door import Door
+from exchange.node.feed import Feed
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks, Hub
 from exchange.node.links import Links
@@ -54,6 +55,7 @@ from exchange.wire.answers import AnswerWriter
 from exchange.wire.translate import Translator
 
 TICK_S = 0.25
+FEED_S = 0.02  # the window of a book (`feed.BOOK_US`)
 STORAGE_S = 1.0  # between looks at the room on the disk: far less than its reserve fills
 EVICT_S = 10.0
 READERS_S = 60.0
@@ -155,6 +157,7 @@ class Life:
         self.links = Links(
             self.who, self.engine, self.hub, dial=dial, tell=tell, jitter=random.SystemRandom()
         )
+        self.feed = Feed(self.engine.soft, wall_us=clocks.wall_us)
         self.clients = Clients(
             self.hub,
             translator=Translator(state, mint=partial(minted, state.cluster)),
@@ -167,8 +170,10 @@ class Life:
             ),
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,
+            feed=self.feed,
         )
-        self.hub.connect(answers=self.clients, peers=self.links)
+        self.feed.connect(self.clients)
+        self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
         self.door = Door(self.clients, self.links, tell=tell)
         self.committer: Committer = InlineCommitter(store.commit)
         self._is_full = False
@@ -191,6 +196,7 @@ class Life:
                 nursery.start_soon(self.hub.run, self.committer)
                 nursery.start_soon(self.links.run)
                 nursery.start_soon(self._watch_storage)
+                nursery.start_soon(self._pace_feed)
                 nursery.start_soon(self.membership.run)
                 nursery.start_soon(self.door.run, listener)
                 for peer in self._store.state.peers:
@@ -228,6 +234,13 @@ class Life:
         while True:
             self.hub.feed([Tick()])
             await trio.sleep(TICK_S)
+
+    async def _pace_feed(self) -> None:
+        """Have a turn taken when the feed has gathered something, though nothing happens."""
+        while True:
+            await trio.sleep(FEED_S if self.feed.is_followed else TICK_S)
+            if self.feed.is_due:
+                self.hub.wake()
 
     async def _drain(self) -> None:
         """Refuse new orders, and wait until nothing is in doubt and all is told; bounded."""

@@ -13,6 +13,7 @@ import msgspec
 
 from exchange.domain.units import CLIENT_ORDER_ID_MAX
 from exchange.wire.envelope import Form, Rich, decode_object, decode_text
+from exchange.wire.feeds import ORDERS, FeedSubscribe, FeedUnsubscribe
 
 PAGE_MAX = 1_000  # rows of a list in one answer (interfaces section 1)
 PAGE = 100
@@ -312,13 +313,13 @@ Request = (
     | BookGet
     | TradesList
     | NodeStatus
+    | FeedSubscribe
+    | FeedUnsubscribe
 )
 
 NOT_BUILT = frozenset(
     [
         "candles.get",
-        "feed.subscribe",
-        "feed.unsubscribe",
         "session.cancel_after",
         "session.cancel_on_disconnect",
     ]
@@ -347,6 +348,8 @@ def decode_request(line: bytes) -> Request | Bye:
 
 def power_of(request: Request) -> Power:
     """Return what the caller must be allowed; about another account it is OPERATOR instead."""
+    if isinstance(request, FeedSubscribe | FeedUnsubscribe):
+        return Power.READ if ORDERS in request.value.channels else Power.PUBLIC
     return _POWERS.get(type(request), Power.TRADE)
 
 

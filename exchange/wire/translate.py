@@ -20,6 +20,7 @@ from exchange.engine.inputs import Input, Ticket
 from exchange.engine.state import State
 from exchange.wire import requests
 from exchange.wire.envelope import Rich
+from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
 from exchange.wire.reading import (
     RefusedError,
     is_cash,
@@ -163,6 +164,8 @@ class Translator:
                 return self._change_key(request, account, ticket)
             case CreateOrder() | OrderCreate():
                 raise AssertionError("the two hot verbs are translated before")
+            case FeedSubscribe() | FeedUnsubscribe():
+                raise AssertionError("the shell's feed takes these")
             case _:
                 return inputs.Ask(ticket, _query(request, account))
 

@@ -22,6 +22,7 @@ from exchange.node.access import Access
 from exchange.node.clients import Clients
 from exchange.node.committer import InlineCommitter
 from exchange.node.door import Door
+from exchange.node.feed import Feed
 from exchange.node.hub import Hub
 from exchange.node.links import Links
 from exchange.node.sockets import Wire
@@ -99,6 +100,7 @@ class Shop:
         self.hub = Hub(
             self.engine, self.log, self.clocks, durable_lsn=Lsn(1), alarm=self.alarms.append
         )
+        self.feed = Feed(self.engine.soft, wall_us=self.clocks.wall_us)
         self.clients = Clients(
             self.hub,
             translator=Translator(self.state, mint=partial(minted, CLUSTER)),
@@ -111,10 +113,12 @@ class Shop:
             ),
             list_symbol=list_symbol,
             facts=Facts,
+            feed=self.feed,
         )
+        self.feed.connect(self.clients)
         self.links = Links.__new__(Links)  # replaced where a test has peers
         self.door = Door(self.clients, self.links, tell=self.told.append)
-        self.hub.connect(answers=self.clients, peers=_NoPeers())
+        self.hub.connect(answers=self.clients, peers=_NoPeers(), feed=self.feed)
         self.hub.feed([Tick(), ListInstrument(0, plain_ticker("AAPL"))])
         for account in (ALICE, BOB):
             self.hub.feed([OpenAccount(0, account, hash_key(ALICE_KEY, CLUSTER))])
