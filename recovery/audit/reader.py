@@ -196,11 +196,11 @@ def _add_up(pages: PageFile, lsn: int) -> TableAudit:
             digests += int.from_bytes(entry.value[-DIGEST:])
             try:
                 rows = table_rows(table, entry.key, open_row(entry.key, entry.value))
+                total += sum(map(hash, rows))
             except (BadBytes, ValueError, TypeError, IndexError) as error:
                 bad.append((table, f"key {entry.key.hex()}: {error}"))
                 continue
             count += len(rows)
-            total += sum(map(hash, rows))
         bad += [(table, f"page {page}: {detail}") for page, detail in walk.damage]
         counts[table], sums[table] = count, total
         digest_counts[table], digest_sums[table] = entries, digests

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from recovery.audit.node import NodeAudit
+from recovery.audit.node import NodeAudit, _methods
 from recovery.audit.wire import Frame
+from recovery.selection import KINDS
 
 
 def a_node() -> NodeAudit:
@@ -33,6 +34,15 @@ def test_a_record_that_cannot_be_is_one_finding(record: list[Any], code: str) ->
 
     assert code in [finding.code for finding in node.findings]
     assert node.records == 2
+
+
+def test_every_kind_of_record_is_known() -> None:
+    """A record that the auditor does not know would hide a fault."""
+    kinds: list[Any] = list(KINDS.values())
+    fields = {kind.__struct_config__.tag: len(kind.__struct_fields__) for kind in kinds}
+
+    known = {tag: size - 1 for tag, (_, size) in _methods(a_node().trades).items()}
+    assert known == fields
 
 
 def test_lsns_are_dense() -> None:
