@@ -9,7 +9,17 @@ question.  A client that was refused for a passing reason comes again later.
 from typing import TYPE_CHECKING
 
 from exchange.domain.orders import SelfTrade, Side, TimeInForce
-from exchange.domain.units import AccountId, Asset, Lots, OrderId, Seq, Symbol, Ticks, Units
+from exchange.domain.units import (
+    AccountId,
+    Asset,
+    Lots,
+    OrderId,
+    Seq,
+    Symbol,
+    Ticks,
+    Units,
+    make_id,
+)
 from exchange.engine.effects import (
     Answer,
     AnswerBody,
@@ -29,6 +39,7 @@ from exchange.engine.inputs import (
     FillsQuery,
     Input,
     MoveFunds,
+    OpenAccount,
     OrderQuery,
     OrdersQuery,
     PlaceOrder,
@@ -49,6 +60,7 @@ PASSING = frozenset({"not_ready", "draining", "storage_full"})
 REPEATABLE = frozenset(
     [
         "again",
+        "open",
         "cancel",
         "amend",
         "cancel_all",
@@ -292,6 +304,11 @@ def _close(_cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
     return CloseAccount(0, call.account)
 
 
+def _open(_cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
+    number = 1_000 + call.index
+    return OpenAccount(0, AccountId(make_id(call.operation.node, number)), b"")
+
+
 def _key(_cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
     return SetKey(0, call.account, call.index.to_bytes(4, "big"))
 
@@ -334,6 +351,7 @@ _REQUESTS = {
     "set_balance": _set_balance,
     "close": _close,
     "key": _key,
+    "open": _open,
     **dict.fromkeys(
         ("get", "account", "orders", "fills", "transfers", "book", "trades", "status"), _query
     ),

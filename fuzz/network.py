@@ -71,6 +71,7 @@ class Network:
         self._random: Random = cluster.random
         self._blocked: dict[tuple[int, int], int] = {}  # until when
         self._slow: dict[tuple[int, int], tuple[int, int]] = {}  # until when, how much
+        self._echoes: dict[tuple[int, int], int] = {}  # what is sent next comes again so late
         self._links: list[Link] = []
         self._delay = 1 / max(1, cluster.plan.delay_us)
         self._is_faulty = True
@@ -114,6 +115,8 @@ class Network:
         arrival_us = max(arrival_us, pipe.last_us + 1, self._blocked.get(route, 0))
         pipe.last_us = arrival_us
         cluster.counters["messages"] += len(batch.messages)
+        if route in self._echoes:
+            self._haunt(route[1], batch, self._echoes.pop(route))
         wait_us = arrival_us - cluster.now_us
         cluster.at(wait_us, self._deliver, link, source, pipe.sent, batch, False)
 
@@ -165,9 +168,17 @@ class Network:
         until_us = self._cluster.now_us + duration_us
         self._blocked[source, target] = max(until_us, self._blocked.get((source, target), 0))
 
+    def unblock(self) -> None:
+        """End all partitions."""
+        self._blocked.clear()
+
     def slow(self, source: int, target: int, extra_us: int, duration_us: int) -> None:
         """Delay what is sent from `source` to `target` for a while."""
         self._slow[source, target] = (self._cluster.now_us + duration_us, extra_us)
+
+    def echo(self, source: int, target: int, wait_us: int) -> None:
+        """Deliver what is sent next from `source` to `target` once more, much later."""
+        self._echoes[source, target] = wait_us
 
     def heal(self) -> None:
         """Pass everything from now on; what is held up stays on its way."""
@@ -201,15 +212,14 @@ class Network:
                     return
             receiver.batch_arrived(NodeId(source), link, batch)
         elif self._is_faulty and random.random() < plan.haunt:
-            self._haunt(receiver.node, batch)
+            self._haunt(receiver.node, batch, self._random.choice(_LATENESS_US))
 
-    def _haunt(self, node: int, batch: Batch) -> None:
+    def _haunt(self, node: int, batch: Batch, wait_us: int) -> None:
         """Deliver to the next process what was meant for the dead one, without its hello.
 
         No TCP does this to a whole conversation; a message alone must not do harm (S5).
         """
         if not any(isinstance(message, Hello) for message in batch.messages):
-            wait_us = self._random.choice(_LATENESS_US)
             self._cluster.at(wait_us, self._cluster.haunt, node, batch)
 
 

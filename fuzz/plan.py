@@ -319,6 +319,7 @@ _FOLLOW_UPS = (
     "status",
     "close",
     "key",
+    "open",
 )
 
 

@@ -63,6 +63,7 @@ class Process:
         self.node = machine.node
         self.is_alive = True
         self.armed = ""  # the point at which it will die
+        self.armed_after = 0  # ... after so many forces, if it dies of one
         self.fate = ""  # what becomes of the write in progress when it dies
         self.paused_until_us = 0
         self._inbox: list[Input] = []
@@ -256,7 +257,9 @@ class Process:
     def _begin_force(self) -> None:
         cluster = self.cluster
         duration_us = 1 + int(cluster.random.expovariate(1 / cluster.plan.force_us))
-        if self.armed in ("force_lost", "force_kept"):
+        if self.armed in ("force_lost", "force_kept") and self.armed_after:
+            self.armed_after -= 1
+        elif self.armed in ("force_lost", "force_kept"):
             self.fate = self.armed.removeprefix("force_")
             cluster.at(int(duration_us * cluster.random.random()), cluster.kill, self)
         cluster.at(duration_us, self._forced)

@@ -62,6 +62,7 @@ class Script:
         trace: Callable[[str], object] | None = None,
         is_linked: bool = True,
     ) -> None:
+        self._backup: Restore | None = None
         self.cluster = Cluster(plan, trace=trace, is_checked=True)
         if is_linked:
             self.run_while(lambda: bool(self.cluster.unrest()))
@@ -117,10 +118,16 @@ class Script:
         self.cluster.damage.plan_restore(self._backup)
         self.run_ms(1)
 
-    def restore(self, node: int, *, boots: int) -> None:
-        """Put the copy in the place of the disk, as if it had been started before."""
-        fault = Restore(self._backup.at_us, node, 0, boots)
-        self.cluster.damage.restore(fault)
+    @property
+    def has_backup(self) -> bool:
+        """Tell whether a disk was copied."""
+        return self._backup is not None
+
+    def restore_last(self, *, boots: int) -> None:
+        """Put the last copy in the place of its disk, as if it had been started before."""
+        assert self._backup is not None, "nothing was copied"
+        backup = self._backup
+        self.cluster.damage.restore(Restore(backup.at_us, backup.node, 0, boots))
 
     def cut(self, source: int, target: int, *, duration_ms: int, is_both: bool = True) -> None:
         """Let nothing pass between two nodes for a while."""
@@ -144,7 +151,8 @@ class Script:
         """Heal everything, wait until it is quiet, and let every checker look."""
         self.cluster.heal()
         self.cluster.settle()
-        self.cluster.finish()
+        if not self.cluster.is_spoiled:
+            self.cluster.finish()
 
 
 __all__ = ["CALM", "MS", "SECOND", "Script", "calm"]

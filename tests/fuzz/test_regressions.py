@@ -65,7 +65,7 @@ def test_hello_of_an_old_copy_does_not_replace_the_proof_against_it() -> None:
     for _ in range(3):
         script.answered(script.sell(1, 1, 100))
     script.answered(script.buy(2, 1, 90))  # the frame of this one stores what 2 saw of 1
-    script.restore(1, boots=9)
+    script.restore_last(boots=9)
     script.kill_at(2, "force_kept")  # PeerSeen is forced, the hello of 2 never leaves
     script.run_ms(8_000)
 
