@@ -1,7 +1,7 @@
 """The data directory: whose it is, how it is born, who may use it (W6).
 
     lock          flock of the one process that uses the directory; its pid, for people
-    store/        the LMDB environment (data.mdb, lock.mdb)
+    store/        the LMDB environment (data.mdb, lock.mdb); force_failed after a failed force
     identity      whose data `store/` holds: a copy of what is inside, so that a directory
                   that lost its environment is not taken for a new one (W4)
     ballast       16 MiB, given up at the first ENOSPC (W7)

@@ -30,6 +30,7 @@ import msgspec
 from exchange.store.crash import crash_point
 from exchange.store.disk import Change
 from exchange.store.errors import DamagedDirectory, DirectoryUnusable, StoreFailed
+from exchange.store.pages import FORCE_FAILED
 from exchange.store.tables import CODECS
 
 TABLES = ("meta", "log", *CODECS)
@@ -74,6 +75,8 @@ class LmdbDisk:
     ) -> None:
         self.path = path
         self._ballast = ballast
+        self._failed = path / FORCE_FAILED
+        self._has_failed = self._failed.exists()
         self._env = _open(path, is_read_only, has_lock, map_size)
         self._tables: dict[str, Any] = {}  # py-lmdb's _Database has no public type
         try:
@@ -140,6 +143,9 @@ class LmdbDisk:
                 crash_point("write_begun_uncommitted")
         except lmdb.Error as error:
             raise self._failure(error) from error
+        if self._has_failed:
+            self._failed.unlink(missing_ok=True)
+            self._has_failed = False
 
     def close(self) -> None:
         """Close the environment."""
@@ -193,6 +199,8 @@ class LmdbDisk:
         return entries
 
     def _failure(self, error: lmdb.Error) -> StoreFailed:
+        with contextlib.suppress(OSError):  # a disk that takes not even this: a refusal follows
+            self._failed.touch()
         is_disk_full = error.code in NO_SPACE or (
             error.code == errno.EIO and self.usage().disk_free < RESERVE
         )  # LMDB calls a write that was cut short an EIO

@@ -11,7 +11,7 @@ from exchange.store.directory import STORE, Directory
 from exchange.store.errors import DamagedDirectory
 from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.newest import is_newest
-from exchange.store.pages import check_pages
+from exchange.store.pages import FORCE_FAILED, check_pages
 from tests.exchange.store.scene import IDENTITY, check, deposits, force, open_store
 
 PAGE = 4096
@@ -109,3 +109,21 @@ def test_what_is_no_lmdb_file_is_not_this_modules_business(tmp_path: Path, conte
     (tmp_path / "data.mdb").write_bytes(content)
 
     assert is_newest(tmp_path / "data.mdb")
+
+
+def test_after_a_failed_force_the_older_meta_page_may_know_more(path: Path) -> None:
+    """E4: LMDB takes a meta page back by its number alone, and nobody was told of that force."""
+    file = path / STORE / "data.mdb"
+    marker = file.with_name(FORCE_FAILED)
+    numbers = transactions(file)
+    older = numbers.index(min(numbers))
+    renumber(file, older, max(numbers) + 1)
+    marker.touch()
+    check_pages(file)
+    renumber(file, older, min(numbers))
+
+    with Directory.lock(path) as directory:
+        disk = directory.open()
+        disk.write([("meta", b"next", b"force")])
+        disk.close()
+    assert not marker.exists()
