@@ -12,6 +12,9 @@ any order and leave in the order of their places, all of a turn in one send.
     framing is lost                           | one error line, then closed
     no first line within FIRST_LINE_S         | one error line, then closed
     a bad key                                 | one error line, then closed
+    too many clients                          | one error line, then closed
+    idle for `Limits.idle_s`                  | closed
+    too many requests a second                | answered so; cancels always have budget
     too many requests or bytes outstanding    | not read until there is room
     a question with a long answer             | taken when few requests are outstanding
     nothing read by the client for `STALL_S`  | closed
@@ -30,10 +33,11 @@ from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Symbol
 from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
 from exchange.engine.inputs import Input, ListInstrument, Ticket
-from exchange.node.access import Access, Caller
+from exchange.node.access import BAD_KEY, Access, Caller
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
 from exchange.node.hub import TICKET_SHIFT, Item, Later, Tell
+from exchange.node.limits import RATE_LIMITED, TOO_MANY, Budget, Guard, Limits
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
 from exchange.wire.answers import AnswerWriter, error_line, line_of_error, rich_line
@@ -45,10 +49,12 @@ from exchange.wire.requests import (
     BookGet,
     Bye,
     CreateOrder,
+    DeleteOrder,
     FillsList,
     NodeStatus,
     OrderAmend,
     OrderCancel,
+    OrderCancelAll,
     OrderCreate,
     OrdersList,
     ReadMarket,
@@ -69,6 +75,7 @@ LONG: frozenset[type] = frozenset(
     [ReadMarket, ReadOrders, BookGet, OrdersList, FillsList, TradesList, TransfersList]
 )
 LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory
+FREE = (OrderCancel, OrderCancelAll, DeleteOrder)  # a cancel always has budget
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 20  # bytes thrown away meanwhile
@@ -88,8 +95,14 @@ class Inbox(Protocol):
 class Connection:
     """The requests of one client that are not answered yet."""
 
-    def __init__(self, number: int, wire: Wire, caller: Caller) -> None:
+    def __init__(
+        self, number: int, wire: Wire, caller: Caller, budget: Budget | None = None
+    ) -> None:
         self.number = number
+        self.budget = budget
+        self.reads = 0
+        self.seen = (-1, -1)  # reads and pushes at the last look for idle ones
+        self.scope = trio.CancelScope()
         self.wire = wire
         self.caller = caller
         self.outbox = Outbox(wire.stream, file=wire.file)
@@ -172,6 +185,7 @@ class Clients:
         self._access = access
         self._list_symbol = list_symbol  # None with --strict-listing
         self._facts = facts
+        self.guard = Guard(Limits(), lambda: 0)  # whoever runs the node brings its own
         self._connections: dict[int, Connection] = {}
         self._touched: dict[int, Connection] = {}  # have answers to send
         self._last_number = 0
@@ -238,21 +252,45 @@ class Clients:
         if isinstance(caller, Refused):
             await say_last(wire, error_line(caller.code, caller.detail))
             return
+        if not self.guard.enter(wire.address):
+            await say_last(wire, error_line(TOO_MANY.code, TOO_MANY.detail))
+            return
         self._last_number += 1
-        connection = Connection(self._last_number, wire, caller or self._access.anyone)
+        caller = caller or self._access.anyone
+        budget = self._budget(wire, caller)
+        connection = Connection(self._last_number, wire, caller, budget)
         self._connections[connection.number] = connection
         try:
             async with trio.open_nursery() as nursery:
+                connection.scope = nursery.cancel_scope
                 nursery.start_soon(self._write, connection, nursery.cancel_scope)
                 await self._read(connection, first, splitter, lines, broken)
                 await connection.wait_outstanding(0)
                 connection.outbox.end()
         finally:
+            self.guard.leave(wire.address)
             del self._connections[connection.number]
             self._touched.pop(connection.number, None)
             connection.outbox.close()
             if self._feed is not None:
                 self._feed.drop(connection.number)
+
+    async def watch_idle(self) -> None:
+        """Close clients that have neither said nor been told anything for a while."""
+        idle_s = self.guard.limits.idle_s
+        while idle_s:
+            await trio.sleep(idle_s)
+            for connection in self._connections.values():
+                now = (connection.reads, connection.outbox.pushes)
+                is_idle = connection.seen == now and not connection.outstanding
+                if is_idle and connection.wire.address:
+                    connection.scope.cancel()
+                connection.seen = now
+
+    def _budget(self, wire: Wire, caller: Caller) -> Budget:
+        if caller.account is None:
+            return self.guard.of_address(wire.address)
+        return self.guard.of_key((caller.account, caller.key_hash))
 
     async def _write(self, connection: Connection, scope: trio.CancelScope) -> None:
         try:
@@ -284,6 +322,7 @@ class Clients:
                 return
             if not data:
                 return
+            connection.reads += 1
             try:
                 lines = splitter.feed(data)
             except FramingError as error:
@@ -335,11 +374,17 @@ class Clients:
         account = caller.account or NO_ACCOUNT
         if isinstance(request, HOT):
             refused = self._access.check_order(request, caller)
+            if refused is None and not self._is_paid(connection, caller):
+                refused = RATE_LIMITED
         else:
             refused = self._access.check(request, caller)
+            if refused is None and not isinstance(request, FREE):
+                refused = None if self._is_paid(connection, caller) else RATE_LIMITED
             if refused is None and isinstance(request, NAMES_AN_ORDER):
                 return Later(partial(self._translated, request, account, ticket))
         if refused is not None:
+            if refused is BAD_KEY and not self.guard.of_address(connection.wire.address).take():
+                refused = RATE_LIMITED
             return Tell(ticket, refused)
         if isinstance(request, FeedSubscribe | FeedUnsubscribe):
             return Later(partial(self._follow, connection.number, request, account, ticket))
@@ -362,6 +407,15 @@ class Clients:
         if isinstance(request, FeedSubscribe):
             change = self._feed.subscribe
         return Tell(ticket, change(connection, request.value, account) or Done())
+
+    def _is_paid(self, connection: Connection, caller: Caller) -> bool:
+        """Take a request out of the budget of the connection, or of the key it brought."""
+        budget = connection.budget
+        if budget is None or caller is not connection.caller:
+            budget = self._budget(connection.wire, caller)
+        is_paid = budget.take()
+        self.guard.refused += not is_paid
+        return is_paid
 
     def _translated(self, request: Request, account: AccountId, ticket: Ticket) -> Input | Tell:
         """Translate a request that needs no listing, or has had its own."""

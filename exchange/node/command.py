@@ -19,6 +19,7 @@ from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.errors import BadAddress, CoordinatorError
 from exchange.node.embedding import Gateway, Https
 from exchange.node.errors import BadSetting, NodeError, first_of
+from exchange.node.limits import Limits
 from exchange.node.service import Service, serve_with_signals
 from exchange.node.settings import CONFIG_NAME, Settings, read_config
 from exchange.store.errors import StoreError
@@ -148,6 +149,36 @@ OPTIONS = [
     click.option(
         "--plain-http", is_flag=True, help="Serve --https without TLS; on loopback alone."
     ),
+    click.option(
+        "--key-rate",
+        type=click.IntRange(min=0),
+        default=Limits().key_rate,
+        help="Requests a second that one key may send, cancels not counted; 0 is any number.",
+    ),
+    click.option(
+        "--address-rate",
+        type=click.IntRange(min=0),
+        default=Limits().address_rate,
+        help="Requests a second of one address without a key, or with bad ones.",
+    ),
+    click.option(
+        "--connections-max",
+        type=click.IntRange(min=0),
+        default=Limits().connections_max,
+        help="Clients at the same time.",
+    ),
+    click.option(
+        "--connections-per-address",
+        type=click.IntRange(min=0),
+        default=Limits().connections_per_address,
+        help="Clients at the same time of one address; 0 is any number.",
+    ),
+    click.option(
+        "--idle-timeout",
+        type=click.FloatRange(min=0),
+        default=Limits().idle_s,
+        help="Seconds after which a client that says and hears nothing is closed; 0 is never.",
+    ),
     click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
     click.option("--strict-listing", is_flag=True, help="Trade only what an operator has listed."),
 ]
@@ -206,7 +237,7 @@ def config(parent: click.Context) -> None:
         value = parent.params.get(name)
         shown = "" if value is None else str(value).lower() if value in (True, False) else value
         click.echo(
-            f"{name.replace('_', '-'):<19} {shown!s:<24} {ORIGINS[source] if source else ''}"
+            f"{name.replace('_', '-'):<24} {shown!s:<24} {ORIGINS[source] if source else ''}"
         )
 
 
@@ -221,6 +252,13 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
         ack=values["ack"],
         is_authenticated=not values["no_auth"],
         is_strict=values["strict_listing"],
+        limits=Limits(
+            key_rate=values["key_rate"],
+            address_rate=values["address_rate"],
+            connections_max=values["connections_max"],
+            connections_per_address=values["connections_per_address"],
+            idle_s=values["idle_timeout"],
+        ),
         https=_https_of(values, is_default=is_https_default),
     )
 

@@ -9,6 +9,7 @@ import trio
 from exchange.engine.errors import RemoteProtocolError
 from exchange.node.clients import Clients, say_last
 from exchange.node.errors import contains
+from exchange.node.limits import WAITING_MAX
 from exchange.node.links import Links
 from exchange.node.sockets import Wire, prepare
 from exchange.store.errors import StoreError
@@ -32,6 +33,7 @@ class Door:
         self._links = links
         self._tell = tell
         self._ready = trio.Event()
+        self._waiting = 0  # connections that have not said who they are; <= WAITING_MAX
         self._nursery: trio.Nursery | None = None  # while connections are served
 
     def open_to_clients(self) -> None:
@@ -79,7 +81,13 @@ class Door:
         """Serve one connection, whoever it is."""
         splitter = LineSplitter(REQUEST_BYTES_MAX)
         try:
-            lines, broken = await _first_lines(wire, splitter)
+            if self._waiting >= WAITING_MAX:
+                return
+            self._waiting += 1
+            try:
+                lines, broken = await _first_lines(wire, splitter)
+            finally:
+                self._waiting -= 1
             if not lines:
                 return
             first = first_line(lines[0])

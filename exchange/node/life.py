@@ -45,6 +45,7 @@ from exchange.node.door import Door
 from exchange.node.feed import Feed
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks, Hub
+from exchange.node.limits import Guard
 from exchange.node.links import Links
 from exchange.node.settings import Settings
 from exchange.node.sockets import dial
@@ -173,6 +174,7 @@ class Life:
             feed=self.feed,
         )
         self.feed.connect(self.clients)
+        self.clients.guard = Guard(settings.limits, clocks.mono_us)
         self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
         self.door = Door(self.clients, self.links, tell=tell)
         self.committer: Committer = InlineCommitter(store.commit)
@@ -196,6 +198,7 @@ class Life:
                 nursery.start_soon(self.hub.run, self.committer)
                 nursery.start_soon(self.links.run)
                 nursery.start_soon(self._watch_storage)
+                nursery.start_soon(self.clients.watch_idle)
                 nursery.start_soon(self._pace_feed)
                 nursery.start_soon(self.membership.run)
                 nursery.start_soon(self.door.run, listener)

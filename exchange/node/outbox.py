@@ -27,11 +27,13 @@ class Outbox:
         self._moved = trio.Event()  # set whenever something has left
         self._is_sending = False
         self._is_ended = False
+        self.pushes = 0
         self.unsent = 0  # bytes pushed and not taken by the kernel
         self.on_empty: Callable[[], None] | None = None  # called when the last byte has left
 
     def push(self, data: bytes) -> None:
         """Send `data` behind all that was pushed before."""
+        self.pushes += 1
         if self._file is not None and not self.unsent:
             data = self._write_now(data)
             if not data:

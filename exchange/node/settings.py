@@ -10,6 +10,7 @@ from exchange.coordinator.addresses import Address, check_listener
 from exchange.coordinator.errors import BadAddress
 from exchange.node.embedding import Https
 from exchange.node.errors import BadSetting
+from exchange.node.limits import Limits
 
 CONFIG_NAME = "exchange.toml"  # in the data directory
 CONFIG_SIZE_MAX = 1 << 20  # bytes
@@ -26,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True):
     ack: Literal["visible", "durable"] = "visible"
     is_authenticated: bool = True
     is_strict: bool = False  # an unknown symbol is refused, never listed by an order
+    limits: Limits = Limits()
     https: Https | None = None  # None: no gateway in this process
 
     def check(self) -> None:

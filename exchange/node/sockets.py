@@ -1,5 +1,6 @@
 """Sockets as the node wants them: no Nagle, and TCP keepalive."""
 
+import ipaddress
 import os
 import socket
 
@@ -16,6 +17,7 @@ class Wire(msgspec.Struct, frozen=True):
 
     stream: trio.abc.Stream
     file: int | None = None
+    address: str = ""  # of the other side; empty inside this process
 
     async def receive(self, size: int) -> bytes:
         """Return what has come, empty at the end; raises trio's errors of a broken stream.
@@ -41,7 +43,18 @@ def prepare(stream: trio.SocketStream) -> Wire:
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-    return Wire(stream, stream.socket.fileno())
+    return Wire(stream, stream.socket.fileno(), address_of(stream.socket))
+
+
+def address_of(peer: trio.socket.SocketType) -> str:
+    """Return the other side's address as limits count it: of IPv6 the network, as one has many."""
+    try:
+        host = str(peer.getpeername()[0])
+    except OSError:  # gone already
+        return "gone"
+    if ":" not in host:
+        return host
+    return str(ipaddress.ip_network(f"{host.partition('%')[0]}/64", strict=False))
 
 
 async def dial(address: str) -> Wire:

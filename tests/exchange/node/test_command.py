@@ -9,6 +9,7 @@ from exchange.coordinator import member
 from exchange.coordinator.addresses import Address
 from exchange.node import birth
 from exchange.node.command import main, node, run, settings_of
+from exchange.node.limits import Limits
 from exchange.node.settings import Settings
 from exchange.store.directory import Directory
 from exchange.store.frames import FORMAT_VERSION
@@ -76,10 +77,16 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "no_auth": True,
         "strict_listing": True,
         "https": None,
+        "key_rate": 1,
+        "address_rate": 2,
+        "connections_max": 3,
+        "connections_per_address": 4,
+        "idle_timeout": 5.0,
     }
 
     settings = settings_of(values)
 
+    assert settings.limits == Limits(1, 2, 3, 4, 5.0)
     assert (settings.is_authenticated, settings.is_strict, settings.ack) == (False, True, "durable")
 
 

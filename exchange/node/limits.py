@@ -1,0 +1,117 @@
+"""How much one key or one address may ask, and how many connections there may be (faults 3).
+
+    what                                | bound                  | beyond it
+    ------------------------------------+------------------------+---------------------------
+    requests of one key                 | key_rate a second      | `rate_limited`
+    requests without a key, bad keys    | address_rate a second  | `rate_limited`
+    cancels                             | none                   | a cancel always has budget
+    clients                             | connections_max        | `too_many_connections`
+    clients of one address              | connections_per_address| `too_many_connections`
+    connections that did not say hello  | WAITING_MAX            | closed
+    a client that says and hears nothing| idle_s, at most twice  | closed
+
+A gateway inside this process has no address and only the limits of the keys that it brings.
+Budgets are token buckets: full, they allow a burst of two seconds' worth.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
+
+import msgspec
+
+from exchange.engine.effects import Refused
+
+BURST_S = 2
+REMEMBERED = 65_536  # budgets; the one not asked for longest is forgotten, and so full again
+WAITING_MAX = 16_384
+RATE_LIMITED = Refused("rate_limited", "too many requests; try again in a second")
+TOO_MANY = Refused("too_many_connections", "close some, or try again later")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What `exchange-node` is told to allow; 0 is without a limit."""
+
+    key_rate: int = 20_000
+    address_rate: int = 5_000
+    connections_max: int = 16_384
+    connections_per_address: int = 0
+    idle_s: float = 900.0
+
+
+class Budget:
+    """A token bucket; it asks the clock only when it is empty."""
+
+    def __init__(self, rate: int, clock_us: Callable[[], int]) -> None:
+        self._rate = rate
+        self._clock_us = clock_us
+        self._filled_us = clock_us()
+        self.left = float(rate * BURST_S)  # 0 <= left <= rate * BURST_S
+
+    def take(self) -> bool:
+        """Spend one request; False if there is none to spend."""
+        if self.left < 1:
+            now_us = self._clock_us()
+            earned = (now_us - self._filled_us) * self._rate / 1_000_000
+            if self.left + earned < 1:
+                return not self._rate
+            self.left = min(self.left + earned, float(self._rate * BURST_S))
+            self._filled_us = now_us
+        self.left -= 1
+        return True
+
+
+class Guard:
+    """The budgets and the connections of one node."""
+
+    def __init__(self, limits: Limits, clock_us: Callable[[], int]) -> None:
+        self.limits = limits
+        self._clock_us = clock_us
+        self._budgets: OrderedDict[Hashable, Budget] = OrderedDict()
+        self._inside = Budget(0, clock_us)
+        self._clients: Counter[str] = Counter()  # by address
+        self.count = 0  # of clients == sum of the above
+        self.refused = 0  # requests and connections, since the start
+
+    def of_key(self, name: Hashable) -> Budget:
+        """Return the budget of a key."""
+        return self._budget(("key", name), self.limits.key_rate)
+
+    def of_address(self, address: str) -> Budget:
+        """Return the budget of an address; without end inside this process."""
+        if not address:
+            return self._inside
+        return self._budget(("address", address), self.limits.address_rate)
+
+    def enter(self, address: str) -> bool:
+        """Count a client in, unless there are too many."""
+        limits = self.limits
+        is_full = bool(limits.connections_max) and self.count >= limits.connections_max
+        most = limits.connections_per_address
+        if address and (is_full or (most and self._clients[address] >= most)):
+            self.refused += 1
+            return False
+        self._clients[address] += 1
+        self.count += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count a client out."""
+        self._clients[address] -= 1
+        self.count -= 1
+        if not self._clients[address]:
+            del self._clients[address]
+
+    def check(self) -> None:
+        """Assert the invariants."""
+        assert self.count == sum(self._clients.values()), "clients are counted by address"
+        assert len(self._budgets) <= REMEMBERED, "budgets are bounded"
+
+    def _budget(self, name: Hashable, rate: int) -> Budget:
+        budget = self._budgets.get(name)
+        if budget is None:
+            budget = self._budgets[name] = Budget(rate, self._clock_us)
+            if len(self._budgets) > REMEMBERED:
+                self._budgets.popitem(last=False)
+        else:
+            self._budgets.move_to_end(name)
+        return budget

@@ -1,0 +1,160 @@
+"""Budgets and counts, on a clock that stands still."""
+
+from functools import partial
+
+import trio
+import trio.testing
+
+from exchange.node.limits import BURST_S, REMEMBERED, Budget, Guard, Limits
+from exchange.node.sockets import Wire
+from tests.exchange.node.fakes import Clocks
+from tests.exchange.node.shop import ALICE_KEY, Client, Shop, order, rich
+
+
+def spent(budget: Budget) -> int:
+    """Return how many requests a budget allows now."""
+    count = 0
+    while budget.take():
+        count += 1
+    return count
+
+
+def test_budget_allows_a_burst_and_then_its_rate() -> None:
+    """Faults 3: floods."""
+    clocks = Clocks()
+    budget = Budget(10, clocks.mono_us)
+    assert spent(budget) == 10 * BURST_S
+    clocks.now_us += 500_000
+    assert spent(budget) == 5
+    clocks.now_us += 3_600_000_000
+
+    assert spent(budget) == 10 * BURST_S
+
+
+def test_rate_zero_is_without_a_limit() -> None:
+    """What runs inside this process is not limited by address."""
+    budget = Guard(Limits(), Clocks().mono_us).of_address("")
+
+    assert all(budget.take() for _ in range(10_000))
+
+
+def test_budgets_are_bounded_and_each_key_has_its_own() -> None:
+    """Habit 13."""
+    guard = Guard(Limits(key_rate=1), Clocks().mono_us)
+    spent(guard.of_key("a"))
+    assert guard.of_key("b").take()
+    assert not guard.of_key("a").take()
+    for number in range(REMEMBERED):
+        guard.of_key(number)
+
+    guard.check()
+
+
+def test_clients_are_counted_by_address() -> None:
+    """Faults 3: idle connections."""
+    guard = Guard(Limits(connections_max=3, connections_per_address=2), Clocks().mono_us)
+    assert [guard.enter(address) for address in ("a", "a", "a", "b", "b")] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+    guard.leave("a")
+    guard.check()
+
+    assert guard.enter("b")
+    assert guard.refused == 2
+
+
+def a_shop(limits: Limits, *, is_authenticated: bool = False) -> Shop:
+    shop = Shop(is_authenticated=is_authenticated)
+    shop.clients.guard = Guard(limits, shop.clocks.mono_us)
+    return shop
+
+
+def connect(shop: Shop, nursery: trio.Nursery, address: str) -> Client:
+    near, far = trio.testing.memory_stream_pair()
+    nursery.start_soon(partial(serve, shop, Wire(near, address=address)))
+    return Client(far)
+
+
+async def serve(shop: Shop, wire: Wire) -> None:
+    async with wire.stream:
+        await shop.door.serve(wire)
+
+
+async def test_flood_of_one_key_leaves_the_others_their_budget() -> None:
+    """Issue 5: a flood from one key while another trades."""
+    shop = a_shop(Limits(key_rate=1))
+    async with shop.open() as nursery:
+        flooder, trader = await shop.enter(nursery), await shop.enter(nursery, "1-2")
+        asks = [order("buy", 1, 1)] * (BURST_S + 1)
+        answers = await flooder.ask(*asks)
+
+        assert answers[:-1] == ["ok"] * BURST_S
+        assert "rate_limited" in str(answers[-1])
+        assert await trader.ask(order("buy", 1, 1)) == ["ok"]
+
+
+async def test_cancels_always_have_budget() -> None:
+    """Issue 5."""
+    shop = a_shop(Limits(key_rate=1))
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery)
+        *_, refused = await client.ask(*[order("buy", 1, 1)] * (BURST_S + 1))
+        canceled = await client.ask(rich(1, "order.cancel_all"))
+
+    assert "rate_limited" in str(refused)
+    assert canceled == [{"id": 1, "type": "canceled", "value": {"orders": BURST_S}}]
+
+
+async def test_bad_keys_use_the_budget_of_their_address() -> None:
+    """Faults 3: guessing is slow, and takes nothing from the key that is guessed at."""
+    shop = a_shop(Limits(key_rate=2, address_rate=1), is_authenticated=True)
+    async with shop.open() as nursery:
+        client = connect(shop, nursery, "192.0.2.7")
+        bad = rich(1, "account.get") | {"auth": "1-1.guess"}
+        await client.send(rich(0, "node.status"), bad, bad)
+        await client.answer()
+        codes = [await client.code() for _ in range(2)]
+        honest = connect(shop, nursery, "192.0.2.8")
+        await honest.send({"user_id": "1-1", "api_key": ALICE_KEY})
+        answers = await honest.ask(rich(1, "account.get"))
+
+    assert codes == ["unauthorized", "rate_limited"]
+    assert "balances" in str(answers)
+
+
+async def test_client_beyond_the_cap_is_told_and_closed() -> None:
+    """Issue 5: connection caps."""
+    shop = a_shop(Limits(connections_per_address=1))
+    async with shop.open() as nursery:
+        first = connect(shop, nursery, "192.0.2.7")
+        await first.send("1-1")
+        await first.ask({"type": "R balance"})
+        second = connect(shop, nursery, "192.0.2.7")
+        await second.send("1-1")
+
+        assert await second.code() == "too_many_connections"
+        assert await first.ask({"type": "R balance"})
+
+
+async def test_idle_client_is_closed_and_a_busy_one_is_not(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Issue 5: idle peers have a deadline."""
+    shop = a_shop(Limits(idle_s=60))
+    async with shop.open() as nursery:
+        nursery.start_soon(shop.clients.watch_idle)
+        idle = connect(shop, nursery, "192.0.2.7")
+        busy = connect(shop, nursery, "192.0.2.8")
+        for client in (idle, busy):
+            await client.send("1-1")
+            await client.ask({"type": "R balance"})
+        for _ in range(5):
+            await trio.sleep(30)
+            await busy.ask({"type": "R balance"})
+
+        assert shop.clients.count == 1
+        assert await idle.line() == b""
