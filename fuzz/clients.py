@@ -38,6 +38,7 @@ from exchange.engine.inputs import (
     CloseAccount,
     FillsQuery,
     Input,
+    ListInstrument,
     MoveFunds,
     OpenAccount,
     OrderQuery,
@@ -75,6 +76,7 @@ REPEATABLE = frozenset(
     ]
 )
 TRIES_MAX = 200
+UNASKED = -1  # the ticket of what the shell asks for itself
 
 
 class Call:
@@ -137,6 +139,8 @@ class Clients:
 
     def answer(self, process: Process, answer: Answer) -> None:
         """Carry an answer from a node to its client; it may leave a node that then dies."""
+        if answer.ticket == UNASKED:
+            return
         ticket = self._tickets.pop(answer.ticket, None)
         if ticket is None:
             self._cluster.violated(
@@ -159,6 +163,8 @@ class Clients:
             return
         call.tries += 1
         process = self._cluster.machines[call.operation.node].process
+        if process is not None:
+            self._list_first(process, call)
         item, is_lookup = self._request(call)
         if process is not None and item is not None:
             if call.sent_us < 0 and not is_lookup:
@@ -168,6 +174,13 @@ class Clients:
             self._cluster.violated("liveness", f"call {call.index} was asked {call.tries} times")
         wait_us = int(self._plan.patience_us * self._random.uniform(0.7, 1.5))
         self._cluster.at(wait_us, self._expired, call, call.tries, process is not None)
+
+    def _list_first(self, process: Process, call: Call) -> None:
+        """List what an order is the first one of, as the shell does before it asks the engine."""
+        instrument = self._cluster.instruments[call.operation.symbol]
+        is_first = instrument.symbol not in process.engine.state.instruments
+        if is_first and call.operation.kind in ("place", "move", "set_balance"):
+            process.feed(ListInstrument(UNASKED, instrument))
 
     def _reached(self, process: Process, item: Input, call: Call, is_lookup: bool) -> None:
         if process.is_alive:

@@ -80,6 +80,7 @@ class Machine:
         self.disk = disk
         self.process: Process | None = None
         self.armed_boot = ""
+        self.is_born = True  # the coordinator has told the others of it
         self.skew_us = cluster.plan.skew_us[node - 1]
         self.is_coordinator_down = False
         self.is_stopped = False  # it was told that it is an old copy, and stays down
@@ -121,6 +122,7 @@ class Cluster:
         self._steps = 0
         self._digest = blake2b(digest_size=16)
         self.instruments = INSTRUMENTS[: plan.symbols]
+        self.listed = INSTRUMENTS[: plan.listed]
         self.machines: dict[int, Machine] = {}
         self.network = Network(self)
         self.clients = Clients(self)
@@ -267,7 +269,7 @@ class Cluster:
     def start(self, node: int) -> None:
         """Start a process on a machine, if none runs there."""
         machine = self.machines[node]
-        if machine.process is not None or machine.is_stopped:
+        if machine.process is not None or machine.is_stopped or not machine.is_born:
             return
         machine.starts += 1
         machine.is_coordinator_down = machine.starts > 1 and self.random.random() < 0.5
@@ -433,8 +435,22 @@ class Cluster:
             self.machines[node] = Machine(self, node, identity, disk)
             for lsn, record in enumerate(records, start=1):
                 self._durable(node, Lsn(lsn), record)
-        for node in self.machines:
-            self.start(node)
+        if self.plan.join_us:
+            newcomer = self.machines[self.plan.nodes]
+            newcomer.is_born = False
+            self.at(self.plan.join_us, self._join, newcomer)
+        for machine in self.machines.values():
+            if machine.is_born:
+                self.start(machine.node)
+
+    def _join(self, newcomer: Machine) -> None:
+        """Let a node join the others (C4)."""
+        newcomer.is_born = True
+        self.counters["a node joined"] += 1
+        for machine in self.machines.values():
+            if machine.process is not None:
+                machine.process.hear_of(newcomer)
+        self.start(newcomer.node)
 
     def _durable(self, node: int, lsn: Lsn, record: Record) -> None:
         if self.is_traced:
@@ -455,6 +471,9 @@ class Cluster:
             return
         if point == "now" or point in BOOT_POINTS:
             self.kill(process, restart_us=down_us)
+        elif point == "drained":
+            process.drain()
+            self.at(200 * MS, self.kill, process)
         else:
             process.armed = point
 

@@ -51,6 +51,7 @@ RARE = {
     "stream resumed": "the ring still had what the peer missed (B2)",
     "silent node wakes": "it must suspect everybody first (B5)",
     "answered without waiting for a suspected peer": "one dead node stops nobody (B5)",
+    "a node joined": "it makes nobody wait, and gets all of the market (C4)",
     # clients
     "retry answered after a restart": "one effect a client order id (faults 2.15)",
     "storage full with an offer out": "orders stop, settlement goes on (W7)",

@@ -24,7 +24,7 @@ Genesis = list[tuple[Identity, SimulatedDisk, list[Record]]]
 def genesis(cluster: "Cluster") -> Genesis:
     """Return who the nodes are, a disk for each, and the records that are on it."""
     plan = cluster.plan
-    made = _make(plan.nodes, plan.accounts, cluster.instruments, plan.cash, plan.shares)
+    made = _make(plan.nodes, plan.accounts, cluster.listed, plan.cash, plan.shares)
     return [(identity, disk.clone(), records) for identity, disk, records in made]
 
 

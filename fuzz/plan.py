@@ -114,6 +114,7 @@ POINTS = {
     "forced_unsent": "the next write is forced, and nothing of what it allows has left",
     "half_sent": "some of what a turn sends has left",
     "boot_lost": "while the next boot epoch is being forced, which is lost",
+    "drained": "it is being stopped, and takes no more orders",
     "boot_kept": "when the next boot epoch is forced, and nobody has heard of it",
 }
 
@@ -152,6 +153,8 @@ class Plan(msgspec.Struct, frozen=True):
     chunk: int
     checkpoint_entries: int  # dirty entries that are enough for a checkpoint
     cached_accounts: int  # accounts that stay in memory behind a checkpoint
+    tail: int  # records that are enough for a checkpoint
+    history: int  # frames before the checkpoint that are checked at a start
     delay_us: int  # mean one-way delay of a message
     force_us: int  # mean duration of a force
     turn_us: int  # a node lets inputs gather that long
@@ -168,6 +171,8 @@ class Plan(msgspec.Struct, frozen=True):
     is_encoded: bool  # batches pass through JSON
     is_session_checked: bool  # off: the marks must do without the sessions (S5)
     skew_us: tuple[int, ...]  # of each node's wall clock
+    join_us: int  # when the last node joins the others; 0: it is there from the start
+    listed: int  # symbols from the start; the others are listed by their first order
     busy_us: int  # faults end here
     operations: tuple[Operation, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -242,6 +247,8 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         chunk=random.choice((1, 4, 500)),
         checkpoint_entries=random.choice((4, 12, 40, 3_000)),
         cached_accounts=random.choice((0, 1, 50_000)),
+        tail=random.choice((6, 50_000, 50_000)),
+        history=random.choice((0, 3, 400_000)),
         delay_us=random.choice((200, 2 * MS, 50 * MS) if is_tiny else (MS, 50 * MS, 400 * MS)),
         force_us=random.choice((300, MS, 20 * MS) if is_tiny else (MS, 20 * MS, 300 * MS)),
         turn_us=random.choice((0, 100, 5 * MS)),
@@ -258,9 +265,12 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         is_encoded=random.random() < 0.1,
         is_session_checked=True,
         skew_us=tuple(random.choice(BIASES[bias].skews or _SKEWS) for _ in range(nodes)),
+        join_us=int(random.uniform(0.1, 0.8) * bounds.busy_us) if random.random() < 0.1 else 0,
+        listed=1,
         busy_us=bounds.busy_us,
     )
-    plan = msgspec.structs.replace(plan, **BIASES[bias].character)
+    listed = plan.symbols if random.random() < 0.7 else 1
+    plan = msgspec.structs.replace(plan, listed=listed, **BIASES[bias].character)
     operations = _draw_operations(random, plan, random.choice(bounds.operations))
     faults = _draw_faults(random, plan, random.choice(bounds.faults), BIASES[bias].kinds)
     return msgspec.structs.replace(plan, operations=operations, faults=faults)

@@ -23,6 +23,7 @@ from exchange.engine.effects import (
 )
 from exchange.engine.engine import Engine, EngineConfig, Step
 from exchange.engine.inputs import (
+    Drain,
     Input,
     KnowPeer,
     LinkClosed,
@@ -35,6 +36,7 @@ from exchange.engine.inputs import (
 from exchange.engine.messages import Batch, PeerMessage, Proof, Session
 from exchange.engine.records import Record
 from exchange.store import crash
+from exchange.store.chain import Budget
 from exchange.store.errors import StoreError
 from exchange.store.store import Limits, Store, Write
 from fuzz.network import Link
@@ -75,6 +77,7 @@ class Process:
         self._links: dict[tuple[int, Session], Link] = {}
         self._dialed: dict[int, Link] = {}
         self._counter = 0
+        self._ticks = 0
         self.store: Store
         self.engine: Engine
 
@@ -84,7 +87,12 @@ class Process:
         self.armed = machine.armed_boot
         machine.armed_boot = ""
         with self._hooked():
-            limits = Limits(dirty=plan.checkpoint_entries, accounts=plan.cached_accounts)
+            limits = Limits(
+                dirty=plan.checkpoint_entries,
+                tail=plan.tail,
+                accounts=plan.cached_accounts,
+                history=Budget(frames=plan.history),
+            )
             self.store = Store.open(machine.disk, machine.identity, limits)
             self.store.boot(
                 boot_id=cluster.random.getrandbits(64).to_bytes(8, "big"), ts=machine.wall_us
@@ -101,7 +109,7 @@ class Process:
         self.engine.forced(self.store.proof)
         if not machine.is_coordinator_down:
             for peer in cluster.machines.values():
-                if peer is not machine:
+                if peer is not machine and peer.is_born:
                     known = KnowPeer(peer.identity.node_id, peer.identity.nonce, "")
                     self._inbox.append(known)
         self._begin()
@@ -110,7 +118,7 @@ class Process:
         self._inbox.clear()
         self._end_turn()
         for number in cluster.machines:
-            if number > self.node:
+            if number > self.node and cluster.machines[number].is_born:
                 cluster.at(0, cluster.network.dial, self, number)
         cluster.at(int(cluster.random.random() * TICK_US), self._tick)
 
@@ -166,6 +174,17 @@ class Process:
         if not self._is_turn_due:
             self._is_turn_due = True
             self.cluster.at(self.cluster.plan.turn_us, self._turn)
+
+    def hear_of(self, machine: "Machine") -> None:
+        """Hear from the coordinator that a node has joined (C1)."""
+        identity = machine.identity
+        self.feed(KnowPeer(identity.node_id, identity.nonce, f"127.0.0.{machine.node}:7400"))
+        if machine.node > self.node and not self.has_link(machine.node):
+            self.cluster.at(0, self.cluster.network.dial, self, machine.node)
+
+    def drain(self) -> None:
+        """Take no more orders; the process is about to be stopped."""
+        self.feed(Drain())
 
     def set_full(self, is_full: bool) -> None:
         """Hear from the store that it is full, or no longer."""
@@ -359,6 +378,9 @@ class Process:
         if not self.is_alive:
             return
         self.feed(Tick())
+        self._ticks += 1
+        if self._ticks % 8 == 0:
+            self.store.evict()  # between turns, as the timer of a node does
         self.cluster.at(TICK_US, self._tick)
 
     def _has_proof(self, proof: Proof) -> bool:

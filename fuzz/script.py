@@ -27,6 +27,8 @@ CALM = Plan(
     chunk=500,
     checkpoint_entries=3_000,
     cached_accounts=50_000,
+    tail=50_000,
+    history=400_000,
     delay_us=MS,
     force_us=MS,
     turn_us=100,
@@ -43,6 +45,8 @@ CALM = Plan(
     is_encoded=False,
     is_session_checked=True,
     skew_us=(0,) * 8,
+    join_us=0,
+    listed=1,
     busy_us=0,
 )
 

@@ -111,14 +111,12 @@ async def prepare(directory: Path) -> Path:
 
 
 def _account(coordinator: str, tcp: str) -> str:
-    client = Client(coordinator)
-    user = client.ask("C account")
-    client.close()
+    with Client(coordinator) as client:
+        user = client.ask("C account")
     assert isinstance(user, str), user
-    client = Client(tcp, user)
-    client.ask({"type": "U balance", "value": 1_000_000})
-    client.ask({"type": "C stock", "value": {"ticker_id": "AAPL", "quantity": 1_000}})
-    client.close()
+    with Client(tcp, user) as client:
+        client.ask({"type": "U balance", "value": 1_000_000})
+        client.ask({"type": "C stock", "value": {"ticker_id": "AAPL", "quantity": 1_000}})
     return user
 
 
@@ -126,18 +124,17 @@ def _scenario(tcp: str, user: str) -> dict[str, str]:
     """Place orders, some of which are canceled, until the node dies; return what was told."""
     told: dict[str, str] = {}
     try:
-        client = Client(tcp, user)
-        for number in range(ORDERS):
-            answer = client.ask(_order(number))
-            if not isinstance(answer, dict) or answer.get("type") != "order":
-                continue  # a refusal: nothing was done
-            told[f"o{number}"] = answer["value"]["status"]
-            if number % 3 == 2:
-                cancel = {"client_order_id": f"o{number}"}
-                answer = client.ask({"id": 1, "type": "order.cancel", "value": cancel})
-                if isinstance(answer, dict) and answer.get("type") == "order":
-                    told[f"o{number}"] = "canceled"
-        client.close()
+        with Client(tcp, user) as client:
+            for number in range(ORDERS):
+                answer = client.ask(_order(number))
+                if not isinstance(answer, dict) or answer.get("type") != "order":
+                    continue  # a refusal: nothing was done
+                told[f"o{number}"] = answer["value"]["status"]
+                if number % 3 == 2:
+                    cancel = {"client_order_id": f"o{number}"}
+                    answer = client.ask({"id": 1, "type": "order.cancel", "value": cancel})
+                    if isinstance(answer, dict) and answer.get("type") == "order":
+                        told[f"o{number}"] = "canceled"
     except (OSError, ValueError):
         pass  # the node is gone: what was not told is unknown
     return told
@@ -156,16 +153,15 @@ def _order(number: int) -> dict[str, object]:
 
 def _missing(tcp: str, user: str, told: dict[str, str]) -> list[str]:
     """Return what was told and is not so any more."""
-    client = Client(tcp, user)
     wrong = []
-    for name, status in told.items():
-        ask = {"id": 1, "type": "order.get", "value": {"client_order_id": name}}
-        answer = client.ask(ask)
-        if not isinstance(answer, dict) or answer.get("type") != "order":
-            wrong.append(f"order {name} was acknowledged and is gone: {answer}")
-        elif status == "canceled" and answer["value"]["status"] != "canceled":
-            wrong.append(f"order {name} was canceled and is {answer['value']['status']}")
-    client.close()
+    with Client(tcp, user) as client:
+        for name, status in told.items():
+            ask = {"id": 1, "type": "order.get", "value": {"client_order_id": name}}
+            answer = client.ask(ask)
+            if not isinstance(answer, dict) or answer.get("type") != "order":
+                wrong.append(f"order {name} was acknowledged and is gone: {answer}")
+            elif status == "canceled" and answer["value"]["status"] != "canceled":
+                wrong.append(f"order {name} was canceled and is {answer['value']['status']}")
     return wrong
 
 
