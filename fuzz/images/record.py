@@ -13,7 +13,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import trio
@@ -168,9 +170,16 @@ class Client:
         return answer
 
     def close(self) -> None:
-        """Hang up."""
-        self._file.close()
+        """Hang up; what could not be sent is of no interest any more."""
+        with suppress(OSError):
+            self._file.close()
         self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _accounts(local: LocalCluster, nodes: int) -> dict[int, str]:
