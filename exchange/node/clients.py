@@ -32,8 +32,9 @@ import trio
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Symbol
 from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
-from exchange.engine.inputs import Input, ListInstrument, Ticket
+from exchange.engine.inputs import CancelAll, Input, ListInstrument, Ticket
 from exchange.node.access import BAD_KEY, Access, Caller
+from exchange.node.deadman import DeadMan
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
 from exchange.node.hub import TICKET_SHIFT, Item, Later, Tell
@@ -48,6 +49,8 @@ from exchange.wire.lines import LineSplitter
 from exchange.wire.requests import (
     BookGet,
     Bye,
+    CancelAfter,
+    CancelOnDisconnect,
     CreateOrder,
     DeleteOrder,
     FillsList,
@@ -75,7 +78,8 @@ LONG: frozenset[type] = frozenset(
     [ReadMarket, ReadOrders, BookGet, OrdersList, FillsList, TradesList, TransfersList]
 )
 LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory
-FREE = (OrderCancel, OrderCancelAll, DeleteOrder)  # a cancel always has budget
+NO_TICKET = 0  # of inputs whose answer nobody waits for
+FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel always has budget
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 20  # bytes thrown away meanwhile
@@ -100,6 +104,7 @@ class Connection:
     ) -> None:
         self.number = number
         self.budget = budget
+        self.is_watched = False  # its account's orders are canceled when it ends
         self.reads = 0
         self.seen = (-1, -1)  # reads and pushes at the last look for idle ones
         self.scope = trio.CancelScope()
@@ -186,6 +191,7 @@ class Clients:
         self._list_symbol = list_symbol  # None with --strict-listing
         self._facts = facts
         self.guard = Guard(Limits(), lambda: 0)  # whoever runs the node brings its own
+        self.deadman = DeadMan(lambda: 0)
         self._connections: dict[int, Connection] = {}
         self._touched: dict[int, Connection] = {}  # have answers to send
         self._last_number = 0
@@ -268,6 +274,8 @@ class Clients:
                 await connection.wait_outstanding(0)
                 connection.outbox.end()
         finally:
+            if connection.is_watched and connection.caller.account is not None:
+                self._inbox.feed([CancelAll(NO_TICKET, connection.caller.account, None)])
             self.guard.leave(wire.address)
             del self._connections[connection.number]
             self._touched.pop(connection.number, None)
@@ -286,6 +294,11 @@ class Clients:
                 if is_idle and connection.wire.address:
                     connection.scope.cancel()
                 connection.seen = now
+
+    def cancel_silent(self) -> None:
+        """Cancel the orders of accounts whose dead-man switch was not armed again in time."""
+        for account in self.deadman.due():
+            self._inbox.feed([CancelAll(NO_TICKET, account, None)])
 
     def _budget(self, wire: Wire, caller: Caller) -> Budget:
         if caller.account is None:
@@ -386,12 +399,26 @@ class Clients:
             if refused is BAD_KEY and not self.guard.of_address(connection.wire.address).take():
                 refused = RATE_LIMITED
             return Tell(ticket, refused)
+        if isinstance(request, CancelAfter | CancelOnDisconnect):
+            return Tell(ticket, self._watch(connection, request, account))
         if isinstance(request, FeedSubscribe | FeedUnsubscribe):
             return Later(partial(self._follow, connection.number, request, account, ticket))
         translated = self._translator.translate(request, account, ticket)
         if isinstance(translated, NeedsListing):
             return Unlisted(translated.symbol, request, account, ticket)
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated
+
+    def _watch(
+        self, connection: Connection, request: CancelAfter | CancelOnDisconnect, account: AccountId
+    ) -> AnswerBody:
+        """Set the dead-man switch of an account, or of a connection."""
+        if isinstance(request, CancelAfter):
+            self.deadman.arm(account, request.value.seconds)
+        elif account == connection.caller.account:
+            connection.is_watched = request.value.enabled
+        else:
+            return Refused("no_account", "only for a connection whose first line names the account")
+        return Done()
 
     def _follow(
         self,

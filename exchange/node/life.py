@@ -41,6 +41,7 @@ from exchange.node.committer import (
     ThreadCommitter,
     force_time,
 )
+from exchange.node.deadman import DeadMan
 from exchange.node.door import Door
 from exchange.node.feed import Feed
 from exchange.node.files import write_file
@@ -175,6 +176,7 @@ class Life:
         )
         self.feed.connect(self.clients)
         self.clients.guard = Guard(settings.limits, clocks.mono_us)
+        self.clients.deadman = DeadMan(clocks.mono_us)
         self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
         self.door = Door(self.clients, self.links, tell=tell)
         self.committer: Committer = InlineCommitter(store.commit)
@@ -236,6 +238,7 @@ class Life:
     async def _tick(self) -> None:
         while True:
             self.hub.feed([Tick()])
+            self.clients.cancel_silent()
             await trio.sleep(TICK_S)
 
     async def _pace_feed(self) -> None:

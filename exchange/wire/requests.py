@@ -19,6 +19,7 @@ PAGE_MAX = 1_000  # rows of a list in one answer (interfaces section 1)
 PAGE = 100
 DEPTH_MAX = 10_000  # levels of one book in one answer
 EXPIRES_IN_MAX = 10 * 366 * 86_400  # seconds
+CANCEL_AFTER_MAX = 86_400  # seconds
 SEQ_MAX = (1 << 63) - 1
 BYE = "bye"
 
@@ -256,6 +257,24 @@ class KeyList(Rich, frozen=True, gc=False, tag="key.list"):
     value: OfAccount = OfAccount()
 
 
+class Seconds(Value, frozen=True, gc=False):
+    """0 disarms."""
+
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=CANCEL_AFTER_MAX)]
+
+
+class CancelAfter(Rich, frozen=True, gc=False, tag="session.cancel_after"):
+    value: Seconds
+
+
+class Enabled(Value, frozen=True, gc=False):
+    enabled: bool = True
+
+
+class CancelOnDisconnect(Rich, frozen=True, gc=False, tag="session.cancel_on_disconnect"):
+    value: Enabled = Enabled()
+
+
 class BookFilter(Value, frozen=True, gc=False):
     symbol: Text
     depth: Annotated[int, msgspec.Meta(ge=1, le=DEPTH_MAX)] | None = None
@@ -310,6 +329,8 @@ Request = (
     | KeyRotate
     | KeyRevoke
     | KeyList
+    | CancelAfter
+    | CancelOnDisconnect
     | BookGet
     | TradesList
     | NodeStatus
@@ -320,8 +341,6 @@ Request = (
 NOT_BUILT = frozenset(
     [
         "candles.get",
-        "session.cancel_after",
-        "session.cancel_on_disconnect",
     ]
 )
 _PUBLIC = (ReadMarket, BookGet, TradesList, NodeStatus)

@@ -164,6 +164,8 @@ class Translator:
                 return self._change_key(request, account, ticket)
             case CreateOrder() | OrderCreate():
                 raise AssertionError("the two hot verbs are translated before")
+            case requests.CancelAfter() | requests.CancelOnDisconnect():
+                raise AssertionError("the shell keeps the dead-man switch")
             case FeedSubscribe() | FeedUnsubscribe():
                 raise AssertionError("the shell's feed takes these")
             case _:
