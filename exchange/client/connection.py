@@ -25,7 +25,7 @@ import msgspec
 import trio
 
 from exchange.client.errors import BadAnswer, LinkLost, OutcomeUnknown, Refused, Unreachable
-from exchange.client.link import Answer, Link, OnOutcome, Outcome
+from exchange.client.link import Answer, Link, OnEvent, OnOutcome, Outcome
 
 CONNECT_SECONDS_MAX = 3.0  # loopback answers at once, a distant server within one retransmission
 REQUEST_SECONDS = 10.0  # longer than a node needs to suspect a dead peer (B5: 3 s)
@@ -81,7 +81,9 @@ class Connection:
         name: str,
         hello: bytes = b"",
         jitter: Random | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
+        self._on_event = on_event
         self.name = name  # what errors call the server
         self._nursery = nursery
         self._dial = dial
@@ -163,7 +165,7 @@ class Connection:
                 self._refusal = _reason(error)
                 return None
             self._refusal = ""
-            self._link = Link(stream)
+            self._link = Link(stream, on_event=self._on_event)
             if self._hello:
                 self._link.hello(self._hello)
             self._nursery.start_soon(self._link.run)

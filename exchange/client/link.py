@@ -25,6 +25,7 @@ from exchange.wire.lines import ANSWER_BYTES_MAX, LineSplitter
 READ_BYTES_MAX = 1 << 16
 SEND_SECONDS_MAX = 30.0  # a server that does not read for so long is as good as gone
 ERROR = "error"
+FEED = b'{"type":"feed"'  # how each line of the feed begins
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -39,6 +40,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 Outcome = Answer | Refused | BadAnswer | LinkLost
 OnOutcome = Callable[[Outcome], None]
+OnEvent = Callable[[bytes], None]
 
 
 class _Envelope(msgspec.Struct, frozen=True, gc=False):
@@ -63,7 +65,9 @@ _ERROR_VALUE = msgspec.json.Decoder(_ErrorValue)
 class Link:
     """Pipelines requests over one stream; see the theory of operation above."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, *, on_event: OnEvent | None = None) -> None:
+        self.ended = trio.Event()
+        self._on_event = on_event  # takes lines of the feed; without it they are a fault
         self._stream = stream
         self._out: list[bytes] = []
         self._wake = trio.Event()
@@ -126,6 +130,7 @@ class Link:
 
     def _end(self, reason: BadAnswer | LinkLost) -> None:
         self._ended = reason
+        self.ended.set()
         self._out.clear()
         sent = len(self._waiting) - self._unsent
         waiting, self._waiting = list(self._waiting), deque()
@@ -164,7 +169,10 @@ class Link:
                 self._take(line)
 
     def _take(self, line: bytes) -> None:
-        """Give an answer to whoever waits longest."""
+        """Give an answer to whoever waits longest; the feed speaks unasked."""
+        if self._on_event is not None and line.startswith(FEED):
+            self._on_event(line)
+            return
         if not self._waiting:
             error = _unasked(line)
             raise BadAnswer(f"the server spoke unasked: {error}")

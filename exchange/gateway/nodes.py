@@ -24,7 +24,7 @@ from exchange.client.errors import (
     Refused,
     Unreachable,
 )
-from exchange.client.link import Answer, Outcome
+from exchange.client.link import Answer, OnEvent, Outcome
 from exchange.client.settings import Endpoint
 from exchange.node.embedding import Dial
 
@@ -71,6 +71,12 @@ class Nodes:
     def connection(self, node_id: int) -> Connection:
         """Return the connection to a node."""
         return self._cluster.node(node_id)
+
+    def feed_connection(self, node_id: int, on_event: OnEvent) -> Connection:
+        """Return a connection of its own for the feed of a node."""
+        dial = partial(self._cluster.dial_node, node_id)
+        name = f"the feed of node {node_id}"
+        return Connection(self._nursery, dial, name=name, on_event=on_event)
 
     async def ask(
         self, node_id: int, request: Request, *, symbol: str = "", within: float = REQUEST_S

@@ -4,6 +4,7 @@ import datetime
 import errno
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -13,7 +14,7 @@ from exchange.coordinator.errors import ListenFailed
 from exchange.coordinator.service import address_of, open_listener
 from exchange.domain.units import Micros
 from exchange.gateway import accounts, market, openapi, orders, system
-from exchange.gateway.application import make_application
+from exchange.gateway.application import bearer, make_application
 from exchange.gateway.certificate import (
     CERTIFICATE,
     KEY,
@@ -21,9 +22,11 @@ from exchange.gateway.certificate import (
     fingerprint,
     server_context,
 )
+from exchange.gateway.feed import FeedHub, WebSocketFollower
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.resources import Resource
 from exchange.gateway.server import HttpServer, Limits
+from exchange.gateway.websocket import feed_route
 from exchange.node.embedding import Embedding, Https
 from exchange.node.life import SystemClocks
 
@@ -46,7 +49,10 @@ async def serve_embedded(
                 dial_local=embedding.dial,
             )
             resources = all_resources(SystemClocks().wall_us)
-            app = make_application(nodes, resources, tell=embedding.tell)
+            feed = FeedHub(nursery, nodes)
+            nursery.start_soon(feed.run)
+            route = feed_route(partial(WebSocketFollower, feed), bearer)
+            app = make_application(nodes, resources, more=[route], tell=embedding.tell)
             server = HttpServer(app, context=context, limits=Limits(), tell=embedding.tell)
             task_status.started(address_of(listener))
             await server.run(listener)

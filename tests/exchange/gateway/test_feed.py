@@ -1,0 +1,123 @@
+"""Events reach all subscribers of a gateway: gathered, encoded once, without a gap (C8)."""
+
+from typing import Any
+
+import trio
+
+from tests.exchange.gateway.house import House, Person
+from tests.exchange.gateway.sockets import FeedSocket, a_socket
+
+SECONDS = 20.0  # a bound for a broken test, not a wait
+
+
+async def ok(socket: FeedSocket, **value: object) -> None:
+    assert (await socket.ask("feed.subscribe", **value))["type"] == "ok"
+
+
+async def in_thread(call: Any, *arguments: object, **terms: object) -> Any:  # noqa: ANN401
+    return await trio.to_thread.run_sync(lambda: call(*arguments, **terms))
+
+
+async def traded(house: House, seller: Person, buyer: Person, symbol: str, price: str) -> None:
+    await in_thread(seller.order, "sell", symbol=symbol, price=price)
+    await in_thread(buyer.order, "buy", symbol=symbol, price=price)
+
+
+async def test_trades_and_book_arrive(house: House, alice: Person) -> None:
+    """C8: the book as a snapshot and deltas, trades with the tape's seq."""
+    house.list_symbol("WSAA")
+    house.deposit(alice, "WSAA", "100")
+    bob = house.open_account(USD="10000")
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as socket:
+            await ok(socket, channels=["trades", "book"], symbols=["WSAA"])
+            snapshot = await socket.event("book")
+            await traded(house, alice, bob, "WSAA", "20")
+            trade = await socket.event("trades")
+
+    assert (snapshot["kind"], snapshot["seq"]) == ("snapshot", 0)
+    assert (trade["seq"], trade["price"], trade["node"]) == (1, "20", 1)
+
+
+async def test_second_subscriber_is_brought_level_by_the_gateway(
+    house: House, alice: Person
+) -> None:
+    """C8: one upstream for all; the snapshot is the gateway's own."""
+    house.list_symbol("WSBB")
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as first:
+            await ok(first, channels=["book"], symbols=["WSBB"])
+            await first.event()
+            await in_thread(alice.order, symbol="WSBB", price="9")
+            delta = await first.event()
+            async with a_socket(house.address, house.context) as second:
+                await ok(second, channels=["book"], symbols=["WSBB"])
+                snapshot = await second.event()
+                await in_thread(alice.order, symbol="WSBB", price="8")
+                pair = await first.event(), await second.event()
+
+    assert (snapshot["kind"], snapshot["seq"]) == ("snapshot", delta["seq"])
+    assert snapshot["bids"] == [["9", "1", 1]]
+    assert snapshot["crc32"] == delta["crc32"]
+    assert pair[0] == pair[1]
+
+
+async def test_reader_resumes_by_cursor(house: House, alice: Person) -> None:
+    """C8: events missed while it was away come first, from the ring or from the tape."""
+    house.list_symbol("WSCC")
+    house.deposit(alice, "WSCC", "100")
+    bob = house.open_account(USD="10000")
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as first:
+            await ok(first, channels=["trades"], symbols=["WSCC"])
+            await traded(house, alice, bob, "WSCC", "20")
+            seen = await first.event()
+        await traded(house, alice, bob, "WSCC", "21")
+        await traded(house, alice, bob, "WSCC", "22")
+        async with a_socket(house.address, house.context) as again:
+            await ok(again, channels=["trades"], symbols=["WSCC"], cursor=seen["cursor"])
+            missed = [await again.event(), await again.event()]
+
+    assert [event["seq"] for event in missed] == [2, 3]
+    assert [event["price"] for event in missed] == ["21", "22"]
+
+
+async def test_own_orders_need_the_own_key(house: House, alice: Person) -> None:
+    """Interfaces section 3: private, whatever the subscriber says."""
+    mallory = await in_thread(house.open_account)
+    forged = f"{alice.user_id}.{mallory.key.partition('.')[2]}"
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as nobody:
+            refused = await nobody.ask("feed.subscribe", channels=["orders"])
+        async with a_socket(house.address, house.context, forged) as thief:
+            stolen = await thief.ask("feed.subscribe", channels=["orders"])
+        async with a_socket(house.address, house.context, alice.key) as own:
+            await ok(own, channels=["orders"])
+            snapshot = await own.event()
+            await in_thread(alice.order)
+            update = await own.event()
+
+    assert refused["value"]["code"] == "unauthorized"
+    assert stolen["value"]["code"] == "unauthorized"
+    assert (snapshot["kind"], snapshot["user_id"]) == ("snapshot", alice.user_id)
+    assert update["orders"][0]["status"] == "open"
+
+
+async def test_heartbeat_comes_each_second(house: House) -> None:
+    """C8."""
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as socket:
+            await ok(socket, channels=["heartbeat"])
+            beats = [await socket.event(), await socket.event()]
+
+    assert beats[1]["seq"] == beats[0]["seq"] + 1
+
+
+async def test_unknown_symbol_is_refused_and_the_connection_goes_on(house: House) -> None:
+    """Faults 3."""
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as socket:
+            refused = await socket.ask("feed.subscribe", channels=["book"], symbols=["NONE"])
+            await ok(socket, channels=["book"], symbols=["AAPL"])
+
+    assert refused["value"]["code"] == "unknown_instrument"

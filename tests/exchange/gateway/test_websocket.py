@@ -1,0 +1,69 @@
+"""The WebSocket of the feed: its frames, and what is not a request."""
+
+import pytest
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Message, Request
+
+from exchange.gateway.server import MESSAGE_SIZE
+from exchange.gateway.websocket import text_frame
+from tests.exchange.gateway.house import House
+from tests.exchange.gateway.sockets import a_socket
+
+SECONDS = 20.0
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536, 200_000])
+def test_frame_is_what_websocket_clients_read(length: int) -> None:
+    """RFC 6455: written by hand, read by an implementation."""
+    client, server = WSConnection(ConnectionType.CLIENT), WSConnection(ConnectionType.SERVER)
+    server.receive_data(client.send(Request(host="x", target="/")))
+    list(server.events())
+    client.receive_data(server.send(AcceptConnection()))
+    client.receive_data(text_frame(b"x" * length))
+    text = "".join(str(event.data) for event in client.events() if isinstance(event, Message))
+
+    assert text == "x" * length
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "malformed_request"),
+        ("[]", "malformed_request"),
+        ('{"type":"order.create","value":{}}', "malformed_request"),
+        ('{"type":"order.create","value":{"channels":["book"]}}', "unknown_verb"),
+        ('{"type":"feed.subscribe","value":{"channels":["gossip"]}}', "malformed_request"),
+        ('{"type":"feed.subscribe","value":{"channels":["book"]}}', "missing_field"),
+        ('{"type":"feed.subscribe","value":{"channels":["orders"]}}', "unauthorized"),
+        ('{"type":"feed.subscribe","value":{"channels":["orders"]},"auth":"x"}', "unauthorized"),
+        (
+            '{"type":"feed.subscribe","value":{"channels":["trades"],"symbols":["AAPL"],'
+            '"cursor":"%%"}}',
+            "invalid_value",
+        ),
+        ("[" * 50_000, "malformed_request"),
+        ('{"type":"feed.subscribe","value":{"channels":' + '["book",' * 5_000, "malformed_request"),
+    ],
+)
+async def test_bad_request_is_answered_and_the_connection_goes_on(
+    house: House, text: str, code: str
+) -> None:
+    """Faults 3: hostile input over WebSocket."""
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as socket:
+            await socket.send(text)
+            refused = await socket.answer()
+            fine = await socket.ask("feed.subscribe", channels=["heartbeat"])
+
+    assert (refused["type"], refused["value"]["code"]) == ("error", code)
+    assert fine["type"] == "ok"
+
+
+async def test_message_without_bound_ends_the_connection(house: House) -> None:
+    """Faults 3: the limit comes before decoding."""
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as socket:
+            await socket.send("x" * (MESSAGE_SIZE + 1))
+            with pytest.raises(trio.EndOfChannel):
+                await socket.frame()
