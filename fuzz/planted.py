@@ -20,6 +20,8 @@ class Planted(msgspec.Struct, frozen=True):
 
 
 ENGINE = "exchange/engine/engine.py"
+CORE = "exchange/engine/core.py"
+LEDGER = "exchange/engine/ledger.py"
 APPLY = "exchange/engine/apply.py"
 MATCHING = "exchange/engine/matching.py"
 SETTLEMENT = "exchange/engine/settlement.py"
@@ -123,19 +125,19 @@ PLANTED = (
         "S5",
         APPLY,
         "def _trade_declined(state: State, record: TradeDeclined) -> None:\n"
-        "    peer = _peer(state, record.proposer)\n"
+        "    peer = peer_of(state, record.proposer)\n"
         "    peer.mark = max(peer.mark, record.offer_id)\n",
         "def _trade_declined(state: State, record: TradeDeclined) -> None:\n"
-        "    _peer(state, record.proposer)\n",
+        "    peer_of(state, record.proposer)\n",
     ),
     Planted(
         "offer_applied_twice",
         "S5",
         APPLY,
-        "    peer = _peer(state, record.proposer)\n"
+        "    peer = peer_of(state, record.proposer)\n"
         "    peer.mark = max(peer.mark, record.offer_id)\n"
         "    key = (record.proposer, record.offer_id)\n",
-        "    peer = _peer(state, record.proposer)\n    key = (record.proposer, record.offer_id)\n",
+        "    peer = peer_of(state, record.proposer)\n    key = (record.proposer, record.offer_id)\n",
     ),
     Planted(
         "presume_commit",
@@ -148,7 +150,7 @@ PLANTED = (
     Planted(
         "timeout_releases",
         "S4",
-        ENGINE,
+        CORE,
         "        link.is_suspected = True\n        link.detail = reason\n",
         "        link.is_suspected = True\n        link.detail = reason\n"
         "        for offer_id in list(self.state.offers_to.get(link.peer, ())):\n"
@@ -208,7 +210,7 @@ PLANTED = (
     Planted(
         "reply_before_the_makers_event",
         "S3",
-        ENGINE,
+        CORE,
         "        if touched:\n"
         "            self._publish(list(touched.values()))\n"
         "        if self._held:\n"
@@ -226,9 +228,9 @@ PLANTED = (
         "published_by_both_sides",
         "S8",
         APPLY,
-        "    _clear(state, _peer(state, key[0]), order, quantity=quantity, price=offer.price)\n",
-        "    _clear(state, _peer(state, key[0]), order, quantity=quantity, price=offer.price)\n"
-        "    _publish_trade(\n"
+        "    clear(state, peer_of(state, key[0]), order, quantity=quantity, price=offer.price)\n",
+        "    clear(state, peer_of(state, key[0]), order, quantity=quantity, price=offer.price)\n"
+        "    publish_trade(\n"
         "        state, order, offer.trade_id, price=offer.price, quantity=quantity, ts=ts\n"
         "    )\n",
     ),
@@ -257,14 +259,14 @@ PLANTED = (
     Planted(
         "hold_released_twice",
         "S1",
-        APPLY,
+        LEDGER,
         "    order.held = Units(order.held - paid)\n",
         "",
     ),
     Planted(
         "price_improvement_kept",
         "S1",
-        APPLY,
+        LEDGER,
         "            needed += max(offer.limit, order.price) * offer.quantity\n",
         "            needed += order.price * offer.quantity\n",
     ),
@@ -292,7 +294,7 @@ PLANTED = (
     Planted(
         "clearing_not_booked",
         "S13",
-        APPLY,
+        LEDGER,
         "    clearing[rule.base] = Units(clearing.get(rule.base, 0) - sign * shares)\n",
         "",
     ),
@@ -339,7 +341,7 @@ PLANTED = (
     Planted(
         "taker_unbroadcast_at_acknowledgement",
         "B1",
-        ENGINE,
+        CORE,
         "            self._publish(list(touched.values()))\n",
         "            self._publish([event for event in touched.values() if event.version > 1])\n",
     ),
@@ -361,7 +363,7 @@ PLANTED = (
     Planted(
         "acknowledged_before_visible",
         "B3",
-        ENGINE,
+        CORE,
         "            if link.is_waited_for and link.applied < visible:\n",
         "            if link.is_waited_for and not link.is_synced and link.applied < visible:\n",
     ),
@@ -376,7 +378,7 @@ PLANTED = (
     Planted(
         "matched_before_resync",
         "C6",
-        ENGINE,
+        CORE,
         "        if all(link.is_synced or link.is_suspected or link.quarantine "
         "for link in self._links()):\n",
         "        if self.soft.links is not None:\n",

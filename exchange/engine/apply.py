@@ -10,21 +10,29 @@ from typing import Any
 
 import msgspec
 
-from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Trade, Transfer
+from exchange.domain.orders import Account, Order, Transfer
 from exchange.domain.units import (
-    NUMBER_BITS,
-    NUMBER_MAX,
-    AccountId,
     Asset,
     Lots,
     Micros,
     NodeId,
     Seq,
-    Ticks,
-    TradeId,
     Units,
     clock_of,
     number_of,
+)
+from exchange.engine.ledger import (
+    account_of,
+    advance_clock,
+    advance_number,
+    changed,
+    clear,
+    fill,
+    hold_asset,
+    hold_needed,
+    peer_of,
+    publish_trade,
+    rehold,
 )
 from exchange.engine.records import (
     AccountClosed,
@@ -60,7 +68,6 @@ from exchange.engine.state import (
     HeuristicOut,
     Listing,
     OfferOut,
-    PeerState,
     State,
 )
 
@@ -68,19 +75,6 @@ from exchange.engine.state import (
 def apply(state: State, record: Record) -> None:
     """Change the state by one record."""
     _APPLY[type(record)](state, record)
-
-
-def hold_needed(state: State, order: Order) -> Units:
-    """Return what an order must hold: its open quantity and all it has offered (S1)."""
-    rule = state.rules[order.symbol]
-    if order.side is SELL:
-        return Units((order.open + order.offered) * rule.lot_value)
-    needed = order.price * order.open
-    if order.offered:
-        for key in state.offers_by_taker[order.order_id]:
-            offer = state.offers[key]
-            needed += max(offer.limit, order.price) * offer.quantity
-    return Units(needed * rule.tick_value)
 
 
 def check_state(state: State) -> None:
@@ -92,7 +86,7 @@ def check_state(state: State) -> None:
         assert order.held == hold_needed(state, order), "hold is not what the order needs"
         offers = [state.offers[key] for key in state.offers_by_taker.get(order.order_id, ())]
         assert order.offered == sum(offer.quantity for offer in offers), "offers do not add up"
-        asset = _hold_asset(state, order)
+        asset = hold_asset(state, order)
         held[order.account, asset] = held.get((order.account, asset), 0) + order.held
     for account in state.accounts.values():
         for asset, amount in account.held.items():
@@ -129,14 +123,14 @@ def _account_opened(state: State, record: AccountOpened) -> None:
 
 
 def _account_closed(state: State, record: AccountClosed) -> None:
-    account = _account(state, record.account)
+    account = account_of(state, record.account)
     account.is_closed = True
     state.scalars.accounts -= 1
     state.scalars_table.dirty.add("node")
 
 
 def _key_set(state: State, record: KeySet) -> None:
-    _account(state, record.account).key_hash = record.key_hash
+    account_of(state, record.account).key_hash = record.key_hash
     state.key_changes += 1
 
 
@@ -157,7 +151,7 @@ def _key_revoked(state: State, record: KeyRevoked) -> None:
 
 
 def _transferred(state: State, record: Transferred) -> None:
-    account = _account(state, record.account)
+    account = account_of(state, record.account)
     asset = record.asset
     account.available[asset] = Units(account.available.get(asset, 0) + record.amount)
     assert account.available[asset] >= 0, "withdrawn below zero"
@@ -194,7 +188,7 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
     if live is None:
         live = state.open_by_account[record.account] = {}
     live[order_id] = None
-    _rehold(state, order, account)
+    rehold(state, order, account)
     scalars = state.scalars
     scalars.clock = max(scalars.clock, clock_of(record.stamp))
 
@@ -224,7 +218,7 @@ def _order_rejected(state: State, record: OrderRejected) -> None:
 
 def _enter(state: State, order: Order) -> Account:
     """Give the order its place in the account's list and remember its client order id."""
-    account = _account(state, order.account)
+    account = account_of(state, order.account)
     account.order_seq = order.account_seq = Seq(account.order_seq + 1)
     place = (order.account, order.account_seq)
     state.account_orders[place] = order.order_id
@@ -240,7 +234,7 @@ def _enter(state: State, order: Order) -> Account:
             order.quantity,
         )
         state.client_keys.put((order.account, order.client_order_id), terms)
-    _advance_number(state, order.order_id)
+    advance_number(state, order.order_id)
     return account
 
 
@@ -250,29 +244,29 @@ def _order_amended(state: State, record: OrderAmended) -> None:
     order.quantity = order.total = record.quantity
     if record.stamp:
         order.stamp = record.stamp
-        _advance_clock(state, record.stamp)
-    _changed(state, order, record.ts)
+        advance_clock(state, record.stamp)
+    changed(state, order, record.ts)
 
 
 def _order_canceled(state: State, record: OrderCanceled) -> None:
     order = state.orders[record.order_id]
     order.canceled = True
     order.reason = record.reason
-    _changed(state, order, record.ts)
+    changed(state, order, record.ts)
 
 
 def _order_reduced(state: State, record: OrderReduced) -> None:
     order = state.orders[record.order_id]
     order.total = Lots(order.filled + order.offered)
     order.reason = record.reason
-    _changed(state, order, record.ts)
+    changed(state, order, record.ts)
 
 
 def _local_trade(state: State, record: LocalTrade) -> None:
     maker, taker = state.orders[record.maker], state.orders[record.taker]
-    _advance_number(state, record.trade_id)
+    advance_number(state, record.trade_id)
     for order in (maker, taker):
-        _fill(
+        fill(
             state,
             order,
             trade_id=record.trade_id,
@@ -281,7 +275,7 @@ def _local_trade(state: State, record: LocalTrade) -> None:
             is_maker=order is maker,
             ts=record.ts,
         )
-    _publish_trade(
+    publish_trade(
         state, maker, record.trade_id, price=record.price, quantity=record.quantity, ts=record.ts
     )
 
@@ -305,17 +299,17 @@ def _trade_offered(state: State, record: TradeOffered) -> None:
     key = (record.decider, record.offer_id)
     state.offers.put(key, offer)
     state.add_offer(key, offer)
-    _peer(state, record.decider).last_offer = record.offer_id
-    _advance_number(state, record.trade_id)
+    peer_of(state, record.decider).last_offer = record.offer_id
+    advance_number(state, record.trade_id)
     order.offered = Lots(order.offered + record.quantity)
     if record.taker_stamp != order.stamp:  # of this match pass (S2)
         order.stamp = record.taker_stamp
-        _advance_clock(state, record.taker_stamp)
-    _changed(state, order, record.ts)
+        advance_clock(state, record.taker_stamp)
+    changed(state, order, record.ts)
 
 
 def _trade_settled(state: State, record: TradeSettled) -> None:
-    peer = _peer(state, record.decider)
+    peer = peer_of(state, record.decider)
     peer.answered = max(peer.answered, record.offer_id)
     _end_doubt(state, (record.decider, record.offer_id), record.quantity, record.ts)
 
@@ -331,7 +325,7 @@ def _heuristic_decision(state: State, record: HeuristicDecision) -> None:
 
 def _heuristic_checked(state: State, record: HeuristicChecked) -> None:
     key = (record.decider, record.offer_id)
-    peer = _peer(state, record.decider)
+    peer = peer_of(state, record.decider)
     peer.answered = max(peer.answered, record.offer_id)
     entry = state.heuristics[key]
     if entry.decided == record.quantity:
@@ -352,10 +346,10 @@ def _end_doubt(state: State, key: tuple[NodeId, OfferId], quantity: Lots, ts: Mi
     state.remove_offer(key, offer)
     order.offered = Lots(order.offered - offer.quantity)
     if not quantity:
-        _changed(state, order, ts)
+        changed(state, order, ts)
         return
-    _clear(state, _peer(state, key[0]), order, quantity=quantity, price=offer.price)
-    _fill(
+    clear(state, peer_of(state, key[0]), order, quantity=quantity, price=offer.price)
+    fill(
         state,
         order,
         trade_id=offer.trade_id,
@@ -367,7 +361,7 @@ def _end_doubt(state: State, key: tuple[NodeId, OfferId], quantity: Lots, ts: Mi
 
 
 def _trade_accepted(state: State, record: TradeAccepted) -> None:
-    peer = _peer(state, record.proposer)
+    peer = peer_of(state, record.proposer)
     peer.mark = max(peer.mark, record.offer_id)
     key = (record.proposer, record.offer_id)
     acceptance = Acceptance(
@@ -382,8 +376,8 @@ def _trade_accepted(state: State, record: TradeAccepted) -> None:
     state.acceptances.put(key, acceptance)
     state.acceptances_of.setdefault(record.proposer, {})[record.offer_id] = None
     maker = state.orders[record.maker]
-    _clear(state, peer, maker, quantity=record.quantity, price=record.price)
-    _fill(
+    clear(state, peer, maker, quantity=record.quantity, price=record.price)
+    fill(
         state,
         maker,
         trade_id=record.trade_id,
@@ -392,18 +386,18 @@ def _trade_accepted(state: State, record: TradeAccepted) -> None:
         is_maker=True,
         ts=record.ts,
     )
-    _publish_trade(
+    publish_trade(
         state, maker, record.trade_id, price=record.price, quantity=record.quantity, ts=record.ts
     )
 
 
 def _trade_declined(state: State, record: TradeDeclined) -> None:
-    peer = _peer(state, record.proposer)
+    peer = peer_of(state, record.proposer)
     peer.mark = max(peer.mark, record.offer_id)
 
 
 def _offers_forgotten(state: State, record: OffersForgotten) -> None:
-    peer = _peer(state, record.proposer)
+    peer = peer_of(state, record.proposer)
     peer.forgotten = max(peer.forgotten, record.below)
     accepted = state.acceptances_of.get(record.proposer, {})
     while accepted and (oldest := next(iter(accepted))) < record.below:
@@ -412,7 +406,7 @@ def _offers_forgotten(state: State, record: OffersForgotten) -> None:
 
 
 def _peer_seen(state: State, record: PeerSeen) -> None:
-    peer = _peer(state, record.peer)
+    peer = peer_of(state, record.peer)
     peer.nonce = record.nonce
     peer.epoch = record.epoch
     peer.boot_id = record.boot_id
@@ -421,129 +415,9 @@ def _peer_seen(state: State, record: PeerSeen) -> None:
 
 def note_seen(state: State, peer: NodeId, lsn: int, digest: bytes) -> None:
     """Store the proof of a peer's log that came with a frame (C3); the frame carries it."""
-    entry = _peer(state, peer)
+    entry = peer_of(state, peer)
     entry.seen_lsn = lsn  # type: ignore[assignment]  # an Lsn from a frame header
     entry.seen_digest = digest
-
-
-def _fill(
-    state: State,
-    order: Order,
-    *,
-    trade_id: TradeId,
-    quantity: Lots,
-    price: Ticks,
-    is_maker: bool,
-    ts: Micros,
-) -> None:
-    """Settle one leg: what was held is paid, what was bought arrives, the rest is reheld (S1)."""
-    account = _account(state, order.account)
-    rule = state.rules[order.symbol]
-    cash, shares = price * quantity * rule.tick_value, quantity * rule.lot_value
-    if order.side is BUY:
-        paid, paid_asset, got, got_asset = cash, rule.quote, shares, rule.base
-    else:
-        paid, paid_asset, got, got_asset = shares, rule.base, cash, rule.quote
-    account.held[paid_asset] = Units(account.held[paid_asset] - paid)
-    order.held = Units(order.held - paid)
-    account.available[got_asset] = Units(account.available.get(got_asset, 0) + got)
-    order.filled = Lots(order.filled + quantity)
-    order.cost += price * quantity
-    account.fill_seq = seq = Seq(account.fill_seq + 1)
-    state.fills.put(
-        (order.account, seq),
-        Fill(
-            seq, trade_id, order.order_id, order.symbol, order.side, price, quantity, is_maker, ts
-        ),
-    )
-    _changed(state, order, ts)
-
-
-def _clear(state: State, peer: PeerState, order: Order, *, quantity: Lots, price: Ticks) -> None:
-    """Book what crosses to or from a peer, so that the node's own sums stay zero (S13)."""
-    rule = state.rules[order.symbol]
-    sign = 1 if order.side is BUY else -1
-    clearing = peer.clearing
-    cash, shares = price * quantity * rule.tick_value, quantity * rule.lot_value
-    clearing[rule.quote] = Units(clearing.get(rule.quote, 0) + sign * cash)
-    clearing[rule.base] = Units(clearing.get(rule.base, 0) - sign * shares)
-
-
-def _publish_trade(
-    state: State, maker: Order, trade_id: TradeId, *, price: Ticks, quantity: Lots, ts: Micros
-) -> None:
-    """Add a row to the trade tape: only the decider does (S8)."""
-    listing = state.instruments[maker.symbol]
-    listing.trade_seq = seq = Seq(listing.trade_seq + 1)
-    state.instruments.dirty.add(maker.symbol)
-    trade = Trade(seq, trade_id, maker.symbol, price, quantity, maker.side.opposite, ts)
-    state.trades.put((maker.symbol, seq), trade)
-    state.scalars.trades += 1
-    state.scalars_table.dirty.add("node")
-
-
-def _changed(state: State, order: Order, ts: Micros) -> None:
-    """Bring the hold in line, and move the order to `done` when its life is over."""
-    order.version += 1
-    order.updated = ts
-    state.touched[order.order_id] = order
-    _rehold(state, order, _account(state, order.account))
-    if not order.is_done:
-        state.orders.dirty.add(order.order_id)
-        return
-    state.orders.drop(order.order_id)
-    state.done.put(order.order_id, order)
-    live = state.open_by_account[order.account]
-    del live[order.order_id]
-    if not live:
-        del state.open_by_account[order.account]
-
-
-def _rehold(state: State, order: Order, account: Account) -> None:
-    """Move funds between available and held, so that the hold is what is needed (S1)."""
-    needed = hold_needed(state, order)
-    more = needed - order.held
-    if more:
-        asset = _hold_asset(state, order)
-        available = account.available.get(asset, 0) - more
-        assert available >= 0, "a hold that the account does not cover"
-        account.available[asset] = Units(available)
-        account.held[asset] = Units(account.held.get(asset, 0) + more)
-        order.held = needed
-
-
-def _hold_asset(state: State, order: Order) -> Asset:
-    rule = state.rules[order.symbol]
-    return rule.quote if order.side is BUY else rule.base
-
-
-def _account(state: State, account_id: AccountId) -> Account:
-    accounts = state.accounts
-    account = accounts.get(account_id) or accounts.find(account_id)
-    assert account is not None, "a record names an account that is not there"
-    accounts.dirty.add(account_id)
-    return account
-
-
-def _peer(state: State, peer: NodeId) -> PeerState:
-    entry = state.peers.get(peer)
-    if entry is None:
-        entry = state.peers[peer] = PeerState(peer)
-    state.peers.dirty.add(peer)
-    return entry
-
-
-def _advance_clock(state: State, stamp: int) -> None:
-    scalars = state.scalars
-    scalars.clock = max(scalars.clock, clock_of(stamp))
-    state.scalars_table.dirty.add("node")
-
-
-def _advance_number(state: State, packed: int) -> None:
-    assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
-    scalars = state.scalars
-    scalars.number = max(scalars.number, packed & NUMBER_MAX)
-    state.scalars_table.dirty.add("node")
 
 
 _NO_STAMP: Any = 0

@@ -20,7 +20,6 @@ from exchange.domain.units import (
     Units,
     make_id,
 )
-from exchange.engine.apply import hold_needed
 from exchange.engine.decision import Acknowledge, Decision, MatchAgainst, MatchOrder
 from exchange.engine.effects import (
     Answer,
@@ -47,6 +46,7 @@ from exchange.engine.inputs import (
     SetKey,
     Ticket,
 )
+from exchange.engine.ledger import hold_needed
 from exchange.engine.matching import Taker, match, next_stamp
 from exchange.engine.records import (
     AccountClosed,

@@ -15,20 +15,16 @@ them is durable (E3).  Forgetting is lazy: its records travel with the next real
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar
 
 import msgspec
 
 from exchange.domain.instruments import Instrument
-from exchange.domain.orders import Order
 from exchange.domain.units import (
     CLOCK_AHEAD_MAX_US,
-    Clock,
     Lsn,
     Micros,
     NodeId,
-    OrderId,
-    Seq,
     Symbol,
     clock_of,
     wall_clock,
@@ -42,35 +38,21 @@ from exchange.engine import (
     sessions,
     settlement,
 )
-from exchange.engine.apply import apply, check_state
+from exchange.engine.core import Core
 from exchange.engine.decision import (
-    Acknowledge,
     Decision,
-    FollowUp,
-    MatchAgainst,
-    MatchAll,
-    MatchOrder,
 )
-from exchange.engine.effects import Alarm, Answer, CloseLink, Effect, Send, Stop, order_answer
+from exchange.engine.effects import Alarm, Answer, Effect, Send, Stop
 from exchange.engine.errors import LinkError, RemoteProtocolError
-from exchange.engine.matching import (
-    clock_now,
-    decide_match_against,
-    decide_match_all,
-    decide_match_order,
-)
-from exchange.engine.messages import Ack, Applied, Batch, Events, OrderEvent, PeerMessage, Proof
+from exchange.engine.messages import Ack, Applied, Batch, Events, PeerMessage, Proof
 from exchange.engine.queries import answer_query
 from exchange.engine.records import (
     OfferId,
     OffersForgotten,
     PeerSeen,
     Record,
-    TradeOffered,
-    TradeSettled,
 )
-from exchange.engine.soft import EngineConfig, Link, Soft, Waiting
-from exchange.engine.state import State
+from exchange.engine.soft import EngineConfig, Link, Soft
 
 __all__ = ["Engine", "EngineConfig", "Step"]
 
@@ -84,41 +66,8 @@ class Step(msgspec.Struct, frozen=True):
     seen: dict[NodeId, Proof]  # goes into the frame (C3); empty without records
 
 
-class Engine:
+class Engine(Core):
     """One node.  Feed it inputs in turns; it never does I/O and never asks the time."""
-
-    def __init__(
-        self,
-        state: State,
-        config: EngineConfig,
-        *,
-        has_proof: Callable[[Proof], bool] = lambda _proof: True,
-    ) -> None:
-        """Start from a state that is loaded, redone and booted."""
-        state.derive()
-        self.state = state
-        self.config = config
-        self.soft = Soft(state, config, has_proof=has_proof)
-        self.proof = Proof(Lsn(0), b"")
-        self._records: list[Record] = []
-        self._effects: list[Effect] = []
-        self._held: list[Effect] = []  # of the input being handled: leave after its events
-        self._touched: dict[OrderId, OrderEvent] = {}  # by the input being handled
-        self._acknowledge: list[Acknowledge] = []
-        self._seen: dict[NodeId, Proof] = {}
-        self._has_begun = False
-        for order in state.orders.values():
-            self._update_own(order)
-
-    @property
-    def clock(self) -> Clock:
-        """Return the hybrid logical clock: stamp every outgoing batch with it (S2)."""
-        return clock_now(self.soft)
-
-    @property
-    def is_ready(self) -> bool:
-        """Tell whether clients are served: every known peer is synced or suspected (C6)."""
-        return self.soft.is_ready
 
     def begin(self, *, wall_us: int, mono_us: int) -> None:
         """Start a turn at this time.  After a silence of ours every peer is suspect (B5)."""
@@ -157,186 +106,6 @@ class Engine:
         step = Step(self._records, self._effects, self.state.lsn, seen)
         self._records, self._effects = [], []
         return step
-
-    def forced(self, proof: Proof) -> None:
-        """Note how far the log is durable: every outgoing batch says so (C3)."""
-        self.proof = proof
-
-    def check(self) -> None:
-        """Assert the invariants; tests and fuzzing call it after every step."""
-        soft = self.soft
-        check_state(self.state)
-        soft.own.check()
-        for order_id, entry in soft.own.orders.items():
-            order = self.state.orders[order_id]
-            assert (entry.open, entry.price, entry.stamp) == (
-                order.open,
-                order.price,
-                order.stamp,
-            ), "the own book is not what the orders are"
-        for link in soft.links.values():
-            link.replica.check()
-            assert not link.is_synced or link.session is not None, "synced without a session"
-        seqs = [waiting.seq for waiting in soft.waiting]
-        assert seqs == sorted(seqs), "answers wait out of order"
-
-    # Deciding and applying.
-
-    def _run(self, decision: Decision) -> None:
-        """Apply a decision, then decide what follows from it."""
-        for record in decision.records:
-            self._log(record)
-        self._project()
-        for effect in decision.effects:
-            if isinstance(effect, CloseLink):
-                self._fault(self.soft.links[effect.peer], effect.reason)
-            else:
-                self._held.append(effect)
-        self._acknowledge.extend(decision.acknowledge)
-        for item in decision.follow:
-            self._run(self._decide_follow(item))
-
-    def _decide_follow(self, item: FollowUp) -> Decision:
-        match item:
-            case MatchOrder():
-                return decide_match_order(self.soft, item)
-            case MatchAgainst():
-                return decide_match_against(self.soft, item)
-            case MatchAll():
-                return decide_match_all(self.soft)
-            case _:
-                assert_never(item)
-
-    def _log(self, record: Record) -> None:
-        if isinstance(record, TradeSettled):
-            self._show_maker(record)
-        apply(self.state, record)
-        self.state.lsn = Lsn(self.state.lsn + 1)
-        self._records.append(record)
-        if isinstance(record, TradeOffered):
-            self.soft.offers += 1
-            self._hide_maker(record)
-
-    def _hide_maker(self, record: TradeOffered) -> None:
-        """Spare matching the makers that our offers out reserve whole (S3)."""
-        replica = self.soft.links[record.decider].replica
-        entry = replica.orders.get(record.maker)
-        if entry is not None and self.state.offered_against[record.maker] >= entry.open:
-            replica.hide(record.maker, self.state.orders[record.taker].symbol)
-
-    def _show_maker(self, record: TradeSettled) -> None:
-        """Let matching see the maker again that an answered offer had reserved."""
-        offer = self.state.offers[record.decider, record.offer_id]
-        self.soft.links[record.decider].replica.show(offer.maker)
-
-    def _project(self) -> None:
-        """Bring the own book in line with the orders touched; they enter the stream later."""
-        touched = self.state.touched
-        if touched:
-            for order in touched.values():
-                self._touched[order.order_id] = self._update_own(order)
-            touched.clear()
-
-    def _update_own(self, order: Order) -> OrderEvent:
-        event = replication.event_of(order)
-        self.soft.own.update(
-            event.symbol,
-            event.order_id,
-            event.side,
-            event.price,
-            event.open,
-            event.stamp,
-            event.version,
-            event.account,
-        )
-        return event
-
-    def _flush(self) -> None:
-        """End an input: events first, then its effects, then its acknowledgements (S3, B3)."""
-        touched = self._touched
-        if touched:
-            self._publish(list(touched.values()))
-        if self._held:
-            for effect in self._held:
-                self._emit(effect)
-            self._held.clear()
-        if touched and self.soft.waiting_done:
-            for order_id in [key for key in touched if key in self.soft.waiting_done]:
-                self._finish_waiting(order_id)
-        touched.clear()
-        if self._acknowledge:
-            for item in self._acknowledge:
-                self._wait(item)
-            self._acknowledge.clear()
-            self._release_waiting()
-
-    def _publish(self, events: list[OrderEvent]) -> None:
-        """Put events into the stream and on every link that has said hello (B1)."""
-        soft = self.soft
-        first = Seq(soft.stream_seq + 1)
-        soft.stream_seq = Seq(soft.stream_seq + len(events))
-        soft.ring.extend(events)
-        for link in soft.links.values():
-            if not link.is_helloed or link.session is None:
-                continue
-            if link.tail is not None:
-                link.tail.events.extend(events)
-                continue
-            message = Events(self.state.scalars.epoch, first, list(events))
-            self._effects.append(Send(link.peer, link.session, message))
-            link.tail = message
-
-    def _emit(self, effect: Effect) -> None:
-        if isinstance(effect, Send):
-            self.soft.links[effect.peer].tail = None
-        self._effects.append(effect)
-
-    # Acknowledgements (B3).
-
-    def _wait(self, item: Acknowledge) -> None:
-        """Queue the answer about an order until the stream so far is visible."""
-        soft = self.soft
-        order = self.state.find_order(item.order_id)
-        assert order is not None, "an order is acknowledged that is not there"
-        if item.wait_done and self._is_in_doubt(order.order_id):
-            soft.waiting_done.setdefault(order.order_id, []).append(item.ticket)
-            return
-        is_durable_enough = self.config.ack == "durable"
-        body = item.body
-        if body is None:
-            visible = -1
-            if not is_durable_enough:
-                visible = sum(link.is_waited_for for link in soft.links.values())
-            instrument = self.state.rules[order.symbol].instrument
-            body = order_answer(order, instrument, lsn=self.state.lsn, visible=visible)
-        if is_durable_enough:
-            self._effects.append(Answer(item.ticket, body))
-        else:
-            soft.waiting.append(Waiting(soft.stream_seq, item.ticket, body))
-
-    def _is_in_doubt(self, order_id: OrderId) -> bool:
-        """Tell whether an order has offers out to deciders that may yet answer soon."""
-        keys = self.state.offers_by_taker.get(order_id, {})
-        return bool(keys) and not any(self.soft.links[decider].is_suspected for decider, _ in keys)
-
-    def _finish_waiting(self, order_id: OrderId) -> None:
-        """Answer those who waited for an order to be out of doubt."""
-        if not self._is_in_doubt(order_id):
-            for ticket in self.soft.waiting_done.pop(order_id):
-                self._acknowledge.append(Acknowledge(ticket, order_id))
-
-    def _release_waiting(self) -> None:
-        """Send the answers that every peer we wait for has made visible."""
-        soft = self.soft
-        if not soft.waiting:
-            return
-        visible = soft.stream_seq
-        for link in soft.links.values():
-            if link.is_waited_for and link.applied < visible:
-                visible = link.applied
-        while soft.waiting and soft.waiting[0].seq <= visible:
-            waiting = soft.waiting.popleft()
-            self._effects.append(Answer(waiting.ticket, waiting.body))
 
     # Inputs from clients and the shell.
 
@@ -602,14 +371,6 @@ class Engine:
             link.told = have
             self._send(link, Applied(*have))
 
-    def _check_ready(self) -> None:
-        soft = self.soft
-        if soft.is_ready:
-            return
-        if all(link.is_synced or link.is_suspected or link.quarantine for link in self._links()):
-            soft.is_ready = True
-            self._run(decide_match_all(soft))
-
     def _forget(self, link: Link, below: OfferId) -> None:
         """Note a watermark; it is logged with the next records (S7)."""
         accepted = self.state.acceptances_of.get(link.peer)
@@ -631,37 +392,6 @@ class Engine:
         if clock_of(stamp) > batch.clock:
             raise RemoteProtocolError(f"node {link.peer} sent a stamp ahead of its own clock")
 
-    def _suspect(self, link: Link, reason: str) -> None:
-        """Stop waiting for a peer; suspecting closes the link (B5)."""
-        if link.session is not None:
-            self._drop(link, reason)
-        link.is_suspected = True
-        link.detail = reason
-        for order_id in list(self.soft.waiting_done):
-            self._finish_waiting(order_id)
-        self._release_waiting()
-        self._check_ready()
-
-    def _lost(self, link: Link, reason: str) -> None:
-        """Suspect a peer whose link is gone: nobody waits for the dead (B5).
-
-        A node that is starting gives it the time to come: it may be starting too (C5).
-        """
-        if self.soft.is_ready:
-            self._suspect(link, reason)
-
-    def _drop(self, link: Link, reason: str) -> None:
-        """End the session from our side."""
-        assert link.session is not None, "no session to end"
-        self._held.append(CloseLink(link.peer, link.session, reason))
-        sessions.close_session(self.soft, link, reason)
-
-    def _fault(self, link: Link, reason: str) -> None:
-        """Drop a link that went wrong; its next session begins anew (B2)."""
-        if link.session is not None:
-            self._drop(link, reason)
-            self._lost(link, reason)
-
     def _quarantine(self, link: Link, reason: str) -> None:
         """Take nothing more from a peer but settlement (B7)."""
         if self._set_quarantine(link, reason):
@@ -677,16 +407,9 @@ class Engine:
         self._check_ready()
         return True
 
-    def _send(self, link: Link, message: PeerMessage) -> None:
-        if link.session is not None:
-            self._held.append(Send(link.peer, link.session, message))
-
     def _link(self, peer: NodeId) -> Link:
         link = self.soft.links.get(peer)
         return link if link is not None else sessions.new_link(self.soft, peer)
-
-    def _links(self) -> list[Link]:
-        return [link for _, link in sorted(self.soft.links.items())]
 
     _handlers: ClassVar[dict[type, Callable[["Engine", Any], None]]] = {
         inputs.OpenAccount: _on_command,

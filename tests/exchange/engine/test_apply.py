@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import AccountId, Asset, Lots, Micros, OrderId, Ticks, Units, make_id
 from exchange.engine import inputs
-from exchange.engine.apply import _APPLY, apply, hold_needed
+from exchange.engine.apply import _APPLY, apply
+from exchange.engine.ledger import hold_needed
 from exchange.engine.records import OrderCanceled, Record, Transferred
 from tests.support.engines import Engines, redo
 

@@ -1,0 +1,158 @@
+"""The ledger of a node: holds, fills and clearing, in double entry (S1, S13, M3).
+
+Per asset, all accounts + what is outside (`external`) + clearing with the peers sum to zero.
+Only `engine.apply` calls what changes state here.
+"""
+
+from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Trade
+from exchange.domain.units import (
+    NUMBER_BITS,
+    NUMBER_MAX,
+    AccountId,
+    Asset,
+    Lots,
+    Micros,
+    NodeId,
+    Seq,
+    Ticks,
+    TradeId,
+    Units,
+    clock_of,
+)
+from exchange.engine.state import (
+    PeerState,
+    State,
+)
+
+
+def hold_needed(state: State, order: Order) -> Units:
+    """Return what an order must hold: its open quantity and all it has offered (S1)."""
+    rule = state.rules[order.symbol]
+    if order.side is SELL:
+        return Units((order.open + order.offered) * rule.lot_value)
+    needed = order.price * order.open
+    if order.offered:
+        for key in state.offers_by_taker[order.order_id]:
+            offer = state.offers[key]
+            needed += max(offer.limit, order.price) * offer.quantity
+    return Units(needed * rule.tick_value)
+
+
+def account_of(state: State, account_id: AccountId) -> Account:
+    accounts = state.accounts
+    account = accounts.get(account_id) or accounts.find(account_id)
+    assert account is not None, "a record names an account that is not there"
+    accounts.dirty.add(account_id)
+    return account
+
+
+def peer_of(state: State, peer: NodeId) -> PeerState:
+    entry = state.peers.get(peer)
+    if entry is None:
+        entry = state.peers[peer] = PeerState(peer)
+    state.peers.dirty.add(peer)
+    return entry
+
+
+def fill(
+    state: State,
+    order: Order,
+    *,
+    trade_id: TradeId,
+    quantity: Lots,
+    price: Ticks,
+    is_maker: bool,
+    ts: Micros,
+) -> None:
+    """Settle one leg: what was held is paid, what was bought arrives, the rest is reheld (S1)."""
+    account = account_of(state, order.account)
+    rule = state.rules[order.symbol]
+    cash, shares = price * quantity * rule.tick_value, quantity * rule.lot_value
+    if order.side is BUY:
+        paid, paid_asset, got, got_asset = cash, rule.quote, shares, rule.base
+    else:
+        paid, paid_asset, got, got_asset = shares, rule.base, cash, rule.quote
+    account.held[paid_asset] = Units(account.held[paid_asset] - paid)
+    order.held = Units(order.held - paid)
+    account.available[got_asset] = Units(account.available.get(got_asset, 0) + got)
+    order.filled = Lots(order.filled + quantity)
+    order.cost += price * quantity
+    account.fill_seq = seq = Seq(account.fill_seq + 1)
+    state.fills.put(
+        (order.account, seq),
+        Fill(
+            seq, trade_id, order.order_id, order.symbol, order.side, price, quantity, is_maker, ts
+        ),
+    )
+    changed(state, order, ts)
+
+
+def clear(state: State, peer: PeerState, order: Order, *, quantity: Lots, price: Ticks) -> None:
+    """Book what crosses to or from a peer, so that the node's own sums stay zero (S13)."""
+    rule = state.rules[order.symbol]
+    sign = 1 if order.side is BUY else -1
+    clearing = peer.clearing
+    cash, shares = price * quantity * rule.tick_value, quantity * rule.lot_value
+    clearing[rule.quote] = Units(clearing.get(rule.quote, 0) + sign * cash)
+    clearing[rule.base] = Units(clearing.get(rule.base, 0) - sign * shares)
+
+
+def publish_trade(
+    state: State, maker: Order, trade_id: TradeId, *, price: Ticks, quantity: Lots, ts: Micros
+) -> None:
+    """Add a row to the trade tape: only the decider does (S8)."""
+    listing = state.instruments[maker.symbol]
+    listing.trade_seq = seq = Seq(listing.trade_seq + 1)
+    state.instruments.dirty.add(maker.symbol)
+    trade = Trade(seq, trade_id, maker.symbol, price, quantity, maker.side.opposite, ts)
+    state.trades.put((maker.symbol, seq), trade)
+    state.scalars.trades += 1
+    state.scalars_table.dirty.add("node")
+
+
+def changed(state: State, order: Order, ts: Micros) -> None:
+    """Bring the hold in line, and move the order to `done` when its life is over."""
+    order.version += 1
+    order.updated = ts
+    state.touched[order.order_id] = order
+    rehold(state, order, account_of(state, order.account))
+    if not order.is_done:
+        state.orders.dirty.add(order.order_id)
+        return
+    state.orders.drop(order.order_id)
+    state.done.put(order.order_id, order)
+    live = state.open_by_account[order.account]
+    del live[order.order_id]
+    if not live:
+        del state.open_by_account[order.account]
+
+
+def rehold(state: State, order: Order, account: Account) -> None:
+    """Move funds between available and held, so that the hold is what is needed (S1)."""
+    needed = hold_needed(state, order)
+    more = needed - order.held
+    if more:
+        asset = hold_asset(state, order)
+        available = account.available.get(asset, 0) - more
+        assert available >= 0, "a hold that the account does not cover"
+        account.available[asset] = Units(available)
+        account.held[asset] = Units(account.held.get(asset, 0) + more)
+        order.held = needed
+
+
+def hold_asset(state: State, order: Order) -> Asset:
+    rule = state.rules[order.symbol]
+    return rule.quote if order.side is BUY else rule.base
+
+
+def advance_clock(state: State, stamp: int) -> None:
+    scalars = state.scalars
+    scalars.clock = max(scalars.clock, clock_of(stamp))
+    state.scalars_table.dirty.add("node")
+
+
+def advance_number(state: State, packed: int) -> None:
+    assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
+    scalars = state.scalars
+    scalars.number = max(scalars.number, packed & NUMBER_MAX)
+    state.scalars_table.dirty.add("node")
