@@ -103,6 +103,37 @@ PLANTED = (
         "        return decision\n",
         '        return _answer(item.ticket, Refused("insufficient_funds", "too little"))\n',
     ),
+    Planted(
+        "failed_force_swallowed",
+        "E4",
+        STORE,
+        "            self._has_failed = True\n            raise\n",
+        "            pass\n",
+    ),
+    Planted(
+        "chain_not_checked",
+        "W4",
+        "exchange/store/frames.py",
+        "    if hasher.digest() != digest:\n",
+        "    if not digest:\n",
+        ("rotten",),
+    ),
+    Planted(
+        "row_digest_not_checked",
+        "W5",
+        "exchange/store/tables.py",
+        "            check_entry(self.name, key, sealed)  # raises\n",
+        "            pass\n",
+        ("rotten",),
+    ),
+    Planted(
+        "lmdb_does_not_sync",
+        "W1",
+        "exchange/store/lmdb_disk.py",
+        "                readonly=is_read_only,\n",
+        "                readonly=is_read_only,\n                sync=False,\n",
+        ("tests/exchange/store/test_lmdb_disk.py",),
+    ),
     # Settlement.
     Planted(
         "mark_dropped",

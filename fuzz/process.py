@@ -68,6 +68,8 @@ class Process:
         self.armed_after = 0  # ... after so many forces, if it dies of one
         self.fate = ""  # what becomes of the write in progress when it dies
         self.paused_until_us = 0
+        self.silence_us = 0  # between this turn and the one before
+        self._turned_us = cluster.now_us
         self._inbox: list[Input] = []
         self._is_turn_due = False
         self._gate: deque[tuple[Lsn, list[Effect]]] = deque()
@@ -222,6 +224,8 @@ class Process:
         if not self.is_alive or self._is_deferred(self._turn):
             return
         self._is_turn_due = False
+        now_us = self.cluster.now_us
+        self.silence_us, self._turned_us = now_us - self._turned_us, now_us
         self._begin()
         items, self._inbox = self._inbox, []
         try:
@@ -247,6 +251,10 @@ class Process:
         if self.cluster.is_checked:
             self.engine.check()
         step = self.engine.drain()
+        if not (step.records or step.effects):
+            self._submit(step.last_lsn)  # perhaps the disk was busy before
+            self._release()
+            return
         self.cluster.decided(self, step)
         self._records += step.records
         self._seen.update(step.seen)

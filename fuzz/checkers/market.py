@@ -105,20 +105,13 @@ class DeclinesBounded(Checker):
 class SilentNodeWaits(Checker):
     """A node that was silent itself matches no peer before it is resynced (B5)."""
 
-    def begin(self) -> None:
-        """Remember when each process took its last turn."""
-        self._turned_us: dict[Process, int] = {}
-
     def on_decided(self, process: Process, step: Step) -> None:
         """Look at the first turn after a silence: no resync fits into one turn."""
-        now_us = self.cluster.now_us
-        silence_us = now_us - self._turned_us.get(process, now_us)
-        self._turned_us[process] = now_us
-        if silence_us <= process.engine.config.suspect_us:
+        if process.silence_us <= process.engine.config.suspect_us:
             return
         self.cluster.counters["silent node wakes"] += 1
         if any(isinstance(record, TradeOffered) for record in step.records):
-            self.fail(f"node {process.node} was silent for {silence_us} us, and makes offers")
+            self.fail(f"node {process.node} was silent for {process.silence_us} us, and offers")
 
 
 class PriceTimePriority(Checker):
@@ -140,8 +133,6 @@ class PriceTimePriority(Checker):
 
     def on_decided(self, process: Process, step: Step) -> None:
         """Note who an acknowledgement has waited for, and check what was decided."""
-        if not (step.records or step.effects):
-            return
         soft = process.engine.soft
         now = frozenset(int(peer) for peer, link in soft.links.items() if _counts(link))
         covered = now & self._waited_for.get(process, frozenset())
