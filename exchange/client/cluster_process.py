@@ -98,7 +98,14 @@ class Server:
         """Start the process and return at once; `wait_ready` waits until it serves."""
         assert not self.is_running, f"{self.name} runs already"
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        command = [*self.prefix, sys.executable, "-m", SERVERS[self.kind], "--data-dir", str(self.directory)]
+        command = [
+            *self.prefix,
+            sys.executable,
+            "-m",
+            SERVERS[self.kind],
+            "--data-dir",
+            str(self.directory),
+        ]
         command += ["--listen", self.listen] if self.listen else []
         command += [*self.arguments, *arguments]
         with self.log.open("ab") as log:
