@@ -168,7 +168,8 @@ PLANTED = (
         "    peer = peer_of(state, record.proposer)\n"
         "    peer.mark = max(peer.mark, record.offer_id)\n"
         "    key = (record.proposer, record.offer_id)\n",
-        "    peer = peer_of(state, record.proposer)\n    key = (record.proposer, record.offer_id)\n",
+        "    peer = peer_of(state, record.proposer)\n"
+        "    key = (record.proposer, record.offer_id)\n",
     ),
     Planted(
         "presume_commit",
@@ -480,3 +481,17 @@ PLANTED = (
         ("restored", "tests/fuzz/test_regressions.py"),
     ),
 )
+
+# The rules that only change with a proof, as far as they are built (S11 is not).
+SAFETY = ("E2", "E3", "E4", "S4", "S5", "S6", "S7", "W1", "W4", "W5", "C3")
+
+
+def safety_rows() -> list[str]:
+    """Return the rows of the table in docs/testing.md: rule, planted bugs, who catches them."""
+    rows = []
+    for rule in SAFETY:
+        bugs = [bug for bug in PLANTED if bug.rule == rule]
+        names = ", ".join(f"`{bug.name}`" for bug in bugs)
+        hunters = dict.fromkeys(hunter for bug in bugs for hunter in bug.hunters)
+        rows.append(f"| {rule} | {names} | {', '.join(f'`{hunter}`' for hunter in hunters)} |")
+    return rows

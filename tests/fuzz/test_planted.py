@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fuzz.mutants import CHOSEN, CHOSEN_SECONDS, is_hunter, try_bug
-from fuzz.planted import PLANTED, Planted
+from fuzz.planted import PLANTED, SAFETY, Planted, safety_rows
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,6 +27,14 @@ def test_planted_bug_fits_the_code_exactly_once(bug: Planted) -> None:
     compile(text.replace(bug.old, bug.new), bug.file, "exec")
     assert bug.hunters
     assert all(map(is_hunter, bug.hunters))
+
+
+def test_every_safety_rule_has_a_planted_bug_and_the_document_says_which() -> None:
+    document = (ROOT / "docs" / "testing.md").read_text().splitlines()
+
+    assert set(SAFETY) <= {bug.rule for bug in PLANTED}
+    for row in safety_rows():
+        assert row in document
 
 
 @pytest.mark.parametrize("name", CHOSEN)
