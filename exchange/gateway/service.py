@@ -13,7 +13,7 @@ from exchange.coordinator.addresses import Address
 from exchange.coordinator.errors import ListenFailed
 from exchange.coordinator.service import address_of, open_listener
 from exchange.domain.units import Micros
-from exchange.gateway import accounts, market, openapi, orders, system
+from exchange.gateway import accounts, candles, market, openapi, orders, system
 from exchange.gateway.application import bearer, make_application
 from exchange.gateway.certificate import (
     CERTIFICATE,
@@ -64,6 +64,7 @@ def all_resources(wall_us: Callable[[], int]) -> list[Resource]:
         *orders.RESOURCES,
         *accounts.RESOURCES,
         *market.RESOURCES,
+        *candles.RESOURCES,
         *system.resources(wall_us),
     ]
     return [*resources, openapi.resource(resources)]

@@ -1,0 +1,404 @@
+"""`python -m bench.http`: orders over HTTPS, and the feed with thousands of subscribers.
+
+python -m bench.http orders               one a request, then lists of 100
+python -m bench.http feed                 3,000 subscribers, 100 symbols, rising rates
+python -m bench.http feed --subscribers 300 --rates 50,100 --seconds 5
+
+One node with its gateway in one process, keys and TLS and forces on; the load comes from this
+process, so both share the machine's cores.  A trade's latency is from the time its node wrote
+into it, when it was decided, to when its last subscriber had it.
+"""
+
+import argparse
+import gc
+import os
+import re
+import resource
+import ssl
+import struct
+import sys
+import tempfile
+import time
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+from wsproto.utilities import generate_nonce
+
+from exchange.client.cluster_process import SERVERS, Server
+
+SERVERS["exchange"] = "exchange.gateway.node_command"
+FREE = "127.0.0.1:0"
+CASH, SHARES = "1000000000", "1000000"
+AT_ONCE = 50  # subscribers that connect at a time
+_TS = re.compile(rb'"ts":"([^"]*)"')
+_TRADE = re.compile(rb'"channel":"trades","node":1,"symbol":"([A-Z0-9]*)","seq":([0-9]*)')
+
+
+class Http:
+    """A connection to the gateway, kept alive."""
+
+    def __init__(self, stream: trio.abc.Stream, host: str, key: str) -> None:
+        self._stream = stream
+        self._head = (
+            f"Host: {host}\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+        )
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+        """Send a request, return status and body."""
+        content = b"" if body is None else msgspec.json.encode(body)
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}Content-Length: {len(content)}\r\n\r\n"
+        await self._stream.send_all(head.encode() + content)
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += await self._stream.receive_some(65_536)
+        told, _, rest = data.partition(b"\r\n\r\n")
+        found = re.search(rb"content-length: ([0-9]+)", told)
+        assert found is not None, told
+        while len(rest) < int(found[1]):
+            rest += await self._stream.receive_some(1 << 20)
+        return int(told[9:12]), rest
+
+
+class Gateway:
+    """The server that is measured."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        told = msgspec.json.decode((server.directory / "endpoints.json").read_bytes())
+        self.address: str = told["https"]
+        self.tcp: str = told["tcp"]
+        self.pid: int = told["pid"]
+        self.context = ssl.create_default_context(cafile=str(server.directory / "https.crt"))
+        self.operator_key = (server.directory / "operator.key").read_text().strip()
+
+    async def stream(self) -> trio.abc.Stream:
+        """Connect with TLS."""
+        host, port = self.address.rsplit(":", 1)
+        plain = await trio.open_tcp_stream(host, int(port))
+        stream = trio.SSLStream(plain, self.context, server_hostname=host, https_compatible=True)
+        await stream.do_handshake()
+        return stream
+
+    async def http(self, key: str) -> Http:
+        """Connect for requests."""
+        return Http(await self.stream(), self.address, key)
+
+    async def account(self, symbols: list[str]) -> str:
+        """Open an account with cash and shares; return its key."""
+        operator = await self.http(self.operator_key)
+        _, opened = await operator.ask("POST", "/v1/account")
+        told = msgspec.json.decode(opened)
+        for asset, quantity in [("USD", CASH), *((symbol, SHARES) for symbol in symbols)]:
+            value = {"user_id": told["user_id"], "asset": asset, "quantity": quantity}
+            status, answer = await operator.ask("POST", "/v1/transfers", value)
+            assert status == 201, answer
+        return str(told["api_key"])
+
+    def cpu_s(self) -> float:
+        """Return what the server has used, user and system."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mb(self) -> float:
+        """Return the server's resident memory."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the value that a share of all is at most."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def an_order(place: int) -> dict[str, str]:
+    """Return an order that rests or trades, every second one."""
+    side = "sell" if place % 2 else "buy"
+    return {"symbol": "AAPL", "side": side, "price": "10", "quantity": "1"}
+
+
+async def measure_orders(gateway: Gateway, *, seconds: float) -> None:
+    """One order a request at 100/s and as fast as it goes; then lists of 100."""
+    key = await gateway.account(["AAPL"])
+    http = await gateway.http(key)
+    times: list[float] = []
+    begun, cpu = time.perf_counter(), gateway.cpu_s()
+    count = int(100 * seconds)
+    for place in range(count):
+        await trio.sleep(max(0.0, begun + place / 100 - time.perf_counter()))
+        sent = time.perf_counter()
+        status, answer = await http.ask("POST", "/v1/orders", an_order(place))
+        assert status == 201, answer
+        times.append((time.perf_counter() - sent) * 1e3)
+    cpu = (gateway.cpu_s() - cpu) / count
+    print(
+        f"one a request at 100/s: p50 {percentile(times, 0.5):.2f} ms, "
+        f"p99 {percentile(times, 0.99):.2f} ms; server CPU {cpu * 1e3:.2f} ms a request"
+    )
+    for connections in (1, 8, 32):
+        rate, p99 = await _flood(gateway, key, connections, seconds, 1)
+        print(f"one a request, {connections} connections: {rate:.0f} orders/s, p99 {p99:.1f} ms")
+    for connections in (1, 2, 4):
+        rate, p99 = await _flood(gateway, key, connections, seconds, 100)
+        print(f"lists of 100, {connections} connections: {rate:.0f} orders/s, p99 {p99:.1f} ms")
+
+
+async def _flood(
+    gateway: Gateway, key: str, connections: int, seconds: float, size: int
+) -> tuple[float, float]:
+    """Send as fast as answers come; return orders a second, and p99 of a request in ms."""
+    times: list[float] = []
+    deadline = time.perf_counter() + seconds
+
+    async def one(http: Http) -> None:
+        while time.perf_counter() < deadline:
+            orders: Any = [an_order(place) for place in range(size)]
+            sent = time.perf_counter()
+            status, answer = await http.ask("POST", "/v1/orders", orders if size > 1 else orders[0])
+            assert status == 201, answer[:500]
+            times.append((time.perf_counter() - sent) * 1e3)
+
+    opened = [await gateway.http(key) for _ in range(connections)]
+    begun = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for http in opened:
+            nursery.start_soon(one, http)
+    return len(times) * size / (time.perf_counter() - begun), percentile(times, 0.99)
+
+
+class Listener:
+    """Counts what subscribers get, and how late."""
+
+    def __init__(self) -> None:
+        self.last: dict[tuple[bytes, bytes], float] = {}  # trade -> latency of its last reader
+        self.events = 0
+        self.frames = 0
+
+    async def listen(self, stream: trio.abc.Stream, rest: bytes) -> None:
+        """Read frames for ever."""
+        while True:
+            payload, rest = _frame(rest)
+            if payload is None:
+                data = await stream.receive_some(65_536)
+                if not data:
+                    return
+                rest += data
+                continue
+            self.frames += 1
+            now = time.time()  # noqa: TID251 - compared with the server's clock
+            for match in _TRADE.finditer(payload):
+                told = _TS.search(payload, match.end())
+                assert told is not None, payload
+                late = now - datetime.fromisoformat(told[1].decode()).timestamp()
+                self.events += 1
+                self.last[match[1], match[2]] = max(self.last.get((match[1], match[2]), 0.0), late)
+
+
+def _frame(data: bytes) -> tuple[bytes | None, bytes]:
+    """Take a whole text frame off the front."""
+    if len(data) < 2:
+        return None, data
+    length, start = data[1], 2
+    if length == 126:
+        if len(data) < 4:
+            return None, data
+        length, start = struct.unpack("!H", data[2:4])[0], 4
+    elif length == 127:
+        if len(data) < 10:
+            return None, data
+        length, start = struct.unpack("!Q", data[2:10])[0], 10
+    if len(data) < start + length:
+        return None, data
+    return data[start : start + length], data[start + length :]
+
+
+async def subscribe(gateway: Gateway, symbol: str) -> tuple[trio.abc.Stream, bytes]:
+    """Open a WebSocket that follows the trades of a symbol."""
+    stream = await gateway.stream()
+    head = (
+        f"GET /v1/feed HTTP/1.1\r\nHost: {gateway.address}\r\nConnection: Upgrade\r\n"
+        f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: {generate_nonce().decode()}\r\n\r\n"
+    )
+    await stream.send_all(head.encode())
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += await stream.receive_some(65_536)
+    value = {"channels": ["trades"], "symbols": [symbol]}
+    text = msgspec.json.encode({"id": 1, "type": "feed.subscribe", "value": value})
+    assert len(text) < 126, "one short frame"
+    await stream.send_all(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
+    rest = data.partition(b"\r\n\r\n")[2]
+    while b'"type":"ok"' not in rest:
+        rest += await stream.receive_some(65_536)
+    return stream, b""
+
+
+async def measure_feed(
+    gateway: Gateway, *, subscribers: int, symbols_count: int, rates: list[int], seconds: float
+) -> None:
+    """Raise the rate of trades until p99 to the last subscriber passes a second."""
+    symbols = [f"S{number:03}" for number in range(symbols_count)]
+    operator = await gateway.http(gateway.operator_key)
+    for symbol in symbols:
+        terms = {"symbol": symbol, "base": symbol, "quote": "USD", "tick_size": "0.01"}
+        terms |= {"lot_size": "1", "base_decimals": 0, "quote_decimals": 2}  # type: ignore[dict-item]
+        await operator.ask("POST", "/v1/symbols", terms)
+    seller, buyer = await gateway.account(symbols), await gateway.account([])
+    before = await _node_rate(gateway, seller, buyer, symbols[0], seconds)
+    idle_mb = gateway.rss_mb()
+    listener = Listener()
+    async with trio.open_nursery() as nursery:
+        begun = time.perf_counter()
+        for start in range(0, subscribers, AT_ONCE):
+            opened: list[tuple[trio.abc.Stream, bytes]] = []
+
+            async def connect(number: int, opened: list[Any] = opened) -> None:
+                opened.append(await subscribe(gateway, symbols[number % symbols_count]))
+
+            async with trio.open_nursery() as connecting:
+                for number in range(start, min(subscribers, start + AT_ONCE)):
+                    connecting.start_soon(connect, number)
+            for stream, rest in opened:
+                nursery.start_soon(listener.listen, stream, rest)
+        took = time.perf_counter() - begun
+        each_kb = (gateway.rss_mb() - idle_mb) / subscribers * 1e3
+        print(
+            f"{subscribers} subscribers in {took:.1f} s, {each_kb:.0f} kB each; "
+            f"server {gateway.rss_mb():.0f} MB"
+        )
+        gc.freeze()
+        for rate in rates:
+            late = await _at_rate(gateway, listener, seller, buyer, symbols, rate, seconds)
+            if late > 1.0:
+                break
+        after = await _node_rate(gateway, seller, buyer, symbols[0], seconds)
+        print(f"orders/s by TCP on one symbol: {before:.0f} without, {after:.0f} with subscribers")
+        nursery.cancel_scope.cancel()
+
+
+async def _at_rate(
+    gateway: Gateway,
+    listener: Listener,
+    seller: str,
+    buyer: str,
+    symbols: list[str],
+    rate: int,
+    seconds: float,
+) -> float:
+    listener.last.clear()
+    frames, cpu, begun = listener.frames, gateway.cpu_s(), time.perf_counter()
+    await _trade(gateway, seller, buyer, symbols, rate=rate, count=int(rate * seconds))
+    took = time.perf_counter() - begun
+    await trio.sleep(1.5)
+    cpu = (gateway.cpu_s() - cpu) / took
+    lates = list(listener.last.values())
+    p99 = percentile(lates, 0.99)
+    print(
+        f"{len(lates) / took:7.0f} trades/s of {rate}: to the last subscriber p50 "
+        f"{percentile(lates, 0.5) * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms; "
+        f"{(listener.frames - frames) / took:.0f} frames/s; server CPU {cpu:.0%}, "
+        f"{gateway.rss_mb():.0f} MB",
+        flush=True,
+    )
+    return p99
+
+
+async def _trade(
+    gateway: Gateway, seller: str, buyer: str, symbols: list[str], *, rate: int, count: int
+) -> None:
+    """Trade one share at a time at a steady rate, over TCP."""
+    streams = [await _enter(gateway, key) for key in (seller, buyer)]
+    begun = time.perf_counter()
+    async with trio.open_nursery() as nursery:
+        for stream in streams:
+            nursery.start_soon(_drain, stream, count)
+        sent = 0
+        while sent < count:
+            due = min(count, int((time.perf_counter() - begun) * rate) + 1)
+            for stream, side in zip(streams, ("sell", "buy"), strict=True):
+                lines = b"".join(_line(side, symbols[n % len(symbols)]) for n in range(sent, due))
+                if lines:
+                    await stream.send_all(lines)
+            sent = due
+            await trio.sleep(0.01)
+    for stream in streams:
+        await stream.aclose()
+
+
+async def _node_rate(
+    gateway: Gateway, seller: str, buyer: str, symbol: str, seconds: float
+) -> float:
+    """Return how many orders a second the node takes, every second one trading."""
+    count = int(1_000 * seconds)
+    begun = time.perf_counter()
+    await _trade(gateway, seller, buyer, [symbol], rate=1_000_000, count=count)
+    return 2 * count / (time.perf_counter() - begun)
+
+
+async def _enter(gateway: Gateway, key: str) -> trio.SocketStream:
+    host, port = gateway.tcp.rsplit(":", 1)
+    stream = await trio.open_tcp_stream(host, int(port))
+    hello = {"user_id": key.partition(".")[0], "api_key": key}
+    await stream.send_all(msgspec.json.encode(hello) + b"\n")
+    return stream
+
+
+async def _drain(stream: trio.SocketStream, count: int) -> None:
+    left = count
+    while left:
+        left -= (await stream.receive_some(1 << 16)).count(b"\n")
+
+
+def _line(side: str, symbol: str) -> bytes:
+    value = f'{{"order_type":"{side}","ticker":"{symbol}","price":10,"quantity":1}}'
+    return f'{{"type":"C order","value":{value}}}\n'.encode()
+
+
+def main() -> None:
+    """Run the part that was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m bench.http", description=__doc__)
+    parser.add_argument("part", choices=["orders", "feed"])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--subscribers", type=int, default=3_000)
+    parser.add_argument("--symbols", type=int, default=100)
+    parser.add_argument("--rates", default="100,200,400,800,1600,3200")
+    parser.add_argument("--dir", type=Path, help="where to measure: another disk")
+    given = parser.parse_args()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    assert soft <= hard
+    sys.setswitchinterval(0.0002)
+    with tempfile.TemporaryDirectory(dir=given.dir) as directory:
+        ports = ["--coordinator-listen", FREE, "--https", FREE]
+        server = Server("exchange", Path(directory) / "node", ports)
+        trio.run(server.start)
+        gateway = Gateway(server)
+        try:
+            if given.part == "orders":
+                trio.run(partial(measure_orders, gateway, seconds=given.seconds))
+            else:
+                rates = [int(rate) for rate in given.rates.split(",")]
+                trio.run(
+                    partial(
+                        measure_feed,
+                        gateway,
+                        subscribers=given.subscribers,
+                        symbols_count=given.symbols,
+                        rates=rates,
+                        seconds=given.seconds,
+                    )
+                )
+        finally:
+            server.kill()
+            words = server.last_words()
+            if "failed" in words:
+                print(words, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
