@@ -58,6 +58,7 @@ class Market:
         self.asked: list[Asked] = []  # since the last check
         self.history: list[Asked] = []  # before it
         self.slowest_s = 0.0  # answer to an order
+        self._answered = trio.Event()  # set at each answer, then another one
         self._numbers = count(1)
         self._fills: Counter[str] = Counter()  # already joined, by user id
         self._orders: Counter[str] = Counter()  # already compared with their fills
@@ -113,7 +114,16 @@ class Market:
         answer = await client.connection.call(request, within=PATIENCE_S)
         self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
         self.asked.append(Asked(client.credentials.user_id, request, bytes(answer.value)))
+        self._answered.set()
+        self._answered = trio.Event()
         return order_in(answer.value)
+
+    async def wait_answers(self, number: int) -> None:
+        """Wait until so many more orders are answered."""
+        enough = len(self.asked) + number
+        with trio.fail_after(PATIENCE_S):
+            while len(self.asked) < enough:
+                await self._answered.wait()
 
     async def place_many(
         self, client: AccountClient, requests: Sequence[Request], *, kept: int = 1
