@@ -108,6 +108,7 @@ class Cluster:
         *,
         trace: Callable[[str], object] | None = None,
         is_checked: bool = False,
+        more: tuple[type[Checker], ...] = (),
     ) -> None:
         self.plan = plan
         self.is_checked = is_checked
@@ -127,7 +128,7 @@ class Cluster:
         self.network = Network(self)
         self.clients = Clients(self)
         self.damage = Damage(self)
-        self.checkers: list[Checker] = [make(self) for make in (*CHECKERS, RareStates)]
+        self.checkers: list[Checker] = [make(self) for make in (*CHECKERS, RareStates, *more)]
         self._on_record = _overriding(self.checkers, "on_record")
         self._on_sending = _overriding(self.checkers, "on_sending")
         self._on_answering = _overriding(self.checkers, "on_answering")

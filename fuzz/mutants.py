@@ -31,6 +31,7 @@ CHOSEN = (
     "cancel_intent_lost",
     "idempotency_key_not_stored",
 )
+BROKEN = ("NameError", "ImportError", "AttributeError", "SyntaxError")
 CHOSEN_SECONDS = 10.0
 SECONDS = 60.0
 
@@ -75,6 +76,8 @@ def try_bug(bug: Planted, seconds: float) -> Caught:
             done = _run(hunter, root, seconds)
             lines = (done.stdout.strip() or done.stderr.strip()).splitlines() or [""]
             what = lines[-1]
+            if any(error in what for error in BROKEN):
+                return Caught(bug.name, "", time.monotonic() - begun, f"not a bug but {what}")
             if (done.returncode == 0) is (hunter in BIASES):
                 return Caught(bug.name, hunter, time.monotonic() - begun, what)
     return Caught(bug.name, "", time.monotonic() - begun, what)

@@ -185,8 +185,10 @@ PLANTED = (
         CORE,
         "        link.is_suspected = True\n        link.detail = reason\n",
         "        link.is_suspected = True\n        link.detail = reason\n"
+        "        from exchange.engine.records import TradeSettled\n"
         "        for offer_id in list(self.state.offers_to.get(link.peer, ())):\n"
-        "            self._on_reply(link, messages.Reply(offer_id, 0))  # type: ignore\n",
+        "            self._log(TradeSettled(link.peer, offer_id, 0, self.soft.wall))\n"
+        "        self._project()\n",
     ),
     Planted(
         "forget_early",
