@@ -10,32 +10,26 @@ into it, when it was decided, to when its last subscriber had it.
 """
 
 import argparse
-import gc
 import os
 import re
 import resource
 import ssl
-import struct
 import sys
 import tempfile
 import time
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import trio
-from wsproto.utilities import generate_nonce
 
+from bench.readers import Readers
 from exchange.client.cluster_process import SERVERS, Server
 
 SERVERS["exchange"] = "exchange.gateway.node_command"
 FREE = "127.0.0.1:0"
 CASH, SHARES = "1000000000", "1000000"
-AT_ONCE = 50  # subscribers that connect at a time
-_TS = re.compile(rb'"ts":"([^"]*)"')
-_TRADE = re.compile(rb'"channel":"trades","node":1,"symbol":"([A-Z0-9]*)","seq":([0-9]*)')
 
 
 class Http:
@@ -170,74 +164,6 @@ async def _flood(
     return len(times) * size / (time.perf_counter() - begun), percentile(times, 0.99)
 
 
-class Listener:
-    """Counts what subscribers get, and how late."""
-
-    def __init__(self) -> None:
-        self.last: dict[tuple[bytes, bytes], float] = {}  # trade -> latency of its last reader
-        self.events = 0
-        self.frames = 0
-
-    async def listen(self, stream: trio.abc.Stream, rest: bytes) -> None:
-        """Read frames for ever."""
-        while True:
-            payload, rest = _frame(rest)
-            if payload is None:
-                data = await stream.receive_some(65_536)
-                if not data:
-                    return
-                rest += data
-                continue
-            self.frames += 1
-            now = time.time()  # noqa: TID251 - compared with the server's clock
-            for match in _TRADE.finditer(payload):
-                told = _TS.search(payload, match.end())
-                assert told is not None, payload
-                late = now - datetime.fromisoformat(told[1].decode()).timestamp()
-                self.events += 1
-                self.last[match[1], match[2]] = max(self.last.get((match[1], match[2]), 0.0), late)
-
-
-def _frame(data: bytes) -> tuple[bytes | None, bytes]:
-    """Take a whole text frame off the front."""
-    if len(data) < 2:
-        return None, data
-    length, start = data[1], 2
-    if length == 126:
-        if len(data) < 4:
-            return None, data
-        length, start = struct.unpack("!H", data[2:4])[0], 4
-    elif length == 127:
-        if len(data) < 10:
-            return None, data
-        length, start = struct.unpack("!Q", data[2:10])[0], 10
-    if len(data) < start + length:
-        return None, data
-    return data[start : start + length], data[start + length :]
-
-
-async def subscribe(gateway: Gateway, symbol: str) -> tuple[trio.abc.Stream, bytes]:
-    """Open a WebSocket that follows the trades of a symbol."""
-    stream = await gateway.stream()
-    head = (
-        f"GET /v1/feed HTTP/1.1\r\nHost: {gateway.address}\r\nConnection: Upgrade\r\n"
-        f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        f"Sec-WebSocket-Key: {generate_nonce().decode()}\r\n\r\n"
-    )
-    await stream.send_all(head.encode())
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += await stream.receive_some(65_536)
-    value = {"channels": ["trades"], "symbols": [symbol]}
-    text = msgspec.json.encode({"id": 1, "type": "feed.subscribe", "value": value})
-    assert len(text) < 126, "one short frame"
-    await stream.send_all(bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text)
-    rest = data.partition(b"\r\n\r\n")[2]
-    while b'"type":"ok"' not in rest:
-        rest += await stream.receive_some(65_536)
-    return stream, b""
-
-
 async def measure_feed(
     gateway: Gateway, *, subscribers: int, symbols_count: int, rates: list[int], seconds: float
 ) -> None:
@@ -251,57 +177,46 @@ async def measure_feed(
     seller, buyer = await gateway.account(symbols), await gateway.account([])
     before = await _node_rate(gateway, seller, buyer, symbols[0], seconds)
     idle_mb = gateway.rss_mb()
-    listener = Listener()
-    async with trio.open_nursery() as nursery:
-        begun = time.perf_counter()
-        for start in range(0, subscribers, AT_ONCE):
-            opened: list[tuple[trio.abc.Stream, bytes]] = []
-
-            async def connect(number: int, opened: list[Any] = opened) -> None:
-                opened.append(await subscribe(gateway, symbols[number % symbols_count]))
-
-            async with trio.open_nursery() as connecting:
-                for number in range(start, min(subscribers, start + AT_ONCE)):
-                    connecting.start_soon(connect, number)
-            for stream, rest in opened:
-                nursery.start_soon(listener.listen, stream, rest)
-        took = time.perf_counter() - begun
-        each_kb = (gateway.rss_mb() - idle_mb) / subscribers * 1e3
-        print(
-            f"{subscribers} subscribers in {took:.1f} s, {each_kb:.0f} kB each; "
-            f"server {gateway.rss_mb():.0f} MB"
-        )
-        gc.freeze()
-        for rate in rates:
-            late = await _at_rate(gateway, listener, seller, buyer, symbols, rate, seconds)
-            if late > 1.0:
-                break
-        after = await _node_rate(gateway, seller, buyer, symbols[0], seconds)
-        print(f"orders/s by TCP on one symbol: {before:.0f} without, {after:.0f} with subscribers")
-        nursery.cancel_scope.cancel()
+    begun = time.perf_counter()
+    certificate = gateway.server.directory / "https.crt"
+    readers = Readers(gateway.address, certificate, symbols, subscribers)
+    took = time.perf_counter() - begun
+    each_kb = (gateway.rss_mb() - idle_mb) / subscribers * 1e3
+    print(
+        f"{subscribers} subscribers in {took:.1f} s, {each_kb:.0f} kB each; "
+        f"server {gateway.rss_mb():.0f} MB"
+    )
+    for rate in rates:
+        late = await _at_rate(gateway, readers, seller, buyer, symbols, rate, seconds)
+        if late > 1.0:
+            break
+    after = await _node_rate(gateway, seller, buyer, symbols[0], seconds)
+    print(f"orders/s by TCP on one symbol: {before:.0f} without, {after:.0f} with subscribers")
+    readers.end()
 
 
 async def _at_rate(
     gateway: Gateway,
-    listener: Listener,
+    readers: Readers,
     seller: str,
     buyer: str,
     symbols: list[str],
     rate: int,
     seconds: float,
 ) -> float:
-    listener.last.clear()
-    frames, cpu, begun = listener.frames, gateway.cpu_s(), time.perf_counter()
+    readers.report()
+    cpu, begun = gateway.cpu_s(), time.perf_counter()
     await _trade(gateway, seller, buyer, symbols, rate=rate, count=int(rate * seconds))
     took = time.perf_counter() - begun
     await trio.sleep(1.5)
     cpu = (gateway.cpu_s() - cpu) / took
-    lates = list(listener.last.values())
+    report = readers.report()
+    lates = report.lates
     p99 = percentile(lates, 0.99)
     print(
         f"{len(lates) / took:7.0f} trades/s of {rate}: to the last subscriber p50 "
         f"{percentile(lates, 0.5) * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms; "
-        f"{(listener.frames - frames) / took:.0f} frames/s; server CPU {cpu:.0%}, "
+        f"{report.frames / took:.0f} frames/s; server CPU {cpu:.0%}, "
         f"{gateway.rss_mb():.0f} MB",
         flush=True,
     )

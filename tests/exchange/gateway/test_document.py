@@ -1,5 +1,6 @@
 """The examples of docs/gateway.md, carried out."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def test_examples_are_true(tmp_path: Path) -> None:
         house.list_symbol("AAPL")
         alice = house.open_account(USD="1000")
         shown = blocks()
-        for request, answer in zip(shown, shown[1:], strict=False):
+        for request, answer in itertools.pairwise(shown):
             if not request[0].startswith("POST"):
                 continue
             method, path = request[0].split()
