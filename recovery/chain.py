@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from exchange.domain.units import Lsn
 from exchange.engine.messages import Proof
 from exchange.store.errors import DamagedLog, NewerFormat
-from exchange.store.frames import DIGEST_SIZE, Frame, check_frame, log_key, lsn_of, read_frame
-from recovery.pages import Entry, PageFile, Walk
+from exchange.store.frames import DIGEST_SIZE, Frame, check_frame, lsn_of, read_frame
+from recovery.pages import BadFile, Entry, Walk
 from recovery.problems import Problem, Severity, problem
+from recovery.segments import LogSource
 
 PROBLEMS_MAX = 100  # rows about frames; more of them help nobody
 
@@ -29,6 +30,10 @@ class Digests:
         """Note the digest of the log through a frame."""
         self._lsns.append(last_lsn)
         self._digests += digest
+
+    def end_before(self, lsn: int) -> int:
+        """Return the end of the last frame that ends before `lsn`."""
+        return self._lsns[bisect_left(self._lsns, lsn) - 1]
 
     def at(self, lsn: int) -> bytes | None:
         """Return the digest of the log through `lsn`; None if no frame ends there."""
@@ -59,12 +64,12 @@ class Chain:
         """Tell whether the log is intact as far as it goes."""
         return not self.problems
 
-    def frames(self, pages: PageFile) -> Iterator[Frame]:
+    def frames(self, source: LogSource) -> Iterator[Frame]:
         """Yield the intact frames behind `last`, up to the first break."""
         walk = Walk()
         previous: bytes | None = self.last.digest  # None: the frame before is missing
         expected: int | None = self.last.lsn + 1  # None: the frame before cannot be read
-        for entry in pages.scan("log", walk, start=log_key(self.last.lsn + 1)):
+        for entry in self._entries(source, walk):
             frame = self._read(entry, previous, expected)
             previous = entry.value[-DIGEST_SIZE:]
             expected = frame.last_lsn + 1 if frame is not None else None
@@ -78,9 +83,20 @@ class Chain:
         for page, detail in walk.damage[:PROBLEMS_MAX]:
             self._add(problem("page_damaged", f"{self.place} page {page}", detail))
 
-    def again(self, pages: PageFile) -> Iterator[Frame]:
+    def _entries(self, source: LogSource, walk: Walk) -> Iterator[Entry]:
+        try:
+            yield from source.entries(walk, self.last.lsn + 1)
+        except BadFile as damage:
+            self._add(problem("archive_damaged", self.place, str(damage)))
+
+    def start_of(self, lsn: int) -> int:
+        """Return the first LSN of the frame that holds `lsn`."""
+        return self.digests.end_before(lsn) + 1
+
+    def again(self, source: LogSource, first_lsn: int | None = None) -> Iterator[Frame]:
         """Yield the intact frames that were read before, without checking them again."""
-        for entry in pages.scan("log", Walk(), start=log_key(self.base.lsn + 1)):
+        start = self.base.lsn + 1 if first_lsn is None else first_lsn
+        for entry in source.entries(Walk(), start):
             if lsn_of(entry.key) > self.last.lsn:
                 return
             yield read_frame(entry.key, entry.value)

@@ -11,7 +11,7 @@ import click
 
 from exchange import __version__
 from exchange.store.frames import FORMAT_VERSION
-from recovery import reading_verbs, writing_verbs
+from recovery import data_verbs, reading_verbs, writing_verbs
 from recovery.terminal import Verbs
 
 EXIT_INTERRUPTED = 130
@@ -29,7 +29,7 @@ def cli() -> None:
     """  # noqa: D301 - click's marker for text that is not wrapped
 
 
-for verb in (*reading_verbs.VERBS, *writing_verbs.VERBS):
+for verb in (*reading_verbs.VERBS, *writing_verbs.VERBS, *data_verbs.VERBS):
     cli.add_command(verb)
 
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from exchange.domain.units import NodeId
+import msgspec
+
+from exchange.domain.units import Lsn, NodeId
 from exchange.engine.messages import Proof
 from exchange.store.directory import IDENTITY, LOCK, STORE
 from exchange.store.errors import DamagedTable, NewerFormat, StoreError
-from exchange.store.frames import Identity
+from exchange.store.frames import Identity, genesis
 from exchange.store.meta import Checkpoint, read_base, read_checkpoint, read_identity
 from recovery.disk import PageDisk
 from recovery.pages import BadFile, PageFile
 from recovery.problems import Problem, printable, problem
+from recovery.segments import LogSource, Segment, find_segments
 
 DATA = "data.mdb"
 
@@ -39,15 +42,16 @@ class DataDirectory:
         self.pages = pages
         self.disk = PageDisk(pages)
         self.identity = identity
+        self.log = LogSource(pages)
         self.pid = running_pid(path)  # None: nobody uses it
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a directory, or raise NoDirectory."""
+    def open(cls, path: Path, *, is_lenient: bool = False) -> Self:
+        """Open a directory, or raise NoDirectory; `is_lenient` takes what can be read of it."""
         place = printable(str(path))
         file = data_file(path)
         try:
-            pages = PageFile(file)
+            pages = PageFile(file, is_lenient=is_lenient)
         except (FileNotFoundError, NotADirectoryError):
             code = "store_missing" if (path / IDENTITY).exists() else "not_a_data_directory"
             raise NoDirectory(problem(code, place, f"there is no {STORE}/{DATA}")) from None
@@ -57,6 +61,12 @@ class DataDirectory:
             raise NoDirectory(problem("page_damaged", place, str(damage))) from damage
         try:
             return cls(path, pages, _identity(pages, place))
+        except NoDirectory as nothing:
+            identity = _marked(path) if is_lenient else None
+            if identity is None:
+                pages.close()
+                raise nothing from None
+            return cls(path, pages, identity)
         except BaseException:
             pages.close()
             raise
@@ -68,7 +78,21 @@ class DataDirectory:
 
     def base(self) -> Proof:
         """Return the proof behind which the log begins; DamagedTable if it is not readable."""
+        if self.log.segments:
+            header = self.log.segments[0].header
+            return Proof(Lsn(header.base_lsn), bytes.fromhex(header.base_digest))
         return read_base(self.disk, self.identity)
+
+    def add_archive(self, archive: Path) -> None:
+        """Read the log from its archived beginning; NoDirectory if the segments are no good."""
+        try:
+            segments = find_segments(archive, self.node_id)
+            for segment in segments:
+                check_segment(segment, self.identity)
+        except (OSError, BadFile, ValueError) as damage:
+            place = printable(str(archive))
+            raise NoDirectory(problem("archive_damaged", place, str(damage))) from damage
+        self.log = LogSource(self.pages, segments)
 
     def checkpoint(self) -> Checkpoint:
         """Return what the last checkpoint was; DamagedTable if it is not readable."""
@@ -84,6 +108,16 @@ class DataDirectory:
         trace: TracebackType | None,
     ) -> None:
         self.pages.close()
+
+
+def check_segment(segment: Segment, identity: Identity) -> None:
+    """Raise BadFile if a segment is of another node, or begins the log with another digest."""
+    header = segment.header
+    whose = Identity(header.cluster, NodeId(header.node_id), bytes.fromhex(header.nonce))
+    if whose != identity:
+        raise BadFile(f"{segment.path.name} is of another node, or another life of it")
+    if not header.base_lsn and bytes.fromhex(header.base_digest) != genesis(identity):
+        raise BadFile(f"{segment.path.name} does not begin as this log does")
 
 
 def data_file(path: Path) -> Path:
@@ -131,6 +165,15 @@ def _locked_by(status: os.stat_result) -> int | None:
         if "->" not in fields and device in fields and "FLOCK" in fields:
             return int(fields[fields.index(device) - 1])
     return None
+
+
+def _marked(path: Path) -> Identity | None:
+    """Return what the plain file beside the store says, if it is there."""
+    try:
+        row = msgspec.json.decode((path / IDENTITY).read_bytes())
+        return Identity(row["cluster"], NodeId(row["node_id"]), bytes.fromhex(row["nonce"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _identity(pages: PageFile, place: str) -> Identity:

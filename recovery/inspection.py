@@ -100,7 +100,7 @@ class Look:
                 return
             self.chain = Chain(base, self.directory.place)
         found = len(self.chain.problems)
-        for frame in self.chain.frames(self.directory.pages):
+        for frame in self.chain.frames(self.directory.log):
             self.evidence.add(frame.first_lsn, frame.records)
             self.evidence.seen.update(frame.seen)
             progress(frame.count)
@@ -217,12 +217,19 @@ def inspect(paths: Sequence[Path], progress: Progress = lambda _: None) -> Inspe
     return result
 
 
-def open_all(paths: Sequence[Path], opened: ExitStack, problems: list[Problem]) -> list[Look]:
+def open_all(
+    paths: Sequence[Path],
+    opened: ExitStack,
+    problems: list[Problem],
+    archive: Path | None = None,
+) -> list[Look]:
     """Open the directories; what cannot be used of them becomes a problem."""
     looks: dict[NodeId, Look] = {}
     for path in paths:
         try:
             directory = opened.enter_context(DataDirectory.open(path))
+            if archive is not None:
+                directory.add_archive(archive)
         except NoDirectory as nothing:
             problems.append(nothing.problem)
             continue

@@ -48,6 +48,7 @@ CODES: dict[str, tuple[str, str]] = {
     "table_unknown": ("The data file holds a table that no version writes.", _REBUILD),
     "ledger_unbalanced": ("An asset does not sum to zero over the node.", _OURS),
     "same_node_twice": ("Two directories are of one node.", "give each node once"),
+    "archive_damaged": ("An archived segment is not what was written.", _RESTORE),
     "other_cluster": ("The directories are of different clusters.", "give one cluster's nodes"),
     "halves_differ": ("The two nodes of a trade wrote different terms.", _OURS),
     "half_missing": (

@@ -1,4 +1,4 @@
-"""The verbs that read: `inspect`, `verify`, `log`, `timeline`."""
+"""The verbs that read: `inspect`, `verify`, `log`, `timeline`, `bisect`."""
 # ruff: noqa: D301 - \b is click's marker for text that is not wrapped
 
 import sys
@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from exchange.store.frames import Frame
+from recovery.data_verbs import archive_option, refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, exit_code
 from recovery.terminal import (
     Refused,
@@ -59,20 +60,22 @@ def inspect_verb(paths: tuple[Path, ...], output: str) -> None:
 
 @click.command("verify")
 @paths_argument
+@archive_option
 @output_option
-def verify_verb(paths: tuple[Path, ...], output: str) -> None:
+def verify_verb(paths: tuple[Path, ...], archived: Path | None, output: str) -> None:
     """Check pages, digests, the log, the tables and the ledger, and audit every record.
 
     \b
     Examples:
       exchange-recover verify node1
       exchange-recover verify node1 node2 node3 -o json
+      exchange-recover verify node1 --archive /backup/node1
     """
     from recovery.report import verification_text
     from recovery.verification import verify
 
     with reading() as progress:
-        result = verify(paths, progress)
+        result = verify(paths, progress, archive=archived)
     code = exit_code(result.problems)
     if output == "json":
         print_json(msgspec.to_builtins(result) | {"exit_code": code})
@@ -182,6 +185,38 @@ def timeline_verb(trade: str, paths: tuple[Path, ...], output: str) -> None:
     sys.exit(code or (6 if result.outcome in ("in doubt", "frozen") else 0))
 
 
+@click.command("bisect")
+@path_argument
+@click.option("--invariant", "name", required=True, help="What must hold; --help lists them.")
+@archive_option
+@output_option
+def bisect_verb(path: Path, name: str, archived: Path | None, output: str) -> None:
+    """Find the first record after which an invariant fails.
+
+    Invariants: ledger, available, holds, orders, offers, apply, audit.
+
+    \b
+    Examples:
+      exchange-recover bisect node1 --invariant ledger
+      exchange-recover bisect node1 --invariant audit -o json
+    """
+    from recovery.bisection import NAMES, bisect
+
+    if name not in NAMES:
+        raise Refused(f"{name} is no invariant; there are {', '.join(NAMES)}", EXIT_USAGE)
+    with refusals():
+        result = bisect(path, name, archive=archived)
+    if output == "json":
+        print_json(result)
+    elif result.holds:
+        click.echo(f"{name} holds after every record ({result.replays} replays)")
+    else:
+        fields = " ".join(f"{field}={value}" for field, value in result.record.items())
+        click.echo(f"{name} fails first at LSN {result.lsn}: {result.type} {fields}")
+        click.echo(f"{result.detail} ({result.replays} replays)")
+    sys.exit(0 if result.holds else EXIT_DAMAGED)
+
+
 class Frames:
     """The intact frames of a log; `broken` says why they end early."""
 
@@ -201,7 +236,7 @@ class Frames:
         with directory:
             chain = Chain(directory.base(), directory.place)
             while True:
-                yield from chain.frames(directory.pages)
+                yield from chain.frames(directory.log)
                 if chain.problems:
                     self.broken = f"{chain.problems[0].place}: {chain.problems[0].detail}"
                 if not follow or self.broken:
@@ -222,4 +257,4 @@ def _print_statistics(result: "Statistics", output: str) -> None:
             click.echo(f"{name:<18} {value}")
 
 
-VERBS = (inspect_verb, verify_verb, log_verb, timeline_verb)
+VERBS = (inspect_verb, verify_verb, log_verb, timeline_verb, bisect_verb)

@@ -98,7 +98,7 @@ def _search(look: Look, trade: TradeId) -> list[_Found]:
     orders: set[int] = set()
     found: list[_Found] = []
     forgotten: set[tuple[NodeId, OfferId]] = set()
-    for frame in look.chain.again(directory.pages):
+    for frame in look.chain.again(directory.log):
         for lsn, record in enumerate(frame.records, frame.first_lsn):
             if getattr(record, "trade_id", None) == trade:
                 orders |= {getattr(record, "maker", 0), getattr(record, "taker", 0)}
@@ -115,7 +115,7 @@ def _search(look: Look, trade: TradeId) -> list[_Found]:
                 if passed:
                     found.append(_Found(directory.node_id, lsn, record))
                 forgotten |= passed
-    for frame in look.chain.again(directory.pages):
+    for frame in look.chain.again(directory.log):
         for lsn, record in enumerate(frame.records, frame.first_lsn):
             if getattr(record, "order_id", 0) in orders and type(record) in RANKS:
                 found.append(_Found(directory.node_id, lsn, record))

@@ -60,12 +60,17 @@ class Verification(msgspec.Struct):
     audited: int = 0  # records
 
 
-def verify(paths: Sequence[Path], progress: Progress = lambda _: None) -> Verification:
-    """Verify directories, each in itself and against the others."""
+def verify(
+    paths: Sequence[Path],
+    progress: Progress = lambda _: None,
+    *,
+    archive: Path | None = None,
+) -> Verification:
+    """Verify directories, each in itself and against the others, from their archived beginning."""
     result = Verification()
     with ExitStack() as opened:
-        looks = open_all(paths, opened, result.problems)
-        start = opened.enter_context(_auditors())
+        looks = open_all(paths, opened, result.problems, archive)
+        start = opened.enter_context(_auditors(archive))
         audits = [start(look, len(looks) > 1) for look in looks]
         for path in paths:
             result.problems += check_pages(path)
@@ -79,7 +84,7 @@ def verify(paths: Sequence[Path], progress: Progress = lambda _: None) -> Verifi
             result.directories.append(look.node)
             result.problems += look.problems
             result.records += look.node.records
-        _audit(looks, [wait() for wait in audits], tables, result)
+        _audit(looks, [wait() for wait in audits], tables, result, archive)
         logs = {look.directory.node_id: look.evidence for look in looks}
         result.in_doubt = judge_all(logs)
         result.problems += check_seen(looks, first)
@@ -154,6 +159,7 @@ def _audit(
     audits: Sequence[LogAudit | str],
     tables: Sequence[TableAudit | None],
     result: Verification,
+    archive: Path | None,
 ) -> None:
     """Add what the auditor found."""
     places = {look.directory.node_id: look.directory.place for look in looks}
@@ -164,13 +170,13 @@ def _audit(
             result.problems.append(problem("unread", look.directory.place, f"no audit: {log}"))
             continue
         if log.base_lsn:
-            detail = f"no audit: the log through LSN {log.base_lsn} is archived"
+            detail = f"no audit: the log through LSN {log.base_lsn} is archived, give --archive"
             result.problems.append(problem("unread", look.directory.place, detail))
         logs.append(log)
         findings += log.findings
         result.audited += log.records
         if held is not None:
-            findings += compare(look.directory.pages, log, held)
+            findings += compare(look.directory.pages, log, held, archive)
     findings += join(logs, {look.directory.node_id: look.is_running for look in looks})
     for found in findings:
         place = places[found.node]  # type: ignore[index]  # a NodeId
@@ -179,7 +185,7 @@ def _audit(
 
 
 @contextmanager
-def _auditors() -> Iterator[Callable[[Look, bool], Wait]]:
+def _auditors(archive: Path | None) -> Iterator[Callable[[Look, bool], Wait]]:
     """Audit large logs in processes of their own, small ones when they are waited for."""
     with ExitStack() as stack:
         pool: ProcessPoolExecutor | None = None
@@ -188,18 +194,18 @@ def _auditors() -> Iterator[Callable[[Look, bool], Wait]]:
             nonlocal pool
             file = data_file(look.directory.path)
             if look.directory.pages.size < SMALL:
-                return partial(_audit_file, file, has_halves)
+                return partial(_audit_file, file, archive, has_halves)
             if pool is None:
                 context = multiprocessing.get_context("fork")
                 workers = os.cpu_count() or 1
                 pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
-            return pool.submit(_audit_file, file, has_halves).result
+            return pool.submit(_audit_file, file, archive, has_halves).result
 
         yield start
 
 
-def _audit_file(file: Path, has_halves: bool) -> LogAudit | str:
+def _audit_file(file: Path, archive: Path | None, has_halves: bool) -> LogAudit | str:
     try:
-        return audit_log(file, has_halves=has_halves)
+        return audit_log(file, archive=archive, has_halves=has_halves)
     except (BadFile, BadBytes, OSError) as error:
         return str(error)

@@ -27,6 +27,7 @@ from recovery.audit.wire import (
     read_whose,
 )
 from recovery.pages import PageFile, Walk
+from recovery.segments import LogSource, find_segments
 
 TRIES_MAX = 5  # readings of the tables of a running node
 ROWS_MAX = 20  # rows of one table that are named
@@ -73,13 +74,17 @@ class TableAudit(NamedTuple):
 
 
 def audit_log(
-    file: Path, *, has_halves: bool = True, progress: Progress = lambda _: None
+    file: Path,
+    *,
+    archive: Path | None = None,
+    has_halves: bool = True,
+    progress: Progress = lambda _: None,
 ) -> LogAudit:
-    """Fold a log from its first record."""
+    """Fold a log from its first record, which may be in an archive."""
     gc.disable()  # millions of tuples without a cycle among them
     try:
         with PageFile(file) as pages:
-            return _audit(pages, has_halves, progress)
+            return _audit(pages, archive, has_halves, progress)
     finally:
         gc.enable()
 
@@ -100,7 +105,9 @@ def checkpoint_lsn(pages: PageFile) -> int:
     return mark.lsn if mark else 0
 
 
-def compare(pages: PageFile, log: LogAudit, tables: TableAudit) -> list[Finding]:
+def compare(
+    pages: PageFile, log: LogAudit, tables: TableAudit, archive: Path | None = None
+) -> list[Finding]:
     """Hold the tables against the fold of the log."""
 
     def finding(detail: str) -> Finding:
@@ -114,18 +121,19 @@ def compare(pages: PageFile, log: LogAudit, tables: TableAudit) -> list[Finding]
     for table in TABLES:
         theirs = (tables.counts[table], tables.sums[table])
         if theirs != (log.counts[table], log.sums[table]):
-            named = differing(pages, table, log.checkpoint_lsn)[:ROWS_MAX]
+            named = differing(pages, table, log.checkpoint_lsn, archive)[:ROWS_MAX]
             named = named or ["a row stands there twice"]
             found += [finding(f"table {table}: {detail}") for detail in named]
     return found
 
 
-def differing(pages: PageFile, table: str, lsn: int) -> list[str]:
+def differing(pages: PageFile, table: str, lsn: int, archive: Path | None = None) -> list[str]:
     """Fold the log again and name the rows of a table that are not its fold at `lsn`."""
     whose = read_whose(pages.get("meta", b"identity"))
     node = NodeAudit(whose.node, previous=genesis(whose), checkpoint_lsn=lsn)
     node.rows.keep(table)
-    for entry in pages.scan("log", Walk()):
+    source = LogSource(pages, find_segments(archive, whose.node) if archive else ())
+    for entry in source.entries(Walk()):
         if node.rows.is_standing:
             break
         node.add(read_frame(entry.key, entry.value))
@@ -140,13 +148,16 @@ def differing(pages: PageFile, table: str, lsn: int) -> list[str]:
     return found + [f"row {key} is missing" for key in folded]
 
 
-def _audit(pages: PageFile, has_halves: bool, progress: Progress) -> LogAudit:
+def _audit(pages: PageFile, archive: Path | None, has_halves: bool, progress: Progress) -> LogAudit:
     whose = read_whose(pages.get("meta", b"identity"))
     base = read_mark(pages.get("meta", b"base"), b"base") or Mark(0, genesis(whose))
+    source = LogSource(pages, find_segments(archive, whose.node) if archive else ())
+    if source.segments and not source.segments[0].header.base_lsn:
+        base = Mark(0, genesis(whose))
     node = NodeAudit(whose.node, previous=base.digest, checkpoint_lsn=checkpoint_lsn(pages))
     lsns, digests = array("Q", [base.lsn]), bytearray(base.digest)
     is_broken = False
-    for entry in pages.scan("log", Walk()):
+    for entry in source.entries(Walk()):
         if base.lsn:
             break
         frame = None

@@ -39,7 +39,7 @@ def drop(txn: lmdb.Transaction, key: bytes, value: bytes) -> None:
 def read(path: Path) -> Chain:
     with DataDirectory.open(path) as directory:
         chain = Chain(directory.base(), "here")
-        for _ in chain.frames(directory.pages):
+        for _ in chain.frames(directory.log):
             pass
         return chain
 

@@ -112,7 +112,7 @@ def _guarded(cluster: Cluster, deaths: Deaths, node_id: int, act: object) -> Non
 def evidence_of(path: Path) -> Evidence:
     with DataDirectory.open(path) as directory:
         evidence, chain = Evidence(directory.node_id), Chain(directory.base(), "here")
-        for frame in chain.frames(directory.pages):
+        for frame in chain.frames(directory.log):
             evidence.add(frame.first_lsn, frame.records)
         return evidence
 

@@ -28,7 +28,11 @@ def test_a_reading_verb_changes_nothing(market: Cluster, verb: str, is_running: 
     if not is_running:
         market.kill_all()
     before = fingerprint(market.paths)
-    words = {"log": [str(market.paths[0])], "timeline": ["2-2", *map(str, market.paths)]}
+    words = {
+        "log": [str(market.paths[0])],
+        "bisect": [str(market.paths[0]), "--invariant", "ledger"],
+        "timeline": ["2-2", *map(str, market.paths)],
+    }
     result = CliRunner().invoke(cli, [verb, *words.get(verb, list(map(str, market.paths)))])
 
     assert result.exit_code in (0, 1)

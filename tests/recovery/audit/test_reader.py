@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 import exchange.engine.apply as apply_module
+import exchange.engine.core as core_module
 import exchange.engine.engine as engine_module
+import exchange.engine.ledger as ledger_module
 import exchange.engine.matching as matching_module
 import exchange.engine.settlement as settlement_module
 from exchange.domain.orders import SelfTrade, Side, TimeInForce
@@ -279,7 +281,7 @@ def test_apply_twice_is_reported(tmp_path: Path, monkeypatch: Patch) -> None:
         if isinstance(record, Transferred):
             real(state, record)
 
-    monkeypatch.setattr(engine_module, "apply", twice)
+    monkeypatch.setattr(core_module, "apply", twice)
     cluster.fund(account_of(1), USD=1_000)
     cluster.nodes[NodeId(1)].checkpoint()
     cluster.kill_all()
@@ -291,7 +293,8 @@ def test_apply_twice_is_reported(tmp_path: Path, monkeypatch: Patch) -> None:
 def test_a_lost_hold_is_reported(tmp_path: Path, monkeypatch: Patch) -> None:
     """S1."""
     cluster = a_market(tmp_path)
-    monkeypatch.setattr(apply_module, "_rehold", lambda *_: None)
+    monkeypatch.setattr(apply_module, "rehold", lambda *_: None)
+    monkeypatch.setattr(ledger_module, "rehold", lambda *_: None)
     monkeypatch.setattr(engine_module.Engine, "check", lambda _: None)
     cluster.place(account_of(1), Side.SELL, 10, 100)
     cluster.nodes[NodeId(1)].checkpoint()

@@ -1,0 +1,82 @@
+"""The beginning of a log moves into segments, and everything still adds up (W5)."""
+
+from pathlib import Path
+
+import pytest
+
+from exchange.domain.orders import Side
+from exchange.store.errors import DataDirInUse
+from recovery.archive import archive
+from recovery.inspection import inspect
+from recovery.verification import verify
+from tests.recovery.cluster import Cluster, account_of
+
+
+def test_what_is_archived_is_verified_with_its_segments(traded: Cluster, tmp_path: Path) -> None:
+    """Issue, item 6: verify works across segments, the auditor from the first record."""
+    before = verify(traded.paths)
+    result = archive(traded.paths[0], tmp_path / "archive", before=9)
+    assert (result.base_lsn, result.frames) == (8, 8)
+
+    alone = verify(traded.paths)
+    assert [found.code for found in alone.problems] == ["unread"]
+    whole = verify(traded.paths[:1], archive=tmp_path / "archive")
+    assert whole.problems == []
+    assert whole.audited == before.directories[0].records
+
+
+def test_nothing_behind_the_checkpoint_is_moved(traded: Cluster, tmp_path: Path) -> None:
+    """W5: redo needs it."""
+    assert archive(traded.paths[1], tmp_path / "archive", before=9).frames == 0
+    result = archive(traded.paths[0], tmp_path / "archive", before=10**9)
+
+    node = inspect(traded.paths).directories[0]
+    assert result.base_lsn < node.checkpoint_lsn == node.last_lsn
+    assert node.frames == 1
+
+
+def test_a_node_goes_on_behind_its_base(traded: Cluster, tmp_path: Path) -> None:
+    """W5."""
+    archive(traded.paths[0], tmp_path / "archive", before=10**9)
+    for node in traded.nodes.values():
+        node.start()
+    traded.link_all()
+    traded.settle()
+    traded.place(account_of(2), Side.BUY, 2, 101)
+    traded.settle()
+    traded.kill_all()
+
+    assert verify(traded.paths, archive=tmp_path / "archive").problems == []
+    assert verify(traded.paths[:1], archive=tmp_path / "archive").audited > 14
+
+
+def test_an_age_keeps_the_newest(traded: Cluster, tmp_path: Path) -> None:
+    """Interfaces 5: `--before LSN|AGE`."""
+    assert archive(traded.paths[0], tmp_path / "archive", before_ts=0).frames == 0
+    assert archive(traded.paths[0], tmp_path / "archive", before_ts=2**62).frames > 0
+
+
+def test_a_damaged_segment_is_a_problem(traded: Cluster, tmp_path: Path) -> None:
+    """W4."""
+    (name,) = archive(traded.paths[0], tmp_path / "archive", before=9).segments
+    segment = Path(name)
+    segment.write_bytes(segment.read_bytes()[:-20] + bytes(20))
+
+    found = [item.code for item in verify(traded.paths[:1], archive=tmp_path / "archive").problems]
+    assert "archive_damaged" in found
+
+
+def test_segments_of_another_life_are_refused(traded: Cluster, tmp_path: Path) -> None:
+    """C3."""
+    (name,) = archive(traded.paths[0], tmp_path / "archive", before=9).segments
+    segment = Path(name)
+    segment.write_bytes(segment.read_bytes().replace(b'"nonce":"01', b'"nonce":"ff', 1))
+
+    found = [item.code for item in verify(traded.paths[:1], archive=tmp_path / "archive").problems]
+    assert found == ["archive_damaged"]
+
+
+def test_a_running_node_is_left_alone(market: Cluster, tmp_path: Path) -> None:
+    """Interfaces 5: exit code 5."""
+    with pytest.raises(DataDirInUse):
+        archive(market.paths[0], tmp_path / "archive", before=5)
