@@ -68,8 +68,11 @@ class Session:
 
     async def _with_cluster(self, work: "Callable[[Cluster], Awaitable[T]]") -> T:
         from exchange.client.cluster import open_cluster
+        from exchange.client.sockets import believe
 
         settings = self.settings
+        if settings.authority is not None:
+            believe(settings.authority)
         async with open_cluster(settings.endpoint, operator_key=settings.operator_key) as cluster:
             try:
                 return await work(cluster)

@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True):
     operator_key: str = ""
     accounts: Path = Path("accounts.json")
     data_dir: Path | None = None
+    authority: Path | None = None  # whom to believe over TLS; None is plain TCP
 
 
 class Known(msgspec.Struct):
@@ -55,6 +56,7 @@ class Known(msgspec.Struct):
 class _Endpoints(msgspec.Struct):
     tcp: str = ""
     coordinator: str = ""
+    is_tls: bool = False
 
 
 class _Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,6 +75,7 @@ def read_settings(
     endpoint = _endpoint(url or environment.get("EXCHANGE_URL"), data_dir, config.url)
     return Settings(
         endpoint=endpoint,
+        authority=_authority(url or environment.get("EXCHANGE_URL"), data_dir, environment),
         api_key=environment.get("EXCHANGE_API_KEY") or config.api_key,
         operator_key=(
             environment.get("EXCHANGE_OPERATOR_KEY") or _key_in(data_dir) or config.operator_key
@@ -85,11 +88,27 @@ def read_settings(
 def parse_url(url: str) -> str:
     """Return the address in `tcp://host:port`; raises UsageError."""
     scheme, colon, address = url.partition("://")
-    if colon and scheme == "tls":
-        raise UsageError(f"{url}: tls:// is not supported yet; use tcp:// on this machine")
-    if not colon or scheme != "tcp" or not address:
+    if not colon or scheme not in ("tcp", "tls") or not address:
         raise UsageError(f"{url!r} is no server; one looks like {DEFAULT_URL}")
     return address.rstrip("/")
+
+
+def _authority(
+    url: str | None, data_dir: Path | None, environment: Mapping[str, str]
+) -> Path | None:
+    """Return the authority to believe: the one that is named, or that of the data directory."""
+    if url is not None:
+        if not url.startswith("tls://"):
+            return None
+    elif data_dir is None or not _endpoints_in(data_dir).is_tls:
+        return None
+    if named := environment.get("EXCHANGE_TLS_CA"):
+        return Path(named)
+    if data_dir is None:
+        raise UsageError(
+            "set EXCHANGE_TLS_CA to the cluster's ca.crt, which lies beside the coordinator's data"
+        )
+    return data_dir / "tls" / "ca.crt"
 
 
 def known_accounts(path: Path, cluster: str) -> Known:
@@ -146,6 +165,11 @@ def _endpoint(url: str | None, data_dir: Path | None, configured: str) -> Endpoi
 
 
 def _endpoint_in(data_dir: Path) -> Endpoint:
+    found = _endpoints_in(data_dir)
+    return Endpoint(coordinator=found.coordinator, node=found.tcp)
+
+
+def _endpoints_in(data_dir: Path) -> _Endpoints:
     path = data_dir / "endpoints.json"
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_Endpoints)
@@ -156,7 +180,7 @@ def _endpoint_in(data_dir: Path) -> Endpoint:
         raise UsageError(f"cannot read {path}: {error}") from error
     if not found.tcp and not found.coordinator:
         raise UsageError(f"{path} names no address")
-    return Endpoint(coordinator=found.coordinator, node=found.tcp)
+    return found
 
 
 def _key_in(data_dir: Path | None) -> str:

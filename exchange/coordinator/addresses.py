@@ -49,13 +49,13 @@ def parse_address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def check_listener(flag: str, address: Address) -> None:
-    """Refuse to listen where others could reach it, until there is TLS."""
-    if address.is_loopback:
+def check_listener(flag: str, address: Address, *, is_tls: bool = False) -> None:
+    """Refuse to listen where others could reach it without TLS."""
+    if address.is_loopback or is_tls:
         return
     raise BadAddress(
-        f"{flag} {address} can be reached from other machines, and there is no TLS yet",
-        remedy=f"listen on 127.0.0.1:{address.port}",
+        f"{flag} {address} can be reached from other machines, without TLS",
+        remedy=f"add --tls, or listen on 127.0.0.1:{address.port}",
     )
 
 

@@ -1,6 +1,7 @@
 """`exchange-coordinator`: a coordinator as a process of its own (interfaces section 4)."""
 
 import contextlib
+import datetime
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import msgspec
 import trio
 
 from exchange.coordinator.addresses import parse_address
+from exchange.coordinator.authority import new_token
 from exchange.coordinator.errors import BadAddress, CoordinatorError
 from exchange.coordinator.registry_store import FORMAT_VERSION
 from exchange.coordinator.service import Serving, serve_coordinator
@@ -34,7 +36,11 @@ class Endpoints(msgspec.Struct):
     coordinator: str
 
 
-@click.command(epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    invoke_without_command=True,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -66,17 +72,44 @@ class Endpoints(msgspec.Struct):
     show_envvar=True,
     help="Trade only what an operator has listed.",
 )
+@click.option(
+    "--tls",
+    "is_tls",
+    is_flag=True,
+    envvar="EXCHANGE_TLS",
+    show_envvar=True,
+    help="Speak TLS, and certify the nodes that come with a join token.",
+)
 @click.version_option(
     version("stock-exchange"), message=f"%(prog)s %(version)s, store format {FORMAT_VERSION}"
 )
-def main(data_dir: Path, listen: str, no_auth: bool, strict_listing: bool) -> None:
+@click.pass_context
+def main(
+    ctx: click.Context,
+    /,
+    data_dir: Path,
+    listen: str,
+    no_auth: bool,
+    strict_listing: bool,
+    is_tls: bool,
+) -> None:
     """Run the coordinator of a cluster: it hands out ids and accounts, and lists instruments.
 
     Nodes trade, restart and settle without it; only new nodes, accounts and listings wait.
     """
     if not __debug__:
         _fail("assertions are off; start Python without -O", 2)
-    serve = partial(_serve, data_dir, listen, is_auth=not no_auth, strict_listing=strict_listing)
+    ctx.obj = data_dir
+    if ctx.invoked_subcommand is not None:
+        return
+    serve = partial(
+        _serve,
+        data_dir,
+        listen,
+        is_auth=not no_auth,
+        strict_listing=strict_listing,
+        is_tls=is_tls,
+    )
     error = None
     try:
         trio.run(serve)
@@ -86,7 +119,32 @@ def main(data_dir: Path, listen: str, no_auth: bool, strict_listing: bool) -> No
         _fail(str(error), error.exit_code)
 
 
-async def _serve(data_dir: Path, listen: str, *, is_auth: bool, strict_listing: bool) -> None:
+@main.command(
+    epilog="""\b
+Examples:
+  exchange-coordinator --data-dir ./coordinator token
+  exchange-coordinator --data-dir ./node-1/coordinator token --node 3
+"""
+)
+@click.option(
+    "--node",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=False,
+    help="For this node, which has lost its certificate, instead of a new one.",
+)
+@click.pass_obj
+def token(data_dir: Path, node: int) -> None:
+    """Print a token with which one node can join, once, within the hour."""
+    try:
+        click.echo(new_token(data_dir, now=datetime.datetime.now(datetime.UTC), node_id=node))
+    except CoordinatorError as error:
+        _fail(str(error), error.exit_code)
+
+
+async def _serve(
+    data_dir: Path, listen: str, *, is_auth: bool, strict_listing: bool, is_tls: bool
+) -> None:
     """Serve until a signal asks to stop."""
     if not is_auth and not parse_address(listen).is_loopback:
         raise BadAddress(
@@ -102,11 +160,12 @@ async def _serve(data_dir: Path, listen: str, *, is_auth: bool, strict_listing: 
                     listen,
                     is_auth=is_auth,
                     strict_listing=strict_listing,
+                    is_tls=is_tls,
                 )
             )
             endpoints = data_dir / ENDPOINTS
             _write_endpoints(endpoints, serving.address)
-            _greet(serving, data_dir, is_auth=is_auth)
+            _greet(serving, data_dir, is_auth=is_auth, is_tls=is_tls)
             try:
                 async for number in signals:
                     click.echo(f"stopping: {signal.Signals(number).name}", err=True)
@@ -117,12 +176,14 @@ async def _serve(data_dir: Path, listen: str, *, is_auth: bool, strict_listing: 
             nursery.cancel_scope.cancel()
 
 
-def _greet(serving: Serving, data_dir: Path, *, is_auth: bool) -> None:
+def _greet(serving: Serving, data_dir: Path, *, is_auth: bool, is_tls: bool) -> None:
     cluster = f"cluster {serving.cluster}" if serving.cluster else "a new cluster"
     click.echo(f"coordinator of {cluster} on {serving.address}, data in {data_dir}", err=True)
     if serving.is_key_new:
         click.echo(f"operator key written to {serving.operator_key}", err=True)
     flags = f"--coordinator {serving.address}" + ("" if is_auth else " --no-auth")
+    if is_tls:
+        flags += f" --tls --join $(exchange-coordinator --data-dir {data_dir} token)"
     click.echo(f"next: exchange-node --data-dir ./node-1 --listen 127.0.0.1:0 {flags}", err=True)
 
 

@@ -30,6 +30,7 @@ from exchange.coordinator.registration import (
     listed_instruments,
     register_line,
 )
+from exchange.coordinator.tls import Trust, peer_name, secured
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, number_of, parse_id
 from exchange.engine.effects import Refused
@@ -100,12 +101,22 @@ class Member(Protocol):
         ...
 
 
-def dial_tcp(coordinator: str) -> Dial:
-    """Return what connects to a coordinator at `host:port`; BadAddress if it is no address."""
+def dial_tcp(coordinator: str, trust: Trust | None = None) -> Dial:
+    """Return what connects to a coordinator at `host:port`; BadAddress if it is no address.
+
+    With `trust` it speaks TLS, and with nobody but a coordinator.
+    """
     address = parse_address(coordinator)
 
     async def dial() -> trio.abc.Stream:
-        return await trio.open_tcp_stream(address.host, address.port)
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        if trust is None:
+            return stream
+        wrapped = await secured(stream, trust.client)
+        if peer_name(wrapped) != "coordinator":
+            await trio.aclose_forcefully(wrapped)
+            raise ConnectionAbortedError("its certificate is not the coordinator's")
+        return wrapped
 
     return dial
 

@@ -14,11 +14,13 @@ embeds it connects over loopback like any other.
 """
 
 import contextlib
+import datetime
 from collections.abc import Callable, Sequence
 
 import trio
 
 from exchange.coordinator import verbs
+from exchange.coordinator.authority import Authority, node_name
 from exchange.coordinator.clients import ClientDesk
 from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import (
@@ -28,6 +30,7 @@ from exchange.coordinator.core import (
     Registration,
     RegistryRecord,
 )
+from exchange.coordinator.joining import Now, answer_joining, is_joining
 from exchange.coordinator.keys import hash_key
 from exchange.coordinator.node_link import NodeLink
 from exchange.coordinator.registrar import Registrar
@@ -51,6 +54,7 @@ CONNECTIONS_MAX = 12_000  # every node of a full cluster, and clients
 FIRST_LINE_S_MAX = 30.0
 OK_S_MAX = 30.0  # a node may have to open its store before it is ready to be dialed
 ATTEMPTS_MAX = 3  # nodes asked for one account
+WRONG_NAME = Refused("wrong_certificate", "the node's certificate is not of the id it claims")
 _NO_NODE = Refused("no_live_node", "no node is connected to the coordinator; start one")
 _NODE_LOST = Refused("node_lost", "the node went away; ask again")
 
@@ -66,8 +70,12 @@ class Coordinator:
         is_auth: bool,
         strict_listing: bool,
         say: Callable[[str], None] = lambda sentence: None,
+        authority: Authority | None = None,
+        now: Now = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self._registrar = registrar
+        self._authority = authority  # None without TLS
+        self._now = now
         self._operator_key = operator_key
         self._is_strict = strict_listing
         self._desk = ClientDesk(
@@ -94,12 +102,15 @@ class Coordinator:
             assert node_id == link.node_id, "link under a wrong node"
             link.check()
 
-    async def serve(self, stream: trio.abc.Stream) -> None:
-        """Serve one connection until it ends.  Raises only if the registry cannot be kept (E4)."""
+    async def serve(self, stream: trio.abc.Stream, *, caller: str = "") -> None:
+        """Serve one connection until it ends.  Raises only if the registry cannot be kept (E4).
+
+        `caller` is the name in the certificate that the other side has shown, empty if none.
+        """
         connection = Connection(stream, line_bytes_max=REGISTRATION_BYTES_MAX)
         self._connections += 1
         try:
-            await self._served(connection)
+            await self._served(connection, caller)
         except ConnectionLost:
             pass  # nobody is left to be told
         except WireError as error:
@@ -108,21 +119,32 @@ class Coordinator:
             self._connections -= 1
             await connection.close()
 
-    async def _served(self, connection: Connection) -> None:
+    async def _served(self, connection: Connection, caller: str) -> None:
         if self._connections > CONNECTIONS_MAX:
             raise RequestError("too_many_connections", "close some, or come again later")
         with trio.move_on_after(FIRST_LINE_S_MAX) as deadline:
             lines = await connection.read()
         if deadline.cancelled_caught or not lines:
             return
+        if self._authority is not None and is_joining(lines[0]):
+            answer = await answer_joining(
+                lines[0], self._authority, self._registrar, caller=caller, now=self._now
+            )
+            if answer is not None:
+                await connection.send(answer)
+                return
         if is_registration(lines[0]):
-            await self._serve_node(connection, lines)
+            await self._serve_node(connection, lines, caller)
         else:
             await self._desk.serve(connection, lines)
 
-    async def _serve_node(self, connection: Connection, lines: list[bytes]) -> None:
+    async def _serve_node(self, connection: Connection, lines: list[bytes], caller: str) -> None:
         asked = registration_of(decode_register(lines[0]))
-        decision = await self._registrar.register(asked)
+        decision: Decision | Refused = WRONG_NAME
+        if self._is_named(asked.node_id, caller):
+            decision = await self._registrar.register(asked)
+        if isinstance(decision, Decision) and not self._is_named(decision.node_id, caller):
+            decision = WRONG_NAME
         if isinstance(decision, Refused):
             self._say(f"refused a node at {asked.address}: {decision.detail}")
             await connection.send(encode_line(error_answer(decision.code, decision.detail)))
@@ -132,6 +154,12 @@ class Coordinator:
         told = await self._tell_cluster(connection, asked, decision)
         if await _is_ok(connection, lines[1:]):
             await self._run_link(connection, asked, decision.node_id, told)
+
+    def _is_named(self, node_id: NodeId | None, caller: str) -> bool:
+        """Tell whether a caller may speak as a node; one without an id must have some name."""
+        if self._authority is None:
+            return True
+        return caller == node_name(node_id) if node_id else caller.startswith("node-")
 
     async def _tell_cluster(
         self, connection: Connection, asked: Registration, decision: Decision

@@ -5,6 +5,7 @@ operator.key                       made at the first start, 0600; a node that em
 coordinator has it in its own data directory
 """
 
+import datetime
 import errno
 import os
 import sys
@@ -15,11 +16,19 @@ import msgspec
 import trio
 
 from exchange.coordinator.addresses import Address, check_listener, parse_address
+from exchange.coordinator.authority import (
+    CA_CERTIFICATE,
+    CA_DAYS,
+    COORDINATOR,
+    Authority,
+    new_request,
+)
 from exchange.coordinator.errors import ListenFailed
 from exchange.coordinator.keys import operator_key
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.coordinator.server import Coordinator
+from exchange.coordinator.tls import Trust, peer_name, secured, write_private
 from exchange.store.directory import Directory
 from exchange.store.errors import StoreFailed
 
@@ -47,6 +56,7 @@ async def serve_coordinator(
     strict_listing: bool = False,
     operator_key_path: Path | None = None,
     say: Callable[[str], None] | None = None,
+    is_tls: bool = False,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports `Serving` when ready.
@@ -55,13 +65,14 @@ async def serve_coordinator(
     knows anything (E4).  Raises CoordinatorError or StoreError, each with its exit code.
     """
     address = parse_address(listen)
-    check_listener("the coordinator's listener", address)
+    check_listener("the coordinator's listener", address, is_tls=is_tls)
     say = say or _to_stderr
     with Directory.lock(data_dir) as directory:
         store = RegistryStore.open(directory, nonce=os.urandom(RANDOM_BYTES))
         try:
             path = operator_key_path or data_dir / OPERATOR_KEY
             key, is_new = operator_key(path)
+            authority, trust = _certify(data_dir, address) if is_tls else (None, None)
             async with await open_listener(address) as listener:
                 cluster = store.registry.cluster
                 task_status.started(Serving(address_of(listener), cluster, path, is_new))
@@ -72,8 +83,9 @@ async def serve_coordinator(
                         is_auth=is_auth,
                         strict_listing=strict_listing,
                         say=say,
+                        authority=authority,
                     )
-                    say(await _live(coordinator, listener))
+                    say(await _live(coordinator, listener, trust))
                     store.close()
                     await trio.sleep(PAUSE_S)
                     store = RegistryStore.open(directory, nonce=b"")
@@ -81,7 +93,21 @@ async def serve_coordinator(
             store.close()
 
 
-async def _live(coordinator: Coordinator, listener: trio.SocketListener) -> str:
+def _certify(data_dir: Path, address: Address) -> tuple[Authority, Trust]:
+    """Make or read the authority, and a certificate of its own for this run."""
+    now = datetime.datetime.now(datetime.UTC)
+    authority = Authority(data_dir, now=now)
+    key, request = new_request()
+    certificate = authority.sign(request, COORDINATOR, [address.host], now=now, days=CA_DAYS)
+    paths = (data_dir / f"{COORDINATOR}.crt", data_dir / f"{COORDINATOR}.key")
+    write_private(paths[1], key)
+    write_private(paths[0], certificate)
+    return authority, Trust(data_dir / CA_CERTIFICATE, *paths)
+
+
+async def _live(
+    coordinator: Coordinator, listener: trio.SocketListener, trust: Trust | None
+) -> str:
     """Serve until a force fails, which ends all that believes in what is in memory (E4).
 
     Returns what failed.  Nodes and clients come again; whoever was not answered must ask.
@@ -91,10 +117,21 @@ async def _live(coordinator: Coordinator, listener: trio.SocketListener) -> str:
         async with trio.open_nursery() as nursery:
             while True:
                 stream = await _accept(listener)
-                nursery.start_soon(coordinator.serve, stream)
+                if trust is None:
+                    nursery.start_soon(coordinator.serve, stream)
+                else:
+                    nursery.start_soon(_serve_secured, coordinator, stream, trust)
     except* StoreFailed as group:
         why = f"{_first(group)}. Reading the registry again"
     return why
+
+
+async def _serve_secured(coordinator: Coordinator, stream: trio.SocketStream, trust: Trust) -> None:
+    try:
+        wrapped = await secured(stream, trust.server, is_server=True)
+    except OSError:
+        return  # it speaks no TLS, or shows what we do not believe
+    await coordinator.serve(wrapped, caller=peer_name(wrapped))
 
 
 async def _accept(listener: trio.SocketListener) -> trio.SocketStream:

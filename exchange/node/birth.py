@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from exchange.coordinator.addresses import Address
-from exchange.coordinator.member import register_new
+from exchange.coordinator.member import Dial, register_new
 from exchange.node.files import write_file
 from exchange.store.crash import crash_point
 from exchange.store.directory import Directory
@@ -18,7 +18,9 @@ NONCE_SIZE = 16  # bytes
 BIRTH = "birth"  # the nonce; kept, it costs nothing
 
 
-async def find_identity(directory: Directory, *, coordinator: str, address: Address) -> Identity:
+async def find_identity(
+    directory: Directory, *, coordinator: str, address: Address, dial: Dial | None = None
+) -> Identity:
     """Return whose data this is; a new directory gets an identity and a store.
 
     Raises CoordinatorUnreachable (exit code 3) if it is new and nobody answers.
@@ -26,16 +28,17 @@ async def find_identity(directory: Directory, *, coordinator: str, address: Addr
     known = directory.identity()
     if known is not None:
         return known
-    nonce = _nonce(directory.path / BIRTH)
+    nonce = birth_nonce(directory.path / BIRTH)
     crash_point("birth_nonce_forced_unregistered")
-    told = await register_new(coordinator, nonce, str(address))
+    told = await register_new(coordinator, nonce, str(address), dial=dial)
     crash_point("node_registered_store_absent")
     identity = Identity(told.cluster, told.node_id, nonce)
     directory.create(identity)
     return identity
 
 
-def _nonce(path: Path) -> bytes:
+def birth_nonce(path: Path) -> bytes:
+    """Return the birth nonce, made at the first call."""
     try:
         nonce = path.read_bytes()
     except FileNotFoundError:

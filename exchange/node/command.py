@@ -179,6 +179,14 @@ OPTIONS = [
         default=Limits().idle_s,
         help="Seconds after which a client that says and hears nothing is closed; 0 is never.",
     ),
+    click.option("--tls", is_flag=True, help="Speak TLS with clients, nodes and the coordinator."),
+    click.option(
+        "--join",
+        metavar="TOKEN",
+        default="",
+        show_default=False,
+        help="What `exchange-coordinator token` printed; for the first start with --tls.",
+    ),
     click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
     click.option("--strict-listing", is_flag=True, help="Trade only what an operator has listed."),
 ]
@@ -252,6 +260,8 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
         ack=values["ack"],
         is_authenticated=not values["no_auth"],
         is_strict=values["strict_listing"],
+        is_tls=values["tls"],
+        join=values["join"],
         limits=Limits(
             key_rate=values["key_rate"],
             address_rate=values["address_rate"],

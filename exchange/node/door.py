@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import trio
 
+from exchange.coordinator.tls import Trust
 from exchange.engine.errors import RemoteProtocolError
 from exchange.node.clients import Clients, say_last
 from exchange.node.errors import contains
 from exchange.node.limits import WAITING_MAX
 from exchange.node.links import Links
-from exchange.node.sockets import Wire, prepare
+from exchange.node.sockets import Wire, prepare, secure
 from exchange.store.errors import StoreError
 from exchange.wire.answers import error_line, line_of_error
 from exchange.wire.errors import FramingError, RequestError, WireError
@@ -28,7 +29,15 @@ NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class Door:
     """Lets clients and nodes in."""
 
-    def __init__(self, clients: Clients, links: Links, *, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        links: Links,
+        *,
+        tell: Callable[[str], None],
+        trust: Trust | None = None,
+    ) -> None:
+        self._trust = trust  # None without TLS
         self._clients = clients
         self._links = links
         self._tell = tell
@@ -70,7 +79,11 @@ class Door:
         """Serve one connection; whatever goes wrong with it is its own affair."""
         try:
             async with stream:
-                await self.serve(wire or prepare(stream))
+                if wire is None:
+                    wire = prepare(stream)
+                    if self._trust is not None:
+                        wire = await secure(wire, self._trust.server, is_server=True)
+                await self.serve(wire)
         except Exception as error:
             if contains(error, StoreError):
                 raise

@@ -18,7 +18,8 @@ import trio
 
 from exchange.coordinator.core import KnownNode, Registration
 from exchange.coordinator.keys import minted
-from exchange.coordinator.member import Membership
+from exchange.coordinator.member import Membership, dial_tcp
+from exchange.coordinator.tls import Trust
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId
 from exchange.engine.effects import Refused
@@ -132,6 +133,7 @@ class Life:
         coordinator: str,
         clocks: Clocks,
         tell: Callable[[str], None],
+        trust: Trust | None = None,
     ) -> None:
         self._store = store
         self._disk = disk
@@ -148,7 +150,7 @@ class Life:
         )
         self.engine.forced(store.proof)
         self.who = Who(store, epoch, address)
-        self.membership = Membership(coordinator, self, say=tell)
+        self.membership = Membership(coordinator, self, say=tell, dial=dial_tcp(coordinator, trust))
         self.hub = Hub(
             self.engine,
             store,
@@ -157,7 +159,13 @@ class Life:
             alarm=lambda alarm: tell(f"alarm {alarm.code}: {alarm.detail}"),
         )
         self.links = Links(
-            self.who, self.engine, self.hub, dial=dial, tell=tell, jitter=random.SystemRandom()
+            self.who,
+            self.engine,
+            self.hub,
+            dial=partial(dial, trust=trust),
+            tell=tell,
+            jitter=random.SystemRandom(),
+            is_secured=trust is not None,
         )
         self.feed = Feed(self.engine.soft, wall_us=clocks.wall_us)
         self.clients = Clients(
@@ -178,7 +186,7 @@ class Life:
         self.clients.guard = Guard(settings.limits, clocks.mono_us)
         self.clients.deadman = DeadMan(clocks.mono_us)
         self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
-        self.door = Door(self.clients, self.links, tell=tell)
+        self.door = Door(self.clients, self.links, tell=tell, trust=trust)
         self.committer: Committer = InlineCommitter(store.commit)
         self._is_full = False
 

@@ -25,6 +25,7 @@ from typing import Protocol
 
 import trio
 
+from exchange.coordinator.authority import node_name
 from exchange.coordinator.errors import BadAddress
 from exchange.domain.units import Clock, Epoch, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
@@ -119,7 +120,9 @@ class Links:
         dial: Dial,
         tell: Callable[[str], None],
         jitter: random.Random,
+        is_secured: bool = False,
     ) -> None:
+        self._is_secured = is_secured  # a node must show a certificate of the id it claims
         self._who = who
         self._engine = engine
         self._inbox = inbox
@@ -247,7 +250,12 @@ class Links:
             return None
         try:
             with trio.fail_after(CONNECT_S):
-                return await self._dial(address)
+                wire = await self._dial(address)
+            if not self._is_secured or wire.peer == node_name(peer):
+                return wire
+            await trio.aclose_forcefully(wire.stream)
+            self._tell(f"at {address} is not node {peer}: its certificate is of {wire.peer!r}")
+            return None
         except (OSError, trio.TooSlowError, BadAddress):
             return None
 
@@ -262,7 +270,7 @@ class Links:
 
         Raises RemoteProtocolError where it may not be one, or FramingError.
         """
-        self._check_hello(hello)
+        self._check_hello(hello, wire.peer)
         peer = NodeId(hello.node_id)
         if hello.address:
             self._who.hear(peer, hello.address)
@@ -282,10 +290,12 @@ class Links:
         link = Link(wire, peer, session, Outbox(wire.stream, file=wire.file))
         await self._run(link, splitter, lines, None)
 
-    def _check_hello(self, hello: NodeHello) -> None:
+    def _check_hello(self, hello: NodeHello, shown: str) -> None:
         who = self._who
         name = f"node {hello.node_id} of cluster {hello.cluster}"
-        if hello.cluster != who.cluster:
+        if self._is_secured and shown != node_name(NodeId(hello.node_id)):
+            refusal = f"{name} shows a certificate of {shown!r}"
+        elif hello.cluster != who.cluster:
             refusal = f"{name} dialed a node of cluster {who.cluster}"
         elif hello.to != who.node_id:
             refusal = f"{name} looks for node {hello.to} at the address of node {who.node_id}"

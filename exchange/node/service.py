@@ -6,6 +6,7 @@ A life is `open, verify, redo, force epoch, serve`.  A failed force ends it and 
 begins in the same process and on the same ports; several in short order end the process.
 """
 
+import datetime
 import gc
 import os
 import resource
@@ -19,17 +20,24 @@ from pathlib import Path
 import msgspec
 import trio
 
+from exchange.client.sockets import believe
+from exchange.coordinator import tls
 from exchange.coordinator.addresses import Address, parse_address
+from exchange.coordinator.authority import RENEW_DAYS, expires, new_token
+from exchange.coordinator.errors import CoordinatorError
+from exchange.coordinator.joining import join, renew
+from exchange.coordinator.member import dial_tcp
 from exchange.coordinator.service import (
     Serving,
     address_of,
     open_listener,
     serve_coordinator,
 )
+from exchange.coordinator.tls import Trust
 from exchange.domain.units import Micros
-from exchange.node.birth import find_identity
+from exchange.node.birth import BIRTH, birth_nonce, find_identity
 from exchange.node.embedding import Embedding, Gateway, stream_pair
-from exchange.node.errors import contains, first_of
+from exchange.node.errors import BadSetting, contains, first_of
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks
 from exchange.node.life import Life, OperatorKey, SystemClocks
@@ -49,6 +57,7 @@ LIVES_MAX = 5  # that end with a failed force, none of them longer than LIFE_S
 LIFE_S = 60.0
 PAUSE_S = 0.2  # before the next life; grows with each
 INTERRUPTED = 130
+RENEW_S = 6 * 3600.0
 
 
 class Endpoints(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,6 +69,7 @@ class Endpoints(msgspec.Struct, frozen=True, omit_defaults=True):
     tcp: str
     https: str | None = None
     coordinator: str | None = None
+    is_tls: bool = False
 
 
 class Service:
@@ -83,6 +93,7 @@ class Service:
         self._gateway = gateway
         self._https: str | None = None  # where the gateway listens
         self._life: Life | None = None
+        self._trust: Trust | None = None
 
     def stop(self) -> None:
         """Begin a graceful stop."""
@@ -100,6 +111,9 @@ class Service:
                 async with trio.open_nursery() as nursery:
                     self._coordinator = str(settings.coordinator or await self._embed(nursery))
                     await self._open_gateway(nursery)
+                    if settings.is_tls:
+                        self._trust = await self._certificate(directory)
+                        nursery.start_soon(self._keep_certificate, self._trust)
                     identity = await self._identity(directory)
                     await self._live(directory, identity, listener)
                     nursery.cancel_scope.cancel()
@@ -116,6 +130,7 @@ class Service:
                 strict_listing=settings.is_strict,
                 operator_key_path=settings.data_dir / OPERATOR_KEY,
                 say=self._tell,
+                is_tls=settings.is_tls,
                 task_status=task_status,
             )
 
@@ -147,10 +162,53 @@ class Service:
         await trio.lowlevel.checkpoint()
         return ours
 
+    async def _certificate(self, directory: Directory) -> Trust:
+        """Return what this node shows; get it from the coordinator if this is the first time."""
+        settings, data_dir = self._settings, self._settings.data_dir
+        believe(data_dir / tls.DIRECTORY / tls.CA_CERTIFICATE)
+        if (data_dir / tls.DIRECTORY / tls.CERTIFICATE).exists():
+            return Trust.of_node(data_dir)
+        identity, token = directory.identity(), settings.join
+        if settings.coordinator is None:
+            node_id = 0 if identity is None else identity.node_id
+            token = new_token(data_dir / COORDINATOR, now=_now(), node_id=node_id)
+        if not token:
+            raise BadSetting(
+                "this node has no certificate, and no token to get one",
+                remedy="run `exchange-coordinator token` there, and give what it prints to --join",
+            )
+        return await join(
+            data_dir,
+            coordinator=self._coordinator,
+            nonce=birth_nonce(data_dir / BIRTH) if identity is None else identity.nonce,
+            address=str(self._advertised),
+            token=token,
+        )
+
+    async def _keep_certificate(self, trust: Trust) -> None:
+        """Renew the certificate while there is time."""
+        path = self._settings.data_dir / tls.DIRECTORY / tls.CERTIFICATE
+        while True:
+            if expires(path.read_bytes()) - _now() < datetime.timedelta(days=RENEW_DAYS):
+                try:
+                    await renew(
+                        self._settings.data_dir,
+                        trust,
+                        coordinator=self._coordinator,
+                        address=str(self._advertised),
+                    )
+                    self._tell("the certificate of this node is renewed")
+                except CoordinatorError as error:
+                    self._tell(f"the certificate of this node is not renewed: {error}")
+            await trio.sleep(RENEW_S)
+
     async def _identity(self, directory: Directory) -> Identity:
         self._is_first_start = directory.identity() is None
         return await find_identity(
-            directory, coordinator=self._coordinator, address=self._advertised
+            directory,
+            coordinator=self._coordinator,
+            address=self._advertised,
+            dial=dial_tcp(self._coordinator, self._trust),
         )
 
     async def _live(
@@ -192,6 +250,7 @@ class Service:
                 coordinator=self._coordinator,
                 clocks=self._clocks,
                 tell=self._tell,
+                trust=self._trust,
             )
             gc.collect()
             gc.freeze()
@@ -210,6 +269,7 @@ class Service:
             tcp=str(self._tcp),
             https=self._https,
             coordinator=self._coordinator,
+            is_tls=self._settings.is_tls,
         )
         try:
             write_file(self._endpoints, msgspec.json.encode(endpoints) + b"\n")
@@ -260,6 +320,10 @@ async def _watch_signals(service: Service) -> None:
                 os._exit(INTERRUPTED if number == signal.SIGINT else 1)
             is_stopping = True
             service.stop()
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _prepare_process() -> None:

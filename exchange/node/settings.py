@@ -28,13 +28,17 @@ class Settings(msgspec.Struct, frozen=True):
     is_authenticated: bool = True
     is_strict: bool = False  # an unknown symbol is refused, never listed by an order
     limits: Limits = Limits()
+    is_tls: bool = False  # for clients, nodes and the coordinator
+    join: str = ""  # the token of a first start
     https: Https | None = None  # None: no gateway in this process
 
     def check(self) -> None:
         """Refuse what must not run: BadAddress."""
-        check_listener("--listen", self.listen)
+        listeners = {"--listen": self.listen}
         if self.coordinator is None:
-            check_listener("--coordinator-listen", self.coordinator_listen)
+            listeners["--coordinator-listen"] = self.coordinator_listen
+        for flag, address in listeners.items():
+            check_listener(flag, address, is_tls=self.is_tls and self.is_authenticated)
         if self.https is not None:
             check_https(self.https, is_authenticated=self.is_authenticated)
 

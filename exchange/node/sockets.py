@@ -3,11 +3,13 @@
 import ipaddress
 import os
 import socket
+import ssl
 
 import msgspec
 import trio
 
 from exchange.coordinator.addresses import parse_address
+from exchange.coordinator.tls import Trust, peer_name, secured
 
 KEEPALIVE_S = 10  # interfaces section 1
 
@@ -17,6 +19,7 @@ class Wire(msgspec.Struct, frozen=True):
 
     stream: trio.abc.Stream
     file: int | None = None
+    peer: str = ""  # the name in its certificate; empty without one
     address: str = ""  # of the other side; empty inside this process
 
     async def receive(self, size: int) -> bytes:
@@ -43,7 +46,7 @@ def prepare(stream: trio.SocketStream) -> Wire:
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-    return Wire(stream, stream.socket.fileno(), address_of(stream.socket))
+    return Wire(stream, stream.socket.fileno(), address=address_of(stream.socket))
 
 
 def address_of(peer: trio.socket.SocketType) -> str:
@@ -57,7 +60,14 @@ def address_of(peer: trio.socket.SocketType) -> str:
     return str(ipaddress.ip_network(f"{host.partition('%')[0]}/64", strict=False))
 
 
-async def dial(address: str) -> Wire:
-    """Connect to a `host:port`; raises OSError, or BadAddress."""
+async def dial(address: str, *, trust: Trust | None = None) -> Wire:
+    """Connect to a `host:port`, over TLS with `trust`; raises OSError, or BadAddress."""
     parsed = parse_address(address)
-    return prepare(await trio.open_tcp_stream(parsed.host, parsed.port))
+    wire = prepare(await trio.open_tcp_stream(parsed.host, parsed.port))
+    return wire if trust is None else await secure(wire, trust.client)
+
+
+async def secure(wire: Wire, context: ssl.SSLContext, *, is_server: bool = False) -> Wire:
+    """Speak TLS on a connection from now on; OSError if the other side does not."""
+    wrapped = await secured(wire.stream, context, is_server=is_server)
+    return Wire(wrapped, peer=peer_name(wrapped), address=wire.address)

@@ -64,7 +64,7 @@ def test_keys_come_from_environment_or_file(tmp_path: Path) -> None:
     assert settings(tmp_path, EXCHANGE_OPERATOR_KEY="p").operator_key == "p"
 
 
-@pytest.mark.parametrize("url", ["", "http://a:1", "a:1", "tcp://", "tls://a:1"])
+@pytest.mark.parametrize("url", ["", "http://a:1", "a:1", "tcp://", "tls://"])
 def test_url_that_is_none_is_refused(url: str) -> None:
     """Bad input: a clear error."""
     with pytest.raises(UsageError):
@@ -131,3 +131,22 @@ def test_damaged_memory_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="move it away"):
         known_accounts(path, "one")
+
+
+def test_tls_needs_an_authority_to_believe(tmp_path: Path) -> None:
+    """Issue 5: TCP clients get TLS too."""
+    named = {"EXCHANGE_TLS_CA": str(tmp_path / "ca.crt")}
+    found = read_settings(url="tls://a:1", data_dir=None, environment=named)
+    plain = read_settings(url="tcp://a:1", data_dir=None, environment=named)
+
+    assert (found.authority, plain.authority) == (tmp_path / "ca.crt", None)
+    with pytest.raises(UsageError, match="EXCHANGE_TLS_CA"):
+        read_settings(url="tls://a:1", data_dir=None, environment={})
+
+
+def test_data_directory_says_whether_its_server_speaks_tls(tmp_path: Path) -> None:
+    """Interfaces section 4: `endpoints.json`."""
+    (tmp_path / "endpoints.json").write_text('{"tcp":"127.0.0.1:1","is_tls":true}')
+    found = read_settings(url=None, data_dir=tmp_path, environment={})
+
+    assert found.authority == tmp_path / "tls" / "ca.crt"

@@ -28,6 +28,7 @@ async def test_connection_is_tuned(nursery: trio.Nursery) -> None:
     _host, port = listeners[0].socket.getsockname()[:2]
 
     async with await open_stream(f"127.0.0.1:{port}") as stream:
+        assert isinstance(stream, trio.SocketStream), "no TLS here"
         options = [
             stream.getsockopt(level, option)
             for level, option in (

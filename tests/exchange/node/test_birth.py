@@ -24,7 +24,9 @@ class Coordinator:
         self.ids: dict[bytes, int] = {}
         self.is_up = True
 
-    async def register_new(self, coordinator: str, nonce: bytes, address: str) -> NewNode:
+    async def register_new(
+        self, coordinator: str, nonce: bytes, address: str, *, dial: object = None
+    ) -> NewNode:
         assert address == "127.0.0.1:7400", "the node tells where it is"
         if not self.is_up:
             raise CoordinatorUnreachable(coordinator, "connection refused")

@@ -77,6 +77,8 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "no_auth": True,
         "strict_listing": True,
         "https": None,
+        "tls": True,
+        "join": "token",
         "key_rate": 1,
         "address_rate": 2,
         "connections_max": 3,
@@ -86,6 +88,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
 
     settings = settings_of(values)
 
+    assert (settings.is_tls, settings.join) == (True, "token")
     assert settings.limits == Limits(1, 2, 3, 4, 5.0)
     assert (settings.is_authenticated, settings.is_strict, settings.ack) == (False, True, "durable")
 
@@ -142,7 +145,9 @@ def test_unreachable_coordinator_ends_a_first_start_with_3(
 ) -> None:
     """Interfaces section 4: named, with the remedy."""
 
-    async def impatient(coordinator: str, nonce: bytes, address: str) -> member.NewNode:
+    async def impatient(
+        coordinator: str, nonce: bytes, address: str, *, dial: member.Dial | None = None
+    ) -> member.NewNode:
         return await member.register_new(coordinator, nonce, address, patience_s=0.1)
 
     monkeypatch.setattr(birth, "register_new", impatient)

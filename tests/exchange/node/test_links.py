@@ -63,7 +63,10 @@ class Inbox:
 class Scene:
     """The links of node 2, and the far ends of what it dials."""
 
-    def __init__(self, dial: Callable[[str], Wire] | None = None) -> None:
+    def __init__(
+        self, dial: Callable[[str], Wire] | None = None, *, is_secured: bool = False
+    ) -> None:
+        self.shown = ""  # the name in the certificate of whoever is dialed
         self.inbox = Inbox()
         self.dialed: list[str] = []
         self.far: list[Far] = []
@@ -76,6 +79,7 @@ class Scene:
             dial=self._dial,
             tell=self.told.append,
             jitter=random.Random(1),
+            is_secured=is_secured,
         )
 
     async def _dial(self, address: str) -> Wire:
@@ -84,7 +88,7 @@ class Scene:
             raise OSError("nobody there")
         near, far = trio.testing.memory_stream_pair()
         self.far.append(far)
-        return Wire(near)
+        return Wire(near, peer=self.shown)
 
     def accept(self, nursery: trio.Nursery, hello: NodeHello, *lines: bytes) -> Far:
         near, far = trio.testing.memory_stream_pair()
@@ -361,3 +365,29 @@ async def _read_to_end(far: Far) -> None:
     while await far.receive_some():
         pass
     raise trio.BrokenResourceError
+
+
+@pytest.mark.parametrize("shown", ["", "node-3", "coordinator", "node-11"])
+async def test_node_with_another_nodes_certificate_is_refused(shown: str) -> None:
+    """Issue 5: peers verify the name against the claimed id; and a node without any."""
+    scene = Scene(is_secured=True)
+    near, _far = trio.testing.memory_stream_pair()
+
+    with pytest.raises(RemoteProtocolError, match="shows a certificate of"):
+        await scene.links.accept(Wire(near, peer=shown), HELLO, LineSplitter(BATCH_BYTES_MAX), [])
+
+
+async def test_what_is_dialed_must_show_the_name_of_the_node(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Issue 5: whoever has the address of a node is not yet that node."""
+    scene = Scene(is_secured=True)
+    scene.shown = "node-4"
+    scene.links.know(NodeId(3))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.links.run)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+
+    assert scene.inbox.items == []
+    assert "certificate is of 'node-4'" in scene.told[0]

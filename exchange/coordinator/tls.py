@@ -1,0 +1,121 @@
+"""TLS between the processes of a cluster: version 1.3 alone, names checked against claims.
+
+    tls/ca.crt     the cluster's authority, in a node's data directory
+    tls/node.crt   this node's certificate; its name is the node's id, `node-3`
+    tls/node.key   0600
+
+A listener takes callers without a certificate, which are clients, and tells nodes by theirs:
+the name in it must be that of the id that the caller claims.  Host names are not looked at
+between nodes: addresses move, ids do not.  With TLS 1.3 a refused caller believes for a moment
+that it is in; the first read tells.
+"""
+
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from exchange.coordinator.errors import CoordinatorError
+
+DIRECTORY = "tls"
+CA_CERTIFICATE, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"
+HANDSHAKE_S = 10.0
+
+
+class Trust:
+    """Whom this process believes, and what it shows for itself."""
+
+    def __init__(self, authority: Path, certificate: Path, key: Path) -> None:
+        self.server = _context(ssl.PROTOCOL_TLS_SERVER, authority)
+        self.server.verify_mode = ssl.CERT_OPTIONAL
+        self.client = _context(ssl.PROTOCOL_TLS_CLIENT, authority)
+        self._files = (certificate, key)
+        self.reload()
+
+    @classmethod
+    def of_node(cls, data_dir: Path) -> "Trust":
+        """Read what a node has; CoordinatorError if it is not whole."""
+        directory = data_dir / DIRECTORY
+        return cls(directory / CA_CERTIFICATE, directory / CERTIFICATE, directory / KEY)
+
+    def reload(self) -> None:
+        """Show the certificate that is on disk now, in handshakes from now on."""
+        for context in (self.server, self.client):
+            try:
+                context.load_cert_chain(*self._files)
+            except (OSError, ssl.SSLError) as error:
+                raise CoordinatorError(
+                    f"cannot use {self._files[0]} with its key: {error.strerror or error}",
+                    remedy="remove both, and join the cluster again with --join",
+                ) from error
+
+
+def stranger() -> ssl.SSLContext:
+    """Return a client that believes anybody: only to ask for what is then checked otherwise."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def visitor(authority: Path) -> ssl.SSLContext:
+    """Return a client without a certificate, who believes the authority."""
+    return _context(ssl.PROTOCOL_TLS_CLIENT, authority)
+
+
+async def secured(
+    stream: trio.abc.Stream, context: ssl.SSLContext, *, is_server: bool = False
+) -> trio.SSLStream[trio.abc.Stream]:
+    """Shake hands; raises OSError if that fails or takes too long, and closes the stream."""
+    wrapped = trio.SSLStream(stream, context, server_side=is_server, https_compatible=True)
+    try:
+        with trio.fail_after(HANDSHAKE_S):
+            await wrapped.do_handshake()
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
+        await trio.aclose_forcefully(stream)
+        raise ConnectionAbortedError(f"no TLS: {error.__cause__ or error}") from error
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return wrapped
+
+
+def peer_name(stream: trio.SSLStream[trio.abc.Stream]) -> str:
+    """Return the name in the other side's certificate; empty if it showed none."""
+    shown: Mapping[str, Any] = stream.getpeercert() or {}
+    names = [value for row in shown.get("subject", ()) for key, value in row if key == "commonName"]
+    return str(names[0]) if len(names) == 1 else ""
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file, 0600 and forced, so that a crash leaves the old one or the new one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _context(protocol: int, authority: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    try:
+        context.load_verify_locations(authority)
+    except (OSError, ssl.SSLError) as error:
+        raise CoordinatorError(
+            f"cannot read the cluster's authority {authority}: {error.strerror or error}",
+            remedy="join the cluster with --join, or copy ca.crt from the coordinator",
+        ) from error
+    return context
