@@ -41,6 +41,7 @@ from exchange.node.errors import BadSetting, contains, first_of
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks
 from exchange.node.life import Life, OperatorKey, SystemClocks
+from exchange.node.notify import notify
 from exchange.node.settings import Settings
 from exchange.store.directory import Directory
 from exchange.store.errors import StoreFailed
@@ -97,6 +98,7 @@ class Service:
 
     def stop(self) -> None:
         """Begin a graceful stop."""
+        notify("STOPPING=1", os.environ)
         self._stop.set()
 
     async def run(self) -> None:
@@ -277,6 +279,7 @@ class Service:
             self._tell(f"cannot write {self._endpoints}: {error.strerror}")
         for line in self._greeting(life):
             self._tell(line)
+        notify("READY=1", os.environ)
         self._is_first_start = False
 
     def _greeting(self, life: Life) -> list[str]:
