@@ -35,11 +35,11 @@ BUILT = {
     *(f"S{number}" for number in [*range(1, 11), 13]),
     *(f"B{number}" for number in [*range(1, 6), 7]),
     *(f"W{number}" for number in range(1, 9)),
-    *(f"C{number}" for number in range(1, 7)),
+    *(f"C{number}" for number in range(1, 9)),
     *(f"M{number}" for number in range(1, 4)),
     *(f"faults 2.{number}" for number in range(1, 18)),
 }
-LATER = {"S11", "S12", "B6", "C7", "C8"}  # baskets, transfers, audit versions, gateway, sinks
+LATER = {"S11", "S12", "B6"}  # baskets, transfers, audit versions
 
 _RULE = re.compile(r"\b([ESBWCM][0-9]{1,2})\b|(?i:\bfaults? (2\.[0-9]{1,2}))")
 

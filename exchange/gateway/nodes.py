@@ -107,8 +107,11 @@ class Nodes:
         return node_id in self.known_ids
 
     async def node_ids(self) -> list[int]:
-        """Return all nodes, as new as a second."""
-        await self._look()
+        """Return all nodes, as known a second ago: nobody waits for a coordinator that is away."""
+        if not self._known:
+            await self._look()
+        elif not self._looking.locked():
+            self._nursery.start_soon(self._look)
         return self.known_ids
 
     async def _connection_for(self, node_id: int, symbol: str) -> Connection:

@@ -17,7 +17,7 @@ from exchange.gateway.resources import JSON, Call, Reply, Resource
 
 VERSION = "3.1.0"
 TEMPLATE = "#/components/schemas/{name}"
-ANY = (400, 429, 503)  # what any request may meet
+ANY = (400, 429, 431, 503)  # what any request may meet
 GUARDED = (401, 403)
 WITH_BODY = (408, 413, 415)
 _PATH_TYPES = {

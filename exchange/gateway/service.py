@@ -3,6 +3,7 @@
 import datetime
 import errno
 import ssl
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ from exchange.gateway.websocket import feed_route
 from exchange.node.embedding import Embedding, Https
 from exchange.node.life import SystemClocks
 
+PAUSE_S = 1.0  # before a gateway that failed begins again
+
 
 async def serve_embedded(
     embedding: Embedding, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
@@ -41,21 +44,33 @@ async def serve_embedded(
     """
     async with await _open(embedding.https) as listener:
         context = _context(embedding.https, embedding.data_dir, listener, embedding.tell)
-        async with trio.open_nursery() as nursery:
-            nodes = Nodes(
-                nursery,
-                embedding.coordinator,
-                local_id=embedding.node_id,
-                dial_local=embedding.dial,
-            )
-            resources = all_resources(SystemClocks().wall_us)
-            feed = FeedHub(nursery, nodes)
-            nursery.start_soon(feed.run)
-            route = feed_route(partial(WebSocketFollower, feed), bearer)
-            app = make_application(nodes, resources, more=[route], tell=embedding.tell)
-            server = HttpServer(app, context=context, limits=Limits(), tell=embedding.tell)
-            task_status.started(address_of(listener))
-            await server.run(listener)
+        task_status.started(address_of(listener))
+        while True:
+            try:
+                await _serve(embedding, listener, context)
+            except Exception as error:  # a bug of the gateway never ends the node
+                text = "".join(traceback.format_exception(error))
+                embedding.tell(f"the gateway failed and begins again:\n{text}")
+            await trio.sleep(PAUSE_S)
+
+
+async def _serve(
+    embedding: Embedding, listener: trio.SocketListener, context: ssl.SSLContext | None
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nodes = Nodes(
+            nursery,
+            embedding.coordinator,
+            local_id=embedding.node_id,
+            dial_local=embedding.dial,
+        )
+        feed = FeedHub(nursery, nodes)
+        nursery.start_soon(feed.run)
+        route = feed_route(partial(WebSocketFollower, feed), bearer)
+        resources = all_resources(SystemClocks().wall_us)
+        app = make_application(nodes, resources, more=[route], tell=embedding.tell)
+        server = HttpServer(app, context=context, limits=Limits(), tell=embedding.tell)
+        await server.run(listener)
 
 
 def all_resources(wall_us: Callable[[], int]) -> list[Resource]:

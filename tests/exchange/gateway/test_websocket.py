@@ -1,7 +1,10 @@
 """The WebSocket of the feed: its frames, and what is not a request."""
 
+import msgspec
 import pytest
 import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Message, Request
 
@@ -67,3 +70,49 @@ async def test_message_without_bound_ends_the_connection(house: House) -> None:
             await socket.send("x" * (MESSAGE_SIZE + 1))
             with pytest.raises(trio.EndOfChannel):
                 await socket.frame()
+
+
+@settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=64),
+            st.text(max_size=64).map(str.encode),
+            st.fixed_dictionaries(
+                {"type": st.sampled_from(["feed.subscribe", "feed.unsubscribe", "x"])},
+                optional={
+                    "id": st.one_of(st.integers(), st.text(max_size=8), st.none(), st.booleans()),
+                    "auth": st.text(max_size=16),
+                    "value": st.fixed_dictionaries(
+                        {},
+                        optional={
+                            "channels": st.lists(
+                                st.sampled_from(["book", "trades", "orders", "heartbeat", "x"]),
+                                max_size=9,
+                            ),
+                            "symbols": st.lists(st.sampled_from(["AAPL", "NONE", "", "../x"])),
+                            "cursor": st.one_of(st.text(max_size=32), st.none()),
+                        },
+                    ),
+                },
+            ).map(msgspec.json.encode),
+        ),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_every_message_is_answered_in_the_documented_form(
+    house: House, messages: list[bytes]
+) -> None:
+    """Issue: generated hostile input over WebSocket; no crash, no hang, no trace."""
+
+    async def talk() -> None:
+        with trio.fail_after(SECONDS):
+            async with a_socket(house.address, house.context) as socket:
+                for message in messages:
+                    await socket.send(message.decode(errors="replace"))
+                    answer = await socket.answer()
+                    assert answer["type"] in ("ok", "error")
+                    assert "Traceback" not in str(answer)
+
+    trio.run(talk)
