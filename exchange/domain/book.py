@@ -192,7 +192,7 @@ class OwnerBook:
                 for rank, level in half.levels.items():
                     assert level, "an empty level stays"
                     stamps = [entry.stamp for entry in level]
-                    assert stamps == sorted(set(stamps)), "a level is out of time order"
+                    assert stamps == sorted(stamps), "a level is out of time order"
                     assert all(entry.price * half.sign == rank for entry in level), "wrong level"
                     count += len(level)
         for entry in self.orders.values():

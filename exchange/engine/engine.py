@@ -251,6 +251,7 @@ class Engine(Core):
 
     def _on_stream(self, link: Link, message: PeerMessage, batch: Batch) -> None:
         """Take a message of the peer's own stream (B1, B2)."""
+        link.taken_us = self.soft.now_us
         match message:
             case Events():
                 events = replication.learn_events(self.soft, link, message, clock=batch.clock)
@@ -291,6 +292,7 @@ class Engine(Core):
         if record is not None:
             self._log(record)
         link.is_helloed = True
+        link.taken_us = soft.now_us
         if link.is_suspected:
             link.is_suspected = False
             sessions.trust(soft, link)

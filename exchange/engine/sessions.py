@@ -98,7 +98,7 @@ def close_session(soft: Soft, link: Link, reason: str) -> None:
 
 def trust(soft: Soft, link: Link) -> None:
     """Give a peer its full time again: it was suspected, and may come back (B5)."""
-    link.heard_us = link.progress_us = link.level_us = soft.now_us
+    link.heard_us = link.progress_us = link.level_us = link.taken_us = soft.now_us
 
 
 def is_overdue(soft: Soft, link: Link) -> bool:
@@ -106,6 +106,9 @@ def is_overdue(soft: Soft, link: Link) -> bool:
     limit = soft.config.suspect_us
     if soft.now_us - link.heard_us > limit:
         return True
+    is_syncing = link.is_helloed and not (link.is_synced or link.quarantine)
+    if is_syncing and soft.now_us - link.taken_us > limit:
+        return True  # it says hello, and never comes level: this node would never be ready (C6)
     if link.applied >= soft.stream_seq:
         link.progress_us = link.level_us = soft.now_us
     return soft.now_us - link.progress_us > limit

@@ -57,6 +57,7 @@ class Link:
         self.heard_us = now_us
         self.applied = NOTHING_APPLIED  # of our stream, at the peer
         self.progress_us = now_us  # when it last took anything in: `applied` rose, or a chunk left
+        self.taken_us = now_us  # when we last took in something of its stream, or its hello
         self.level_us = now_us  # when `applied` last rose, or had nothing to rise to
         self.replica = OwnerBook()
         self.have: tuple[Epoch, Seq] | None = None  # of its stream, in `replica`
