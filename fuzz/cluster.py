@@ -32,6 +32,7 @@ from fuzz.counters import RareStates
 from fuzz.damage import Damage
 from fuzz.disk import SimulatedDisk
 from fuzz.genesis import genesis
+from fuzz.lies import check_honest
 from fuzz.model import Exchange
 from fuzz.network import Link, Network
 from fuzz.plan import (
@@ -111,7 +112,7 @@ class Cluster:
         more: tuple[type[Checker], ...] = (),
     ) -> None:
         self.plan = plan
-        self.is_checked = is_checked
+        self.is_checked = is_checked or bool(plan.liar)
         self.random: Random = plan.chance()
         self.now_us = 0
         self.counters: Counter[str] = Counter()
@@ -203,10 +204,19 @@ class Cluster:
     @property
     def is_spoiled(self) -> bool:
         """Tell whether a node was put out of the market: the rest is safe, but never quiet."""
-        return bool(self.damage.knowing or self.counters["alarm"])
+        is_alarmed = self.counters["alarm"] and not self.plan.liar
+        return bool(self.damage.knowing or is_alarmed)
+
+    @property
+    def is_muted(self) -> bool:
+        """Tell whether an old copy or a liar is about, and most checkers do not apply."""
+        return bool(self.damage.knowing or self.counters["lie"])
 
     def finish(self) -> None:
         """Let every checker look at the end."""
+        if self.counters["lie"]:
+            check_honest(self)
+            return
         for checker in self.checkers:
             checker.at_end()
 
@@ -322,7 +332,7 @@ class Cluster:
         scalars = state.scalars
         record = Booted(scalars.epoch, scalars.boot_id, process.machine.wall_us)
         self._durable(process.node, state.lsn, record)
-        for hear in self._on_booted if not self.damage.knowing else ():
+        for hear in self._on_booted if not self.is_muted else ():
             hear(process)
 
     def forced(self, process: Process, step: Step) -> None:
@@ -333,7 +343,7 @@ class Cluster:
 
     def decided(self, process: Process, step: Step) -> None:
         """Hear what was decided, before it is forced."""
-        if self.damage.knowing:
+        if self.is_muted:
             self.damage.check_kept_out(process)
             return
         for call in self._on_decided:
@@ -344,7 +354,7 @@ class Cluster:
         if self.is_traced:
             for message in messages:
                 self.trace(f"n{process.node} -> n{link.other(process.node).node}  {message}")
-        if self.damage.knowing:
+        if self.is_muted:
             return
         for call in self._on_sending:
             call(process, link, messages)
@@ -360,7 +370,7 @@ class Cluster:
         """Hear that an answer leaves a node."""
         if self.is_traced:
             self.trace(f"n{process.node} -> client {call.index}: {body}")
-        if self.damage.knowing:
+        if self.is_muted:
             return
         for hear in self._on_answering:
             hear(process, call, body)
@@ -368,7 +378,7 @@ class Cluster:
     def told(self, call: Call, body: AnswerBody, ticket: int) -> None:
         """Hear that a client has heard an answer."""
         self.counters["answers"] += 1
-        if self.damage.knowing:
+        if self.is_muted:
             return
         for hear in self._on_told:
             hear(call, body, ticket)
@@ -387,7 +397,7 @@ class Cluster:
         With the sessions off, a late offer may look like one of a peer that lost its state (S7).
         """
         self.counters["alarm"] += 1
-        if self.damage.knowing or not self.plan.is_session_checked:
+        if self.is_muted or not self.plan.is_session_checked:
             return
         raise Violation("alarm", f"node {process.node}: {alarm.code}: {alarm.detail}")
 
@@ -415,16 +425,19 @@ class Cluster:
 
     def unrest(self) -> str:
         """Say why it is not quiet yet; empty if it is."""
+        liar = self.plan.liar if self.counters["lie"] else 0
         if self.clients.open_calls:
-            open_calls = [call.index for call in self.clients.calls if not call.is_over]
-            return f"clients wait: {open_calls}"
+            calls = [call for call in self.clients.calls if not call.is_over]
+            open_calls = [call.index for call in calls if call.operation.node != liar]
+            if open_calls:
+                return f"clients wait: {open_calls}"
         for machine in self.machines.values():
             process = machine.process
-            if machine.is_stopped:
+            if machine.is_stopped or machine.node == liar:
                 continue
             if process is None:
                 return f"node {machine.node} is down"
-            why = process.unrest()
+            why = process.unrest(liar)
             if why and not self.is_spoiled:
                 return f"node {machine.node}: {why}"
         return ""
@@ -459,7 +472,7 @@ class Cluster:
         self._digest.update(repr((node, lsn, record)).encode())
         if self.damage.knowing:
             self.damage.check_record(node, record)
-        for call in self._on_record if not self.damage.knowing else ():
+        for call in self._on_record if not self.is_muted else ():
             call(NodeId(node), lsn, record)
         self.exchange.learn(NodeId(node), lsn, record)
 

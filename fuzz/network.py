@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from exchange.domain.units import NodeId
-from exchange.engine.messages import Ack, Batch, Hello, Offer, Reply, Session
+from exchange.engine.messages import Ack, Batch, Hello, Offer, PeerMessage, Reply, Session
+from fuzz.lies import lie
 from fuzz.plan import MS, SECOND
 
 if TYPE_CHECKING:
     from fuzz.cluster import Cluster
     from fuzz.process import Process
 
+LIES = 0.1  # of the batches of a liar
 _LATENESS_US = (100 * MS, 500 * MS, 3 * SECOND, 8 * SECOND)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Batch)
@@ -71,6 +73,7 @@ class Network:
         self._random: Random = cluster.random
         self._blocked: dict[tuple[int, int], int] = {}  # until when
         self._slow: dict[tuple[int, int], tuple[int, int]] = {}  # until when, how much
+        self._losses: dict[tuple[int, int], type[PeerMessage]] = {}
         self._echoes: dict[tuple[int, int], int] = {}  # what is sent next comes again so late
         self._links: list[Link] = []
         self._delay = 1 / max(1, cluster.plan.delay_us)
@@ -102,6 +105,14 @@ class Network:
         if link.is_broken:
             return
         cluster, source = self._cluster, process.node
+        if source == self._plan.liar and batch.messages and self._random.random() < LIES:
+            cluster.counters["lie"] += 1
+            batch = lie(batch, self._random)
+        lost = self._losses.get((source, link.other(source).node))
+        if lost is not None and any(isinstance(message, lost) for message in batch.messages):
+            del self._losses[source, link.other(source).node]
+            kept = [message for message in batch.messages if not isinstance(message, lost)]
+            batch = msgspec.structs.replace(batch, messages=kept)
         if self._plan.is_encoded:
             batch = _decoder.decode(_encoder.encode(batch))
         pipe = link.pipes[source]
@@ -175,6 +186,10 @@ class Network:
     def slow(self, source: int, target: int, extra_us: int, duration_us: int) -> None:
         """Delay what is sent from `source` to `target` for a while."""
         self._slow[source, target] = (self._cluster.now_us + duration_us, extra_us)
+
+    def lose(self, source: int, target: int, kind: type[PeerMessage]) -> None:
+        """Lose the next message of a kind: what no TCP does, and a liar may (B7)."""
+        self._losses[source, target] = kind
 
     def echo(self, source: int, target: int, wait_us: int) -> None:
         """Deliver what is sent next from `source` to `target` once more, much later."""

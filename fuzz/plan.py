@@ -169,6 +169,7 @@ class Plan(msgspec.Struct, frozen=True):
     notice: float  # how likely an end of a broken link hears of it
     is_early_applied: bool  # `Applied` leaves ahead of the gate, as E3 allows
     is_encoded: bool  # batches pass through JSON
+    liar: int  # a node some of whose messages are lies (B7); 0: none
     is_session_checked: bool  # off: the marks must do without the sessions (S5)
     skew_us: tuple[int, ...]  # of each node's wall clock
     join_us: int  # when the last node joins the others; 0: it is there from the start
@@ -197,6 +198,7 @@ SIZES = {
     "tiny": Size((2,), 1, 1, (3, 5), (2,), 1_200 * MS),
     "small": Size((2, 2, 3), 2, 2, (10, 20), (1, 2, 4), 4 * SECOND),
     "medium": Size((2, 3, 3, 4), 3, 2, (25, 45), (0, 2, 5, 9), 10 * SECOND),
+    "storm": Size((2, 3, 4), 6, 1, (150, 300), (0, 0, 2), 2 * SECOND),
     "large": Size((3, 4, 5), 4, 3, (90, 150), (3, 8, 20), 25 * SECOND),
 }
 MIX = ("tiny",) * 3 + ("small",) * 5 + ("medium",) * 6 + ("large",)
@@ -222,6 +224,7 @@ BIASES = {
     ),
     "paused": Bias(("pause", "pause", "pause")),
     "restored": Bias(("restore", "crash", "reset")),
+    "lying": Bias((), {"liar": 1}),
     "rotten": Bias(("flip", "rot")),
 }
 KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full")
@@ -263,6 +266,7 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         notice=random.choice((0.3, 0.8, 1.0)),
         is_early_applied=random.random() < 0.5,
         is_encoded=random.random() < 0.1,
+        liar=0,
         is_session_checked=True,
         skew_us=tuple(random.choice(BIASES[bias].skews or _SKEWS) for _ in range(nodes)),
         join_us=int(random.uniform(0.1, 0.8) * bounds.busy_us) if random.random() < 0.1 else 0,

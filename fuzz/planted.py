@@ -440,6 +440,14 @@ PLANTED = (
         "    link.progress_us = link.level_us = soft.now_us\n",
         ("tests/fuzz/test_regressions.py",),
     ),
+    Planted(
+        "endless_snapshot_is_waited_for",
+        "C6",
+        SESSIONS,
+        "    if is_syncing and soft.now_us - link.taken_us > limit:\n",
+        "    if is_syncing and soft.now_us - link.heard_us > limit:\n",
+        ("tests/fuzz/test_regressions.py",),
+    ),
     # The shell.
     Planted(
         "hello_not_gated",

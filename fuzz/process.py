@@ -197,18 +197,21 @@ class Process:
         """Read a batch that was meant for the process before this one."""
         self.feed(PeerBatch(batch))
 
-    def unrest(self) -> str:
+    def unrest(self, liar: int = 0) -> str:
         """Say why it is not quiet here; empty if it is."""
         if self._inbox or self._gate or self._writes:
             return "something is under way"
         state, soft = self.engine.state, self.engine.soft
         if not self.engine.is_ready:
             return "not ready"
-        if state.offers or state.acceptances:
-            return f"in doubt: {sorted(state.offers)}, not forgotten: {sorted(state.acceptances)}"
+        doubts = [key for key in (*state.offers, *state.acceptances) if key[0] != liar]
+        if doubts:
+            return f"in doubt or not forgotten: {sorted(doubts)}"
         if soft.waiting or soft.waiting_done:
             return "answers wait"
         for link in soft.links.values():
+            if link.peer == liar:
+                continue
             is_level = link.is_synced and link.incoming is None and link.outgoing is None
             if link.state != "synced" or not is_level:
                 return f"peer {link.peer} is {link.state}: {link.quarantine or link.detail}"

@@ -43,6 +43,7 @@ CALM = Plan(
     notice=1.0,
     is_early_applied=True,
     is_encoded=False,
+    liar=0,
     is_session_checked=True,
     skew_us=(0,) * 8,
     join_us=0,

@@ -1,7 +1,7 @@
 """What must hold: one class per property."""
 
 from fuzz.checkers.answers import AnswersSurvive, OneEffectPerKey, UnknownStaysUnknown
-from fuzz.checkers.base import Checker, Violation
+from fuzz.checkers.base import Checker
 from fuzz.checkers.market import (
     DeclinesBounded,
     NotCrossed,
@@ -18,6 +18,7 @@ from fuzz.checkers.trades import (
     OneOutcome,
     OneTape,
 )
+from fuzz.violation import Violation
 
 CHECKERS: tuple[type[Checker], ...] = (
     ConservationPerTrade,

@@ -13,6 +13,7 @@ from exchange.engine.engine import Step
 from exchange.engine.inputs import Input
 from exchange.engine.messages import PeerMessage
 from exchange.engine.records import Record
+from fuzz.violation import Violation
 
 if TYPE_CHECKING:
     from fuzz.clients import Call
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from fuzz.model import Exchange
     from fuzz.network import Link
     from fuzz.process import Process
-
-
-class Violation(Exception):  # noqa: N818 - a finding, not an error of ours
-    """A property does not hold."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what}: {why}")
-        self.what = what
-        self.why = why
 
 
 class Checker:

@@ -97,7 +97,7 @@ class DeclinesBounded(Checker):
         """Compare with what people did."""
         calls = len(self.cluster.clients.calls)
         starts = sum(machine.starts for machine in self.cluster.machines.values())
-        bound = 20 + 12 * calls + 10 * starts
+        bound = 20 + 4 * calls + 10 * starts
         if self._declines > bound:
             self.fail(f"{self._declines} declines for {calls} requests and {starts} starts")
 

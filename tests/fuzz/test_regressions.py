@@ -1,6 +1,7 @@
 """What the simulator has found, each as a short story: named for what went wrong."""
 
 from exchange.engine.effects import OrderAnswer
+from exchange.engine.messages import SnapshotEnd
 from fuzz.script import SECOND, Script, calm
 
 
@@ -70,6 +71,17 @@ def test_hello_of_an_old_copy_does_not_replace_the_proof_against_it() -> None:
     script.run_ms(8_000)
 
     assert script.cluster.counters["old copy stopped"] == 1
+
+
+def test_peer_that_never_ends_its_snapshot_does_not_keep_a_node_from_starting() -> None:
+    """C6, B7.  It said hello and sent heartbeats, so it was never suspected."""
+    script = Script(calm(nodes=3))
+    script.kill(3)
+    script.cluster.network.lose(1, 3, SnapshotEnd)
+    script.run_while(lambda: script.cluster.machines[3].process is None)
+
+    script.run_while(lambda: not script.process(3).engine.is_ready, limit_ms=5_000)
+    script.finish()
 
 
 def _first_order(script: Script) -> int | None:
