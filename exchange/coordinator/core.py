@@ -292,8 +292,8 @@ def _old_incarnation(entry: NodeEntry, asked: Registration) -> Refused | None:
         return Refused(
             "other_boot",
             f"another run of node {entry.node_id} has used epoch {entry.epoch}: there are two"
-            " copies of its data directory; stop the other one, and if this is the newest,"
-            " start it again",
+            " copies of its data directory; if this is the newest, stop the other and start it"
+            " again; if it is a backup, see exchange-recover recover-node",
         )
     return None
 
