@@ -38,13 +38,13 @@ def decide_offer(soft: Soft, link: Link, offer: Offer) -> Decision:
     _check_offer(soft, link.peer, offer)
     decision = Decision()
     peer = state.peer(link.peer)
+    acceptance = state.acceptances.get((link.peer, offer.offer_id))
+    if acceptance is None and offer.offer_id < peer.forgotten:
+        raise RemoteProtocolError(
+            f"node {link.peer} offers {offer.offer_id} again, which it had acknowledged: "
+            "it has lost state or is a copy (S7)"
+        )
     if offer.offer_id <= peer.mark:
-        acceptance = state.acceptances.get((link.peer, offer.offer_id))
-        if acceptance is None and offer.offer_id < peer.forgotten:
-            raise RemoteProtocolError(
-                f"node {link.peer} offers {offer.offer_id} again, which it had acknowledged: "
-                "it has lost state or is a copy (S7)"
-            )
         accepted = acceptance.quantity if acceptance else Lots(0)
     else:
         record = _decide_new(soft, link, offer)

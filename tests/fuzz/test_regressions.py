@@ -1,7 +1,10 @@
 """What the simulator has found, each as a short story: named for what went wrong."""
 
+from exchange.domain.units import Clock, Epoch, Lsn, NodeId, Seq
 from exchange.engine.effects import OrderAnswer
-from exchange.engine.messages import SnapshotEnd
+from exchange.engine.inputs import PeerBatch
+from exchange.engine.messages import Ack, Batch, PeerMessage, Proof, SnapshotEnd
+from exchange.engine.records import OfferId
 from fuzz.script import SECOND, Script, calm
 
 
@@ -82,6 +85,26 @@ def test_peer_that_never_ends_its_snapshot_does_not_keep_a_node_from_starting() 
 
     script.run_while(lambda: not script.process(3).engine.is_ready, limit_ms=5_000)
     script.finish()
+
+
+def test_offer_between_mark_and_watermark_is_not_accepted() -> None:
+    """S7, B7.  The next offer was accepted, below what its proposer had acknowledged."""
+    script = Script(calm(is_session_checked=False))  # an alarm is what we want
+    script.answered(script.sell(2, 9, 100))
+    script.answered(script.buy(1, 1, 100))
+    process = script.process(2)
+    session = process.session_with(1)
+    assert session is not None
+    acks: list[PeerMessage] = [Ack(OfferId(Epoch(2), Seq(50)))]
+    batch = Batch(session, Clock(0), Proof(Lsn(0), b""), acks, NodeId(1))
+    process.feed(PeerBatch(batch))
+    script.answered(script.buy(1, 1, 90))
+    script.answered(script.sell(2, 1, 95))  # a record, for the watermark to be logged with
+    script.buy(1, 1, 100)
+    script.run_ms(1_000)
+
+    assert script.cluster.counters["alarm"] == 1
+    process.engine.check()
 
 
 def _first_order(script: Script) -> int | None:
