@@ -231,6 +231,9 @@ class Matrix:
             async with trio.open_nursery() as nursery:
                 for number in range(LANES):
                     nursery.start_soon(self._run_lane, number)
+        for result in self.results.values():
+            if not result.done():  # no cluster could be started: the finales say why
+                result.set_exception(RuntimeError("no cluster is left for this case"))
 
     async def _run_lane(self, number: int) -> None:
         """Take case after case; a cluster serves until a case fails in it."""
