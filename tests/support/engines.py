@@ -282,7 +282,7 @@ class Engines:
             state, engine = self.state(node), self.engine(node)
             assert not state.offers, "a trade is in doubt"
             assert redo(node, machine.log).scalars == state.scalars, "state is not fold(log)"
-            totals: dict[str, int] = {**state.scalars.external}
+            totals = {str(asset): int(amount) for asset, amount in state.scalars.external.items()}
             for peer in state.peers.values():
                 for asset, amount in peer.clearing.items():
                     totals[asset] = totals.get(asset, 0) + amount
