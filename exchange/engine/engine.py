@@ -81,6 +81,9 @@ class Engine(Core):
                 sessions.new_link(soft, peer)
             self._has_begun = True
         if was_silent:
+            for link in self._links():  # all of them, before the last makes the node ready
+                if link.session is not None:
+                    self._drop(link, "this node was silent itself")
             for link in self._links():
                 self._suspect(link, "this node was silent itself")
             self._flush()
