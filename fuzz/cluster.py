@@ -428,6 +428,8 @@ class Cluster:
         liar = self.plan.liar if self.counters["lie"] else 0
         if self.clients.open_calls:
             calls = [call for call in self.clients.calls if not call.is_over]
+            if liar:  # who waits for the end of doubt may wait for it for ever
+                calls = [call for call in calls if not call.operation.is_wait_done]
             open_calls = [call.index for call in calls if call.operation.node != liar]
             if open_calls:
                 return f"clients wait: {open_calls}"

@@ -426,6 +426,15 @@ PLANTED = (
         ("paused", "mixed"),
     ),
     Planted(
+        "silent_node_ready_before_it_suspects_all",
+        "B5",
+        ENGINE,
+        "            for link in self._links():  # all of them, before the last "
+        "makes the node ready\n",
+        "            for link in ():\n",
+        ("tests/fuzz/test_regressions.py",),
+    ),
+    Planted(
         "half_open_link_kept",
         "B5",
         ENGINE,

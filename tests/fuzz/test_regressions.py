@@ -5,6 +5,7 @@ from exchange.engine.effects import OrderAnswer
 from exchange.engine.inputs import PeerBatch
 from exchange.engine.messages import Ack, Batch, PeerMessage, Proof, SnapshotEnd
 from exchange.engine.records import OfferId
+from fuzz.plan import Pause
 from fuzz.script import SECOND, Script, calm
 
 
@@ -105,6 +106,25 @@ def test_offer_between_mark_and_watermark_is_not_accepted() -> None:
 
     assert script.cluster.counters["alarm"] == 1
     process.engine.check()
+
+
+def test_silent_node_becomes_ready_only_after_it_has_suspected_everybody() -> None:
+    """B5, C6.  Suspecting the last peer it waited for made it match against the next one."""
+    script = Script(calm(nodes=3))
+    script.cut(1, 3, duration_ms=60_000)
+    script.run_ms(5_000)
+    script.answered(script.sell(3, 5, 100))
+    script.answered(script.buy(1, 5, 100))  # they have not met
+    script.kill(1)
+    script.cluster.network.unblock()
+    script.cut(1, 2, duration_ms=60_000)
+    script.run_while(lambda: not script.is_synced(1, 3))
+    assert not script.process(1).engine.is_ready  # it waits for node 2
+
+    script.cluster.inject(Pause(0, 1, 4 * SECOND))
+    script.run_ms(4_500)  # a checker ends the test if it offers before it is synced again
+    assert script.cluster.counters["silent node wakes"]
+    script.finish()
 
 
 def _first_order(script: Script) -> int | None:
