@@ -64,17 +64,25 @@ class OfflineNode:
         return self.store.proof
 
     def append(
-        self, records: Sequence[Record], *, seen: Mapping[NodeId, Proof] | None = None, ts: Micros
+        self,
+        records: Sequence[Record],
+        *,
+        seen: Mapping[NodeId, Proof] | None = None,
+        is_seen_replaced: bool = False,
+        ts: Micros,
     ) -> Proof:
-        """Apply records and force them as one frame."""
+        """Apply records and force them as one frame; `seen` goes into its header if it is newer."""
         assert records, "a frame has records"
         state = self.state
         for record in records:
             apply(state, record)
             state.lsn = Lsn(state.lsn + 1)
-        known = {peer: state.peer(peer).seen_lsn for peer in seen or {}}
-        newer = {peer: proof for peer, proof in (seen or {}).items() if proof.lsn > known[peer]}
-        write = self.store.prepare(BootStep(list(records), state.lsn, newer), ts=ts)
+        told = {
+            peer: proof
+            for peer, proof in (seen or {}).items()
+            if is_seen_replaced or proof.lsn > state.peer(peer).seen_lsn
+        }
+        write = self.store.prepare(BootStep(list(records), state.lsn, told), ts=ts)
         proof = self.store.commit(write)
         self.store.committed(write)
         state.touched.clear()

@@ -1,4 +1,4 @@
-"""The verbs that write: `resolve`, `forget`.  They lock what they write (exit code 5)."""
+"""The verbs that write: `resolve`, `forget`, `recover-node`; they lock what they write (5)."""
 # ruff: noqa: D301 - \b is click's marker for text that is not wrapped
 
 import getpass
@@ -11,11 +11,14 @@ import click
 import msgspec
 
 from exchange.domain.units import parse_id
+from recovery.data_verbs import refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, exit_code
 from recovery.terminal import Refused, output_option, print_json, print_lines
 
 if TYPE_CHECKING:
     from recovery.resolution import Applied
+
+ROWS_MAX = 12  # of a list; `-o json` has all of them
 
 operator_option = click.option(
     "--operator", default=None, help="Who decides; the user of this shell if not given."
@@ -95,6 +98,62 @@ def forget_verb(
     _print_applied([done], output)
 
 
+@click.command("recover-node")
+@click.argument("peers", metavar="[DIR...]", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--node", type=click.IntRange(1), help="The id of the lost node.")
+@click.option("--to", type=click.Path(path_type=Path), help="A new directory.")
+@click.option("--backup", type=click.Path(path_type=Path), help="An old copy of the lost node.")
+@click.option("--accept", "accepted", type=click.Path(path_type=Path), help="Let this one serve.")
+@output_option
+def recover_node_verb(
+    peers: tuple[Path, ...],
+    node: int | None,
+    to: Path | None,
+    backup: Path | None,
+    accepted: Path | None,
+    output: str,
+) -> None:
+    """Rebuild a lost node from the directories of all others, or bring an old copy forward.
+
+    The first step prints what could not be recovered.  The second accepts that, introduces the
+    node to the others, which must be stopped, and lets it serve, as a new incarnation.
+
+    \b
+    Examples:
+      exchange-recover recover-node --node 1 --to node1-new node2 node3
+      exchange-recover recover-node --node 1 --backup old --to node1-new node2 node3
+      exchange-recover recover-node --accept node1-new node2 node3
+    """
+    from recovery.rebirth import accept
+    from recovery.rebuild import rebuild
+
+    is_building = accepted is None and node is not None and to is not None
+    if not peers or is_building == (accepted is not None):
+        raise Refused("give --node and --to, or --accept, and the other nodes", EXIT_USAGE)
+    with refusals():
+        if accepted is not None:
+            result = accept(accepted, peers)
+        else:
+            assert node is not None, "checked above"
+            assert to is not None, "checked above"
+            result = rebuild(node, peers, to, backup=backup)
+    if output == "json":
+        print_json(result)
+        return
+    click.echo(f"{result.path}: node {result.node}, birth nonce {result.nonce}")
+    click.echo(f"LSN {result.lsn}, epoch {result.epoch}, {result.trades} trades made whole again")
+    if accepted is not None:
+        click.echo("accepted: it may be started")
+        return
+    for name in ("booked", "suspense", "declined_now", "funded", "canceled"):
+        rows: list[str] = getattr(result, name)
+        click.echo(f"{name}: {len(rows)}{': ' if rows else ''}{', '.join(rows[:ROWS_MAX])}")
+    for line in result.not_recovered:
+        click.echo(f"NOT RECOVERED  {line}")
+    others = " ".join(str(path) for path in peers)
+    click.echo(f"next: exchange-recover recover-node --accept {result.path} {others}")
+
+
 def _plan(paths: list[Path], file: Path, output: str) -> None:
     from recovery.report import problems_text, verdict_text
     from recovery.resolution import make_plan
@@ -166,4 +225,4 @@ def _print_applied(done: "Sequence[Applied]", output: str) -> None:
         )
 
 
-VERBS = (resolve_verb, forget_verb)
+VERBS = (resolve_verb, forget_verb, recover_node_verb)

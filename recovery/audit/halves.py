@@ -77,8 +77,9 @@ class Halves(NamedTuple):
     marks: dict[int, OfferId]  # by proposer
     seen: dict[int, tuple[int, bytes]]  # by peer: the last LSN and digest seen of its log
     sums: dict[str, int]  # by asset: accounts + external + clearing
+    reborn: dict[int, int]  # peers with a new birth nonce: what is older saw another log
 
     @classmethod
     def none(cls, node: int) -> "Halves":
         """Return the halves of a node whose trades are not looked at."""
-        return cls(node, {}, {}, {}, {}, {}, {}, {}, {})
+        return cls(node, {}, {}, {}, {}, {}, {}, {}, {}, {})

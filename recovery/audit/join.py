@@ -55,17 +55,23 @@ class Pair:
         self.decider_end = decider.last_lsn
         self.of_proposer = findings[proposer.node]
         self.of_decider = findings[decider.node]
+        # Halves up to here have seen the log of a node that is lost: LSNs cannot be compared.
+        self.proposer_reborn = decider.halves.reborn.get(proposer.node, 0)
+        self.decider_reborn = proposer.halves.reborn.get(decider.node, 0)
 
     def check(self) -> None:
         """Check every trade between the two."""
         for (node, *offer_id), settled in self.proposer.settled.items():
-            if node == self.decider.node and settled.seen <= self.decider_end:
+            is_old = settled.lsn <= self.decider_reborn
+            if node == self.decider.node and (is_old or settled.seen <= self.decider_end):
                 self._check_settled((offer_id[0], offer_id[1]), settled)
         for (node, *offer_id), accepted in self.decider.accepted.items():
-            if node == self.proposer.node and accepted.seen <= self.proposer_end:
+            is_old = accepted.lsn <= self.proposer_reborn
+            if node == self.proposer.node and (is_old or accepted.seen <= self.proposer_end):
                 self._check_accepted((offer_id[0], offer_id[1]), accepted)
         for (node, *offer_id), declined in self.decider.declined.items():
-            if node == self.proposer.node and declined.seen <= self.proposer_end:
+            is_old = declined.lsn <= self.proposer_reborn
+            if node == self.proposer.node and (is_old or declined.seen <= self.proposer_end):
                 self._check_declined((offer_id[0], offer_id[1]), declined)
         self._check_forgotten()
 
@@ -86,6 +92,7 @@ class Pair:
             self.of_proposer.add("audit_half_missing", settled.lsn, detail)
         half = answer or declined
         is_told = self.proposer.node > self.decider.node  # the proposer stores every proof
+        is_told = is_told and settled.lsn > self.decider_reborn
         if half is not None and is_told and settled.seen < half.lsn:
             detail = f"{name}: answered when durable through LSN {settled.seen}"
             self.of_decider.add("audit_early", half.lsn, detail)
@@ -108,10 +115,14 @@ class Pair:
         if offered is None:
             detail = f"{name}: {verb} here, never offered there"
             self.of_decider.add("audit_half_missing", answer.lsn, detail)
-        elif answer.seen < offered.lsn and self.decider.node > self.proposer.node:
+        elif answer.seen < offered.lsn and self._is_told(answer.lsn):
             detail = f"{name}: offered when durable through LSN {answer.seen}"
             self.of_proposer.add("audit_early", offered.lsn, detail)
         return offered
+
+    def _is_told(self, lsn: int) -> bool:
+        """Tell whether the decider has stored the proposer's proof with what it logged."""
+        return self.decider.node > self.proposer.node and lsn > self.proposer_reborn
 
     def _check_forgotten(self) -> None:
         """Check that every offer was resolved before the decider forgot its answer (S7)."""
@@ -123,6 +134,8 @@ class Pair:
                 offer_id = (offers[done][0], offers[done][1])
                 done += 1
                 settled = self.proposer.settled.get((node, *offer_id))
+                if watermark.lsn <= self.proposer_reborn:
+                    continue
                 if settled is None and self.is_proposer_running:
                     continue  # its log was read before
                 if settled is None or 0 <= watermark.seen < settled.lsn:

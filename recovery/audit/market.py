@@ -12,6 +12,7 @@ from typing import Any
 
 BUY, SELL = 1, 2
 IOC = 2
+NUMBER_MASK = (1 << 50) - 1
 PRICE_MAX = QUANTITY_MAX = 10**12
 
 

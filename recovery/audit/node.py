@@ -29,7 +29,7 @@ class NodeAudit:
             detail = f"LSN {frame.first_lsn} follows LSN {trades.lsn}"
             self.findings.add("audit_lsn", frame.first_lsn, detail)
             trades.lsn = frame.first_lsn - 1
-        trades.see(frame.seen)
+        trades.see(frame.seen, _reborn(frame))
         for record in frame.records:
             trades.lsn += 1
             try:
@@ -53,6 +53,15 @@ class NodeAudit:
             self.findings.add("audit_epoch", frame.first_lsn, detail)
         if len(frame.records) > 1 and any(record[0] == 1 for record in frame.records if record):
             self.findings.add("audit_epoch", frame.first_lsn, "`Booted` is not alone in its frame")
+
+
+def _reborn(frame: Frame) -> set[int]:
+    """Return the peers that `recover-node` introduces here: `PeerSeen` without a boot id."""
+    return {
+        record[1]
+        for record in frame.records
+        if len(record) > 4 and record[0] == 17 and not record[4]
+    }
 
 
 def _methods(trades: Trades) -> dict[int, tuple[Method, int]]:

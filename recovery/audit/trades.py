@@ -4,6 +4,7 @@
 """
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 from recovery.audit.findings import Findings, id_text
@@ -54,12 +55,13 @@ class Trades(Ledger):
         self.accepted: dict[Key, Accepted] = {}
         self.declined: dict[Key, Declined] = {}
         self.forgotten: dict[int, list[Forgotten]] = {}
+        self.reborn: dict[int, int] = {}  # peers with a new nonce: since which LSN here
 
-    def see(self, seen: dict[int, tuple[int, bytes]]) -> None:
-        """Take in what a frame's header says of peers' logs (C3)."""
+    def see(self, seen: dict[int, tuple[int, bytes]], reborn: Collection[int] = ()) -> None:
+        """Take in what a frame's header says of peers' logs (C3); those reborn begin anew."""
         for node, (lsn, digest) in seen.items():
             peer = self._peer(node)
-            if lsn < peer.seen_lsn:
+            if lsn < peer.seen_lsn and node not in reborn:
                 detail = f"LSN {lsn} of node {node} after LSN {peer.seen_lsn}"
                 self.findings.add("audit_seen", self.lsn + 1, detail)
             peer.seen_lsn, peer.seen_digest = lsn, digest
@@ -89,6 +91,7 @@ class Trades(Ledger):
             {peer.peer: peer.mark for peer in self.peers.values()},
             {peer.peer: (peer.seen_lsn, peer.seen_digest) for peer in self.peers.values()},
             dict(total),
+            self.reborn,
         )
 
     # The proposer's records.
@@ -239,7 +242,8 @@ class Trades(Ledger):
     def offers_forgotten(self, record: list[Any]) -> None:
         _, proposer, (epoch, seq) = record
         peer, below = self._peer(proposer), (epoch, seq)
-        if below < peer.forgotten or below > (peer.mark[0], peer.mark[1] + 1):
+        is_next = below <= (peer.mark[0], peer.mark[1] + 1) or seq == 1  # 1: of a later epoch
+        if below < peer.forgotten or not is_next:
             detail = f"below {epoch}.{seq}, the mark is {peer.mark[0]}.{peer.mark[1]}"
             self.report("audit_forget", detail)
         peer.forgotten = max(peer.forgotten, below)
@@ -253,8 +257,11 @@ class Trades(Ledger):
         peer = self._peer(node)
         if epoch < peer.epoch:
             self.report("audit_epoch", f"node {node} in epoch {epoch} after epoch {peer.epoch}")
-        if peer.nonce and nonce != peer.nonce:
+        if peer.nonce and nonce != peer.nonce and boot_id:  # `recover-node` writes no boot id
             self.report("audit_seen", f"node {node} has another birth nonce")
+        if peer.nonce and nonce != peer.nonce:
+            self.reborn[node] = self.lsn
+        self.is_rebuilding = self.is_rebuilding and not boot_id
         peer.nonce, peer.epoch, peer.boot_id, peer.address = nonce, epoch, boot_id, address
 
     def _check_offer(

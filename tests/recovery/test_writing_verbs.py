@@ -38,3 +38,19 @@ def test_a_refused_verb_writes_nothing(
 def test_every_writing_verb_is_listed() -> None:
     """Issue, item 1."""
     assert {"resolve", "forget"} <= {verb.name for verb in VERBS}
+
+
+def test_a_lost_node_is_recovered_in_two_steps(traded: Cluster, tmp_path: Path) -> None:
+    """Interfaces 5; issue, item 7: it prints what could not be recovered."""
+    two = str(traded.paths[1])
+    new = str(tmp_path / "new")
+    run = CliRunner()
+    first = run.invoke(cli, ["recover-node", "--node", "1", "--to", new, two])
+    assert first.exit_code == 0, first.output
+    assert "NOT RECOVERED" in first.output
+    assert run.invoke(cli, ["inspect", new]).exit_code == 4
+    second = run.invoke(cli, ["recover-node", "--accept", new, two])
+    assert second.exit_code == 0, second.output
+    assert run.invoke(cli, ["verify", new, two]).exit_code == 0
+    assert run.invoke(cli, ["recover-node", "--node", "1", two]).exit_code == 2
+    assert run.invoke(cli, ["recover-node", "--accept", new]).exit_code == 2

@@ -1,0 +1,93 @@
+"""Rebuild a lost node from what the others know, or bring an old copy of it forward (C3).
+
+Theory of operation
+===================
+The others know every trade that the lost node had with them: as its decider they hold their
+acceptances and declines of its offers, as its proposers what it answered to theirs.  They know
+nothing of its deposits, of trades between its own accounts, and of orders that never met theirs.
+
+The new directory is a new incarnation: a new birth nonce, the old node id and account ids, the
+old copy's log first, if there is one.  Behind it stand ordinary records that make the halves of
+all trades whole again:
+
+    of an order that the old copy has open    the trade is booked to its account
+    of any other order                        the order is made anew, for the **suspense
+                                              account** N-0, with funds from outside
+    an offer that the lost node declined      one lot of a suspense order, offered and released
+    an offer to it without an answer          declined: what it answered is lost with it
+    an order still open at the end            canceled: whether it was, nobody knows
+
+So both halves of every trade agree and assets are conserved; what is in the suspense account
+belongs to customers, and is theirs once an operator has found out whose.
+
+The directory refuses to serve until the operator accepts what could not be recovered
+(`recovery.rebirth`): its store has a name that no node looks for.
+"""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from exchange.domain.units import NodeId
+from exchange.store.frames import Identity
+from recovery.audit.reader import audit_log
+from recovery.bulk import NewDirectory
+from recovery.directory import data_file
+from recovery.inspection import Look, open_all
+from recovery.knowledge import Peer, Rebuilt
+from recovery.offline import now
+from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, Problem, exit_code
+from recovery.reconstruction import Builder
+from recovery.replay import CannotReplay
+
+UNACCEPTED = "store.unaccepted"
+
+
+def rebuild(
+    node_id: int, peers: Sequence[Path], to: Path, *, backup: Path | None = None
+) -> Rebuilt:
+    """Build the directory of a lost node."""
+    problems: list[Problem] = []
+    with ExitStack() as opened:
+        looks = open_all(peers, opened, problems)
+        for look in looks:
+            look.read_log(lambda _: None)
+            look.load_state()
+            problems += look.problems
+        if exit_code(problems) in (EXIT_DAMAGED, EXIT_USAGE):
+            found = problems[0]
+            raise CannotReplay(f"{found.place}: {found.detail}", exit_code(problems))
+        known = [_peer(look, NodeId(node_id)) for look in looks]
+        if not known or any(peer.node == node_id for peer in known):
+            raise CannotReplay("give the directories of the other nodes, and at least one", 2)
+        identity = Identity(known[0].identity.cluster, NodeId(node_id), secrets.token_bytes(16))
+        with NewDirectory(to, identity) as new:
+            result = Rebuilt(str(to), node_id, identity.nonce.hex())
+            builder = Builder(new, result, known, now())
+            if backup is not None:
+                builder.copy(backup)
+            builder.run()
+            proof = new.finish(UNACCEPTED)
+        result.lsn, result.digest = proof.lsn, proof.digest.hex()
+        (to / "recovery.json").write_bytes(msgspec.json.encode(result) + b"\n")
+        return result
+
+
+def _peer(look: Look, lost: NodeId) -> Peer:
+    assert look.chain is not None, "the log was read"
+    assert look.state is not None, "the state was loaded"
+    directory = look.directory
+    log = audit_log(data_file(directory.path))
+    if log.base_lsn:
+        raise CannotReplay(f"{directory.place}: its log is archived; it must be whole")
+    return Peer(
+        directory.node_id,
+        directory.identity,
+        look.chain.last,
+        log.halves,
+        look.state,
+        look.state.peer(lost),
+    )
