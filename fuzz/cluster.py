@@ -385,6 +385,9 @@ class Cluster:
 
     def stopped(self, process: Process, reason: str) -> None:
         """Hear that a node refuses to go on: it thinks it is an old copy of itself (C3)."""
+        if self.machines[process.node].is_rotten:
+            self.counters["damage noticed by a peer"] += 1  # it rotted where nothing is redone
+            raise Killed(process)
         if process.node not in self.damage.knowing:
             raise Violation("old copy", f"node {process.node} stops without cause: {reason}")
         self.counters["old copy stopped"] += 1

@@ -87,7 +87,8 @@ class Network:
         is_open = not self._is_blocked(process.node, peer) and not self._is_blocked(
             peer, process.node
         )
-        if other is None or not is_open:
+        is_paused = process.paused_until_us > self._cluster.now_us
+        if other is None or not is_open or is_paused:
             self.redial(process, peer)
             return
         link = Link(process, other, process.next_session())

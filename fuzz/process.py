@@ -207,7 +207,7 @@ class Process:
         doubts = [key for key in (*state.offers, *state.acceptances) if key[0] != liar]
         if doubts:
             return f"in doubt or not forgotten: {sorted(doubts)}"
-        if soft.waiting or soft.waiting_done:
+        if soft.waiting or (soft.waiting_done and not liar):
             return "answers wait"
         for link in soft.links.values():
             if link.peer == liar:
