@@ -99,8 +99,7 @@ async def replay(
     plan = rehearse(flow)
     node_ids = await cluster.node_ids()
     traders = await open_traders(cluster, flow, progress)
-    if pace == "sequential":
-        await _check_empty(cluster, node_ids, traders)
+    await _check_empty(cluster, node_ids, traders)
     trades_before = await _trades(cluster, node_ids)
     drive = drive_sequential if pace == "sequential" else drive_max
     tally = await drive(traders, plan.steps, clock=clock, progress=progress)
@@ -111,6 +110,8 @@ async def replay(
     trades = sum(status.trades for status in statuses) - trades_before
     check = await _check(cluster, node_ids, traders, plan, tally, pace, progress)
     check.problems.extend(unequal_books(statuses))
+    for client in traders.clients:
+        await client.cancel_all()  # leave the market as it was: for the next replay
     return _report(plan, tally, check, source, pace, len(node_ids), trades, quiet_seconds)
 
 
@@ -240,8 +241,8 @@ async def _check_empty(cluster: Cluster, node_ids: Sequence[int], traders: Trade
         book = await cluster.book(node_ids[0], symbol, depth=1)
         if book.bids or book.asks:
             raise BookInUseError(
-                f"{symbol} has open orders of others, so no fill could be compared: "
-                f"give another --symbol, or use --pace max"
+                f"{symbol} has open orders of others: they would trade with the replay, and "
+                f"nothing could be compared; cancel them, or use a cluster of its own"
             )
 
 

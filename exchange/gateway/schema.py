@@ -32,6 +32,7 @@ ClientOrderId = Annotated[
     Meta(
         min_length=1,
         max_length=CLIENT_ORDER_ID_MAX,
+        pattern=rf"^[^\x00-\x1f\x7f-\x9f]+{END}",  # a terminal would obey control characters
         description="Makes the order safe to send again; unique per account for ever.",
     ),
 ]

@@ -24,7 +24,14 @@ SEQ_MAX = (1 << 63) - 1
 BYE = "bye"
 
 Text = Annotated[str, msgspec.Meta(max_length=64)]
-ClientOrderId = Annotated[str, msgspec.Meta(min_length=1, max_length=CLIENT_ORDER_ID_MAX)]
+ClientOrderId = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=CLIENT_ORDER_ID_MAX,
+        pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z",  # a terminal would obey control characters
+    ),
+]
 Number = msgspec.Raw
 ABSENT = msgspec.Raw()
 SideName = Literal["buy", "sell"]

@@ -67,15 +67,24 @@ async def test_replay_at_full_speed_keeps_books_and_sums(live: LocalCluster, sym
     assert report.fills == 2 * report.trades
 
 
-async def test_book_with_orders_of_others_is_refused(live: LocalCluster, symbol: str) -> None:
+@pytest.mark.parametrize("pace", ["sequential", "max"])
+async def test_book_with_orders_of_others_is_refused(
+    live: LocalCluster, symbol: str, pace: str
+) -> None:
     """Nothing could be compared; exit code 2."""
     instrument = plain_ticker(symbol)
     bid = Place(1, instrument.symbol, "a", 0, Side.BUY, Ticks(100), Lots(5))
     flow = Flow((instrument,), 3, [bid])
     async with live.connect() as cluster:
         await replay(cluster, flow, source="x", pace="sequential", progress=quiet)
+        again = await replay(cluster, flow, source="x", pace=pace, progress=quiet)
+        assert again.is_right, "a replay leaves no orders behind"
+        new = await cluster.open_account()
+        client = cluster.account(new.user_id, new.api_key)
+        await client.deposit("USD", "100")
+        await client.place(symbol, "buy", price="1.00", quantity="1")
         with pytest.raises(BookInUseError) as caught:
-            await replay(cluster, flow, source="x", pace="sequential", progress=quiet)
+            await replay(cluster, flow, source="x", pace=pace, progress=quiet)
 
     assert caught.value.exit_code == UsageError.exit_code
 

@@ -172,3 +172,13 @@ def test_arbitrary_lines_raise_nothing_but_request_errors(line: bytes) -> None:
     """Faults 3."""
     with suppress(RequestError):
         decode_request(line)
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "a\n", "\x00", "\x9b"])
+def test_client_order_id_with_control_characters_is_refused(name: str) -> None:
+    """Faults 3: a terminal that lists the order would obey them."""
+    value = {"symbol": "AAPL", "side": "buy", "price": 1, "quantity": 1, "client_order_id": name}
+    line = json.dumps({"id": 1, "type": "order.create", "value": value}).encode()
+
+    with pytest.raises(RequestError):
+        decode_request(line)
