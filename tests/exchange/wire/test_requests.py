@@ -1,5 +1,6 @@
 """Client lines as typed requests, literally as interfaces section 1 has them."""
 
+import json
 from contextlib import suppress
 
 import pytest
