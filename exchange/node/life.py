@@ -32,7 +32,6 @@ from exchange.engine.inputs import (
     StorageState,
     Tick,
 )
-from exchange.engine.messages import Proof
 from exchange.node.access import Access
 from exchange.node.clients import Clients
 from exchange.node.committer import (
@@ -146,7 +145,7 @@ class Life:
         self._begun_us = clocks.mono_us()
         state = store.state
         self.engine = Engine(
-            state, EngineConfig(ack=settings.ack, address=address), has_proof=self._has_proof
+            state, EngineConfig(ack=settings.ack, address=address), has_proof=self._store.has_proof
         )
         self.engine.forced(store.proof)
         self.who = Who(store, epoch, address)
@@ -325,10 +324,6 @@ class Life:
             rss_bytes=_resident_bytes(),
             clients=self.clients.count,
         )
-
-    def _has_proof(self, proof: Proof) -> bool:
-        """Tell whether the log has this digest at this LSN (C3)."""
-        return self._store.digest_at(proof.lsn) == proof.digest
 
     async def _list_symbol(self, symbol: str) -> Instrument | Refused:
         return await self.membership.ensure_instrument(symbol)

@@ -220,6 +220,16 @@ class Store:
         """Drop from memory what queries have read, in the engine's thread; a timer calls it."""
         self._checkpointer.evict()
 
+    def has_proof(self, proof: Proof) -> bool:
+        """Tell whether a proof that a peer has kept is one of this log (C3).
+
+        What was archived cannot be compared any more; but this log goes on behind it, so
+        nothing that the peer has seen is missing here.
+        """
+        if proof.lsn < read_base(self.disk, self.identity).lsn:
+            return True
+        return self.digest_at(proof.lsn) == proof.digest
+
     def digest_at(self, lsn: Lsn) -> bytes | None:
         """Return the digest of the log through `lsn`, None if no durable frame ends there (C3)."""
         if lsn == self.proof.lsn:
