@@ -38,6 +38,7 @@ from fuzz.network import Link, Network
 from fuzz.plan import (
     MS,
     SECOND,
+    Archive,
     Crash,
     Fault,
     Flip,
@@ -88,6 +89,11 @@ class Machine:
         self.is_rotten = False  # a bit on its disk is wrong, it may refuse to start
         self.starts = 0
         self.full_until_us = 0
+        self.archived: list[tuple[bytes, bytes]] = []  # frames moved away from the disk
+
+    def frames(self) -> list[tuple[bytes, bytes]]:
+        """Return the whole log, archived or not."""
+        return [*self.archived, *self.disk.scan("log")]
 
     @property
     def wall_us(self) -> Micros:
@@ -253,6 +259,8 @@ class Cluster:
                     self._crash(node, fault.point, fault.down_us)
             case Restore():
                 self.damage.restore(fault)
+            case Archive(node=node):
+                self.damage.archive(node)
             case Flip():
                 self.damage.flip(fault)
             case Reset():

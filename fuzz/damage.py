@@ -8,12 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exchange.domain.units import NodeId
+from exchange.domain.units import Lsn, NodeId
+from exchange.engine.messages import Proof
 from exchange.engine.records import PeerSeen, Record
+from exchange.store.disk import Change
 from exchange.store.errors import StoreError
-from exchange.store.frames import read_frame
+from exchange.store.frames import DIGEST_SIZE, read_frame, span_of
+from exchange.store.meta import BASE, read_checkpoint
 from exchange.store.store import Store
-from exchange.store.tables import CODECS, Kind
+from exchange.store.tables import CODECS, Kind, seal
 from fuzz.checkers import Violation
 from fuzz.disk import SimulatedDisk
 from fuzz.model import Exchange, Node
@@ -85,6 +88,29 @@ class Damage:
             link = process.engine.soft.links.get(NodeId(peer))
             if link is not None and link.is_helloed:
                 raise Violation("KeptOut", f"node {peer} lets an old copy of {process.node} in")
+
+    def archive(self, node: int) -> None:
+        """Stop a node, and move away what is before its checkpoint, as `exchange-recover` does."""
+        cluster, machine = self._cluster, self._cluster.machines[node]
+        if machine.process is None or machine.is_rotten:
+            return
+        cluster.kill(machine.process)
+        disk = machine.disk
+        limit = read_checkpoint(disk, machine.identity).lsn
+        moved = []
+        for key, value in disk.scan("log"):
+            first, count = span_of(key, value)
+            if first + count - 1 <= min(limit, cluster.exchange.node(node).lsn - 1):
+                moved.append((key, value))
+        if moved:
+            key, value = moved[-1]
+            first, count = span_of(key, value)
+            last = Proof(Lsn(first + count - 1), value[-DIGEST_SIZE:])
+            gone: list[Change] = [("log", key, None) for key, _ in moved]
+            machine.archived += moved
+            disk.failure = None
+            disk.write([*gone, ("meta", BASE, seal(BASE, last))])
+            cluster.counters["log archived"] += 1
 
     def flip(self, fault: Flip) -> None:
         """Kill a node, and change one bit on its disk until somebody repairs it."""

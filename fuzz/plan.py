@@ -97,6 +97,13 @@ class Flip(msgspec.Struct, frozen=True, tag=True):
     down_us: int
 
 
+class Archive(msgspec.Struct, frozen=True, tag=True):
+    """A node is stopped, the log before its checkpoint is moved away, and it starts again."""
+
+    at_us: int
+    node: int
+
+
 class Full(msgspec.Struct, frozen=True, tag=True):
     """The store of a node reports that it is full, until it is not (W7)."""
 
@@ -105,7 +112,7 @@ class Full(msgspec.Struct, frozen=True, tag=True):
     duration_us: int
 
 
-Fault = Crash | Restore | Reset | Partition | Pause | Slow | Jump | Rot | Flip | Full
+Fault = Crash | Restore | Reset | Partition | Pause | Slow | Jump | Rot | Flip | Archive | Full
 
 POINTS = {
     "now": "at any moment",
@@ -227,7 +234,7 @@ BIASES = {
     "lying": Bias((), {"liar": 1}),
     "rotten": Bias(("flip", "rot")),
 }
-KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full")
+KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full", "archive")
 
 
 def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
@@ -390,6 +397,8 @@ def _draw_fault(random: Random, plan: Plan, kind: str) -> Fault:
         return Restore(at_us, source, int(random.uniform(0.1, 1) * at_us), random.randint(0, 3))
     if kind == "flip":
         return Flip(at_us, source, random.getrandbits(32), random.getrandbits(20), duration_us)
+    if kind == "archive":
+        return Archive(at_us, source)
     if kind == "rot":
         return Rot(at_us, source, random.choice(list(Failure)))
     return Full(at_us, source, duration_us)

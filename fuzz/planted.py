@@ -499,6 +499,21 @@ PLANTED = (
         "        self._note_proof(link, batch.proof)\n",
         ("restored", "tests/fuzz/test_regressions.py"),
     ),
+    Planted(
+        "archived_proof_denied",
+        "C3",
+        STORE,
+        "        if proof.lsn < read_base(self.disk, self.identity).lsn:\n",
+        "        if proof.lsn < 0:\n",
+    ),
+    Planted(
+        "trimmed_past_the_checkpoint",
+        "W5",
+        "recovery/archive.py",
+        "min(node.store.checkpoint_lsn, node.proof.lsn - 1)",
+        "min(node.proof.lsn, node.proof.lsn - 1)",
+        ("tests/recovery/test_archive.py",),
+    ),
 )
 
 # The rules that only change with a proof, as far as they are built (S11 is not).

@@ -107,7 +107,7 @@ class Process:
             ring=plan.ring,
             chunk=plan.chunk,
         )
-        self.engine = Engine(self.store.state, config, has_proof=self._has_proof)
+        self.engine = Engine(self.store.state, config, has_proof=self.store.has_proof)
         self.engine.forced(self.store.proof)
         if not machine.is_coordinator_down:
             for peer in cluster.machines.values():
@@ -393,9 +393,6 @@ class Process:
         if self._ticks % 8 == 0:
             self.store.evict()  # between turns, as the timer of a node does
         self.cluster.at(TICK_US, self._tick)
-
-    def _has_proof(self, proof: Proof) -> bool:
-        return self.store.digest_at(proof.lsn) == proof.digest
 
     def _hooked(self) -> "_Hooked":
         return _Hooked(self)

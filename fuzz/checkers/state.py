@@ -33,7 +33,7 @@ class ChainHolds(Checker):
             head = _encode([identity.cluster, identity.node_id, identity.nonce])
             digest = _blake(head)
             lsn = 0
-            for key, value in machine.disk.scan("log"):
+            for key, value in machine.frames():
                 body, found = value[:-16], value[-16:]
                 digest = _blake(digest + body)
                 frame = read_frame(key, value)
@@ -77,7 +77,7 @@ class StateIsFold(Checker):
     def _fold(self, machine: "Machine") -> State:
         identity = machine.identity
         state = State(node_id=identity.node_id, cluster=identity.cluster, nonce=identity.nonce)
-        for key, value in machine.disk.scan("log"):
+        for key, value in machine.frames():
             redo_frame(state, read_frame(key, value))
             state.touched.clear()
         return state

@@ -127,5 +127,18 @@ def test_silent_node_becomes_ready_only_after_it_has_suspected_everybody() -> No
     script.finish()
 
 
+def test_node_whose_log_was_archived_is_no_old_copy() -> None:
+    """C3, W5.  What a peer had seen last was archived, so the node took itself for an old copy."""
+    script = Script(calm(checkpoint_entries=4))
+    script.cut(1, 2, duration_ms=4_000)  # node 1 sees nothing of what follows
+    for _ in range(5):
+        script.answered(script.sell(2, 1, 100))
+    script.cluster.damage.archive(2)
+    assert script.cluster.counters["log archived"]
+
+    script.run_while(lambda: not script.is_synced(2, 1))
+    script.finish()
+
+
 def _first_order(script: Script) -> int | None:
     return next(iter(script.process(2).engine.state.orders), None)
