@@ -192,17 +192,23 @@ class PageFile:
             if tree is None:
                 return
             damage_before = len(walk.damage)
-            moved = False
+            moved, is_first_leaf = False, True
             place = start if after is None else after
             for leaf in self._leaves(tree, place, walk, reverse=reverse):
                 if self.has_moved():
                     moved = True
                     break
+                if is_first_leaf:  # later ones hold wanted keys alone
+                    leaf = [
+                        entry
+                        for entry in leaf
+                        if _is_wanted(entry.key, start=start, after=after, reverse=reverse)
+                    ]
+                    is_first_leaf = not leaf
+                walk.entries += len(leaf)
                 for entry in reversed(leaf) if reverse else leaf:
-                    if _is_wanted(entry.key, start=start, after=after, reverse=reverse):
-                        after = entry.key
-                        walk.entries += 1
-                        yield entry
+                    after = entry.key
+                    yield entry
             if not moved and not self.has_moved():
                 return
             del walk.damage[damage_before:]

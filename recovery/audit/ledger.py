@@ -284,7 +284,15 @@ class Ledger:
             self._add_done((order.order_id, order.row()))
 
     def _hold(self, order: Order, account: Account) -> None:
-        needed = order.hold()
+        if order.offers or order.canceled:
+            needed = order.hold()
+        else:  # most orders, so it is written out
+            instrument = order.instrument
+            free = order.total - order.filled
+            if order.side == BUY:
+                needed = order.price * free * instrument.tick_value if free > 0 else 0
+            else:
+                needed = free * instrument.lot_value if free > 0 else 0
         more = needed - order.held
         if not more:
             return
