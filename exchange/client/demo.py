@@ -30,6 +30,7 @@ from exchange.client.traders import Traders, balances, lost_or_made, open_trader
 Say = Callable[[str], None]
 KILL_AT = 0.3  # of all actions answered
 RESTART_AT = 0.55  # two nodes of three can get to 0.3 + 0.7 x 2/3 without the third
+DOWN_SECONDS_MAX = 5.0  # far below the patience of those who wait for the dead node
 SECONDS_MAX = 300.0  # far above what it takes: nobody waits for ever
 VERIFY_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.02
@@ -136,7 +137,8 @@ class Demo:
         victim.kill()
         killed, self._pause = perf_counter(), 0.0
         self._tell(f"{at_kill} requests were answered until then")
-        await self._reached(RESTART_AT * total)
+        with trio.move_on_after(DOWN_SECONDS_MAX):  # what is left may all be its own
+            await self._reached(RESTART_AT * total)
         self._tell(
             f"the others trade on: {self._done - at_kill} more answered within "
             f"{perf_counter() - killed:.1f} s, {self._pause:.1f} s of which they waited for it"
