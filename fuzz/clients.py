@@ -304,8 +304,11 @@ def moved(cluster: "Cluster", call: Call) -> tuple[Asset, Units]:
     operation = call.operation
     sign = 1 if operation.amount > 0 else -1
     if operation.is_buy:
-        return cluster.cash(operation), Units(operation.amount + sign * call.index)
-    return cluster.shares(operation), Units(sign * (1 + call.index))
+        return cluster.cash(operation), Units(operation.amount + sign * (call.index + 1))
+    amount = 1 + call.index
+    if amount >= cluster.plan.shares:  # which is what every account got at the beginning
+        amount += 1
+    return cluster.shares(operation), Units(sign * amount)
 
 
 def _set_balance(cluster: "Cluster", _calls: list[Call], call: Call) -> Input:

@@ -279,8 +279,8 @@ PLANTED = (
         "offers_sent_again_out_of_order",
         "S6",
         SETTLEMENT,
-        "    offers = sorted([*offers, *asked], key=lambda offer: offer.offer_id)\n",
-        "    offers = sorted([*offers, *asked], key=lambda offer: offer.offer_id, reverse=True)\n",
+        "    return sorted(offers, key=lambda offer: offer.offer_id)\n",
+        "    return sorted(offers, key=lambda offer: offer.offer_id, reverse=True)\n",
     ),
     # Orders and money.
     Planted(
