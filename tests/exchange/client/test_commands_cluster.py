@@ -43,16 +43,28 @@ def test_replay_reports_and_ends_with_0(
     assert "everything is as it must be" in shown.err
 
 
-def test_second_replay_over_the_same_book_is_refused(
+def test_second_replay_over_the_same_book_is_compared_again(
+    people: People, symbol: str, tmp_path: Path, capsys: Captured
+) -> None:
+    """A replay leaves no order behind, so that the next one has an empty book."""
+    path = tmp_path / "small.csv"
+    path.write_text("ts_ns,kind,side,price,quantity,order_id\n1,add,buy,10.01,5,a\n")
+
+    for _ in range(2):
+        assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 0
+        assert "everything is as it must be" in capsys.readouterr().err
+
+
+def test_replay_over_orders_of_others_is_refused(
     people: People, symbol: str, tmp_path: Path, capsys: Captured
 ) -> None:
     """Fills could not be compared; the error says what to do."""
     path = tmp_path / "small.csv"
     path.write_text("ts_ns,kind,side,price,quantity,order_id\n1,add,buy,10.01,5,a\n")
-
     assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 0
-    assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 2
+    assert people("account", "open") == 0
+    assert people("account", "deposit", "USD", "1000") == 0
+    assert people("order", "buy", symbol, "1", "9.00") == 0
 
-    shown = capsys.readouterr()
-    assert "another --symbol" in shown.err
-    assert "source" in shown.out
+    assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 2
+    assert "open orders of others" in capsys.readouterr().err
