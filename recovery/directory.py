@@ -23,6 +23,7 @@ from recovery.problems import Problem, printable, problem
 from recovery.segments import LogSource, Segment, find_segments
 
 DATA = "data.mdb"
+COORDINATORS = "coordinator"  # what stands for the cluster in the data of a coordinator
 
 
 class NoDirectory(Exception):  # noqa: N818 - a finding about what the user gave us
@@ -185,6 +186,9 @@ def _identity(pages: PageFile, place: str) -> Identity:
         raise NoDirectory(problem("identity_damaged", place, error.what)) from error
     except StoreError as error:
         raise NoDirectory(problem("page_damaged", place, error.what)) from error
+    if identity is not None and identity.cluster == COORDINATORS:
+        detail = "this is the directory of a coordinator; it has no trades"
+        raise NoDirectory(problem("not_a_data_directory", place, detail))
     if identity is None:
         raise NoDirectory(problem("identity_damaged", place, "the data file names no owner"))
     return identity

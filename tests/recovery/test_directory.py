@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from recovery.directory import DataDirectory, NoDirectory, data_file, running_pid
+from exchange.coordinator.registry_store import CLUSTER_OF_COORDINATORS
+from exchange.domain.units import NodeId
+from exchange.store.directory import Directory
+from exchange.store.frames import Identity
+from recovery.directory import (
+    COORDINATORS,
+    DataDirectory,
+    NoDirectory,
+    data_file,
+    running_pid,
+)
 from tests.recovery.cluster import Cluster
 
 
@@ -31,6 +41,17 @@ def test_a_file_in_place_of_a_directory_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(NoDirectory, match="there is no store"):
         DataDirectory.open(tmp_path / "file")
+
+
+def test_a_coordinators_directory_is_none_of_a_node(tmp_path: Path) -> None:
+    """Bad input: its store has the same shape, and nothing of a node in it."""
+    with Directory.lock(tmp_path / "coordinator") as directory:
+        directory.create(Identity(COORDINATORS, NodeId(1), bytes(16)))
+
+    with pytest.raises(NoDirectory, match="coordinator") as nothing:
+        DataDirectory.open(tmp_path / "coordinator")
+    assert nothing.value.problem.severity == "usage"
+    assert COORDINATORS == CLUSTER_OF_COORDINATORS
 
 
 def test_a_terminal_is_safe_from_names(tmp_path: Path) -> None:
