@@ -64,7 +64,7 @@ def test_replay_over_orders_of_others_is_refused(
     assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 0
     assert people("account", "open") == 0
     assert people("account", "deposit", "USD", "1000") == 0
-    assert people("order", "buy", symbol, "1", "9.00") == 0
+    assert people("order", "buy", symbol, "1", "10.01") == 0
 
     assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 2
     assert "open orders of others" in capsys.readouterr().err
