@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import lmdb
 import msgspec
@@ -12,6 +13,7 @@ from exchange.store.frames import FORMAT_VERSION, Frame, genesis, log_key, read_
 from recovery.directory import DataDirectory
 from recovery.pages import Walk
 
+T = TypeVar("T")
 Edit = Callable[[list[Frame]], list[Frame]]
 
 
@@ -77,7 +79,7 @@ def drop_last_of(kind: type) -> Edit:
     return edit
 
 
-def records_of(path: Path, kind: type) -> Sequence[Record]:
+def records_of(path: Path, kind: "type[T]") -> Sequence[T]:
     """Return all records of a kind."""
     frames = read_frames(path)
     return [record for frame in frames for record in frame.records if isinstance(record, kind)]

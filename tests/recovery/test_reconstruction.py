@@ -19,7 +19,7 @@ SUSPENSE_ACCOUNT = make_id(1, SUSPENSE)
 
 def records(path: Path, kind: type) -> Sequence[Any]:
     (path / UNACCEPTED).rename(path / "store")
-    found = list(records_of(path, kind))
+    found: list[Any] = list(records_of(path, kind))
     (path / "store").rename(path / UNACCEPTED)
     return found
 

@@ -6,9 +6,8 @@ import msgspec
 import pytest
 
 from exchange.domain.orders import Side
-from exchange.domain.units import NodeId
-from exchange.engine.effects import Alarm
-from exchange.engine.records import HeuristicChecked, HeuristicDecision
+from exchange.domain.units import NodeId, make_id
+from exchange.engine.records import HeuristicChecked, HeuristicDecision, TradeDeclined
 from exchange.store.errors import DataDirInUse
 from recovery.inspection import inspect
 from recovery.resolution import (
@@ -141,20 +140,32 @@ def test_a_decision_that_agrees_is_forgotten(unhandled: Cluster) -> None:
     assert shares(unhandled, 2) == 20_004
 
 
-def test_a_decision_that_disagrees_freezes_the_trade(unhandled: Cluster) -> None:
+def test_a_decision_that_disagrees_freezes_the_trade(doubtful: Cluster) -> None:
     """S4: reported loudly, both records stay, until an operator forgets."""
-    decide("2-2", unhandled.paths[1:], quantity=0, operator="ann", reason="node 1 is lost")
-    restart(unhandled)
-    alarms = [effect for effect in unhandled.alarms if isinstance(effect, Alarm)]
-    assert [alarm.code for alarm in alarms] == ["heuristic_disagrees"]
-    unhandled.kill_all()
-    assert "trade_frozen" in codes(unhandled)
-    assert len(records_of(unhandled.paths[1], HeuristicChecked)) == 1
+    decide("2-2", doubtful.paths[1:], quantity=0, operator="ann", reason="node 1 is lost")
+    assert "trade_frozen" in codes(doubtful)  # both halves are seen before the nodes meet
+    restart(doubtful)
+    assert [alarm.code for alarm in doubtful.alarms] == ["heuristic_disagrees"]
+    doubtful.kill_all()
+    assert "trade_frozen" in codes(doubtful)
+    assert len(records_of(doubtful.paths[1], HeuristicChecked)) == 1
 
     with pytest.raises(CannotResolve, match="both halves"):
-        forget("2-2", unhandled.paths[1:], operator="ann", reason="seen")
-    forget("2-2", unhandled.paths, operator="ann", reason="balances corrected")
-    assert "trade_frozen" not in codes(unhandled)
+        forget("2-2", doubtful.paths[1:], operator="ann", reason="seen")
+    forget("2-2", doubtful.paths, operator="ann", reason="balances corrected")
+    assert "trade_frozen" not in codes(doubtful)
+
+
+def test_an_abort_is_kept_by_a_decider_that_never_handled_the_offer(unhandled: Cluster) -> None:
+    """S5: what was withdrawn is declined for ever."""
+    decide("2-2", unhandled.paths[1:], quantity=0, operator="ann", reason="node 1 is lost")
+    restart(unhandled)
+    unhandled.kill_all()
+
+    assert unhandled.alarms == []
+    assert codes(unhandled) == []
+    declined = records_of(unhandled.paths[0], TradeDeclined)
+    assert [record.trade_id for record in declined] == [make_id(2, 2)]
 
 
 def test_a_half_that_is_not_resolved_is_not_forgotten(unhandled: Cluster) -> None:
