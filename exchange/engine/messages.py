@@ -120,6 +120,7 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, tag="offer", gc=False)
     price: Ticks  # the maker's, as the proposer knows it
     taker_stamp: Stamp
     maker_stamp: Stamp
+    is_withdrawn: bool = False  # aborted by an operator: answer from the log, accept no more (S5)
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag="reply", gc=False):

@@ -186,7 +186,7 @@ class TradeDeclined(msgspec.Struct, frozen=True, array_like=True, tag=15, gc=Fal
     proposer: NodeId
     offer_id: OfferId
     trade_id: TradeId
-    reason: str  # gone, changed, younger, unknown, quarantined
+    reason: str  # gone, changed, younger, wrong side, quarantined, withdrawn
     ts: Micros
 
 

@@ -15,6 +15,8 @@ Only the decider's reply ends the proposer's doubt (S4).  A reply to an offer th
 any more is old news.  `decide` functions here read and never change.
 """
 
+import msgspec
+
 from exchange.domain.orders import Side
 from exchange.domain.units import Lots, NodeId, OrderId, Seq, format_id, node_of
 from exchange.engine.decision import Decision, MatchAgainst, MatchOrder
@@ -30,6 +32,7 @@ from exchange.engine.records import (
     TradeSettled,
 )
 from exchange.engine.soft import Link, Soft
+from exchange.engine.state import HeuristicOut, OfferOut
 
 
 def decide_offer(soft: Soft, link: Link, offer: Offer) -> Decision:
@@ -103,27 +106,37 @@ def watermark(soft: Soft, decider: NodeId) -> OfferId:
 def unresolved_offers(soft: Soft, decider: NodeId) -> list[Offer]:
     """Return the offers to send again at the start of a session, in order (S6)."""
     state = soft.state
-    offers = [state.offers[decider, key] for key in state.offers_to.get(decider, ())]
-    asked = [
-        entry.offer
-        for (peer, _), entry in state.heuristics.items()
-        if peer == decider and entry.answer < 0
-    ]
-    offers = sorted([*offers, *asked], key=lambda offer: offer.offer_id)
-    return [
-        Offer(
-            offer.offer_id,
-            offer.trade_id,
-            offer.taker,
-            offer.maker,
-            offer.side,
-            offer.quantity,
-            offer.price,
-            offer.taker_stamp,
-            offer.maker_stamp,
-        )
-        for offer in offers
-    ]
+    offers = [_offer(state.offers[decider, key]) for key in state.offers_to.get(decider, ())]
+    for (peer, _), entry in state.heuristics.items():
+        if peer == decider and entry.answer < 0:
+            offers.append(_asked(entry))
+    return sorted(offers, key=lambda offer: offer.offer_id)
+
+
+def _offer(offer: OfferOut) -> Offer:
+    return Offer(
+        offer.offer_id,
+        offer.trade_id,
+        offer.taker,
+        offer.maker,
+        offer.side,
+        offer.quantity,
+        offer.price,
+        offer.taker_stamp,
+        offer.maker_stamp,
+    )
+
+
+def _asked(entry: HeuristicOut) -> Offer:
+    """Ask what became of an offer that an operator has decided.
+
+    If the decider has never handled it, it may still do what was decided, and no more: an
+    aborted offer is declined for ever (S5).
+    """
+    offer = _offer(entry.offer)
+    if not entry.decided:
+        return msgspec.structs.replace(offer, is_withdrawn=True)
+    return msgspec.structs.replace(offer, quantity=entry.decided)
 
 
 def _check_heuristic(soft: Soft, link: Link, reply: Reply, decision: Decision) -> None:
@@ -154,6 +167,8 @@ def _check_offer(soft: Soft, peer: NodeId, offer: Offer) -> None:
 def _decide_new(soft: Soft, link: Link, offer: Offer) -> Record:
     """Decide an offer above the mark."""
     why = "quarantined" if link.quarantine else _why_not(soft, offer)
+    if offer.is_withdrawn:
+        why = "withdrawn"
     if why:
         return TradeDeclined(link.peer, offer.offer_id, offer.trade_id, why, soft.wall)
     maker = soft.state.orders[offer.maker]
