@@ -49,6 +49,7 @@ from fuzz.plan import (
     Pause,
     Plan,
     Reset,
+    Resolve,
     Restore,
     Rot,
     Slow,
@@ -259,6 +260,8 @@ class Cluster:
                     self._crash(node, fault.point, fault.down_us)
             case Restore():
                 self.damage.restore(fault)
+            case Resolve(node=node):
+                self.damage.resolve(node)
             case Archive(node=node):
                 self.damage.archive(node)
             case Flip():
@@ -339,7 +342,7 @@ class Cluster:
         state = process.store.state
         scalars = state.scalars
         record = Booted(scalars.epoch, scalars.boot_id, process.machine.wall_us)
-        self._durable(process.node, state.lsn, record)
+        self.durable(process.node, state.lsn, record)
         for hear in self._on_booted if not self.is_muted else ():
             hear(process)
 
@@ -347,7 +350,7 @@ class Cluster:
         """Hear that a frame is on the disk."""
         lsn = step.last_lsn - len(step.records)
         for place, record in enumerate(step.records, start=1):
-            self._durable(process.node, Lsn(lsn + place), record)
+            self.durable(process.node, Lsn(lsn + place), record)
 
     def decided(self, process: Process, step: Step) -> None:
         """Hear what was decided, before it is forced."""
@@ -461,7 +464,7 @@ class Cluster:
         for node, (identity, disk, records) in enumerate(genesis(self), start=1):
             self.machines[node] = Machine(self, node, identity, disk)
             for lsn, record in enumerate(records, start=1):
-                self._durable(node, Lsn(lsn), record)
+                self.durable(node, Lsn(lsn), record)
         if self.plan.join_us:
             newcomer = self.machines[self.plan.nodes]
             newcomer.is_born = False
@@ -479,7 +482,8 @@ class Cluster:
                 machine.process.hear_of(newcomer)
         self.start(newcomer.node)
 
-    def _durable(self, node: int, lsn: Lsn, record: Record) -> None:
+    def durable(self, node: int, lsn: Lsn, record: Record) -> None:
+        """Hear of a record that is durable."""
         if self.is_traced:
             self.trace(f"n{node} lsn {lsn}: {record}")
         self._digest.update(repr((node, lsn, record)).encode())
@@ -510,7 +514,7 @@ class Cluster:
         frame = read_last_frame(process.machine.disk)
         if frame is not None and frame.last_lsn > self.exchange.node(process.node).lsn:
             for place, record in enumerate(frame.records):
-                self._durable(process.node, Lsn(frame.first_lsn + place), record)
+                self.durable(process.node, Lsn(frame.first_lsn + place), record)
         self.kill(process)
 
     def _fill(self, fault: Full) -> None:

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from exchange.domain.units import Lsn, NodeId
+from exchange.domain.units import Lots, Lsn, NodeId
+from exchange.engine.apply import apply
 from exchange.engine.messages import Proof
-from exchange.engine.records import PeerSeen, Record
+from exchange.engine.records import HeuristicDecision, OfferId, PeerSeen, Record
 from exchange.store.disk import Change
 from exchange.store.errors import StoreError
 from exchange.store.frames import DIGEST_SIZE, read_frame, span_of
 from exchange.store.meta import BASE, read_checkpoint
-from exchange.store.store import Store
+from exchange.store.store import BootStep, Store
 from exchange.store.tables import CODECS, Kind, seal
 from fuzz.checkers import Violation
 from fuzz.disk import SimulatedDisk
@@ -111,6 +112,50 @@ class Damage:
             disk.failure = None
             disk.write([*gone, ("meta", BASE, seal(BASE, last))])
             cluster.counters["log archived"] += 1
+
+    def resolve(self, node: int) -> None:
+        """Stop a node and decide what it is in doubt of, as an operator does offline (S4).
+
+        What can be proven is decided so.  The rest is aborted, but only while its decider is
+        dead and no message to it is on its way: the operator has looked.
+        """
+        cluster, machine = self._cluster, self._cluster.machines[node]
+        if machine.process is None or machine.is_rotten or machine.disk.failure:
+            return
+        cluster.kill(machine.process)
+        store = Store.open(machine.disk, machine.identity)
+        state, decided = store.state, list[Record]()
+        for (decider, offer_id), offer in sorted(state.offers.items()):
+            quantity = self._judged(node, decider, offer_id)
+            if quantity is None:
+                continue
+            decision = HeuristicDecision(
+                *(decider, offer_id, offer.trade_id, quantity, "operator", "waited long enough"),
+                machine.wall_us,
+            )
+            apply(state, decision)
+            state.lsn = Lsn(state.lsn + 1)
+            decided.append(decision)
+        if decided:
+            store.commit(store.prepare(BootStep(decided, state.lsn), ts=machine.wall_us))
+            for lsn, record in enumerate(decided, start=state.lsn - len(decided) + 1):
+                cluster.durable(node, Lsn(lsn), record)
+
+    def _judged(self, node: int, decider: int, offer_id: OfferId) -> Lots | None:
+        """Return what an operator decides about an offer; None if there is no telling."""
+        cluster = self._cluster
+        known = cluster.exchange.node(decider)
+        accepted = known.accepted.get((node, offer_id))
+        if accepted is None and offer_id > known.mark[node]:
+            if cluster.plan.haunt:
+                return None
+            dead = cluster.machines[decider].process
+            if dead is not None:
+                cluster.kill(dead)
+            cluster.counters["aborted by an operator"] += 1
+            return Lots(0)
+        cluster.counters["resolved by an operator"] += 1
+        return accepted.quantity if accepted is not None else Lots(0)
 
     def flip(self, fault: Flip) -> None:
         """Kill a node, and change one bit on its disk until somebody repairs it."""

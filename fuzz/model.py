@@ -242,6 +242,14 @@ def _settled(node: Node, record: records.TradeSettled) -> None:
         order.version += 1
 
 
+def _heuristic(node: Node, record: records.HeuristicDecision) -> None:
+    """Settle as an operator has decided."""
+    _settled(
+        node,
+        records.TradeSettled(record.decider, record.offer_id, record.quantity, record.ts),
+    )
+
+
 def _accepted(node: Node, record: records.TradeAccepted) -> None:
     key = (record.proposer, record.offer_id)
     node.accepted[key] = record
@@ -288,6 +296,8 @@ _LEARN: dict[type, Callable[[Node, Any], None]] = {
     records.OffersForgotten: _forgotten,
     records.PeerSeen: _peer_seen,
     records.KeySet: _nothing,
+    records.HeuristicDecision: _heuristic,
+    records.HeuristicChecked: _nothing,
     records.KeyCreated: _nothing,
     records.KeyRevoked: _nothing,
 }

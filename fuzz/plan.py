@@ -97,6 +97,13 @@ class Flip(msgspec.Struct, frozen=True, tag=True):
     down_us: int
 
 
+class Resolve(msgspec.Struct, frozen=True, tag=True):
+    """An operator stops a node and decides all its doubts: as proven, or else abort (S4)."""
+
+    at_us: int
+    node: int
+
+
 class Archive(msgspec.Struct, frozen=True, tag=True):
     """A node is stopped, the log before its checkpoint is moved away, and it starts again."""
 
@@ -112,7 +119,20 @@ class Full(msgspec.Struct, frozen=True, tag=True):
     duration_us: int
 
 
-Fault = Crash | Restore | Reset | Partition | Pause | Slow | Jump | Rot | Flip | Archive | Full
+Fault = (
+    Crash
+    | Restore
+    | Reset
+    | Partition
+    | Pause
+    | Slow
+    | Jump
+    | Rot
+    | Flip
+    | Archive
+    | Resolve
+    | Full
+)
 
 POINTS = {
     "now": "at any moment",
@@ -234,7 +254,18 @@ BIASES = {
     "lying": Bias((), {"liar": 1}),
     "rotten": Bias(("flip", "rot")),
 }
-KINDS = ("crash", "reset", "partition", "pause", "slow", "jump", "rot", "full", "archive")
+KINDS = (
+    "crash",
+    "reset",
+    "partition",
+    "pause",
+    "slow",
+    "jump",
+    "rot",
+    "full",
+    "archive",
+    "resolve",
+)
 
 
 def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
@@ -397,6 +428,8 @@ def _draw_fault(random: Random, plan: Plan, kind: str) -> Fault:
         return Restore(at_us, source, int(random.uniform(0.1, 1) * at_us), random.randint(0, 3))
     if kind == "flip":
         return Flip(at_us, source, random.getrandbits(32), random.getrandbits(20), duration_us)
+    if kind == "resolve":
+        return Resolve(at_us, source)
     if kind == "archive":
         return Archive(at_us, source)
     if kind == "rot":

@@ -191,6 +191,14 @@ PLANTED = (
         "        self._project()\n",
     ),
     Planted(
+        "aborted_offer_accepted_after_all",
+        "S5",
+        SETTLEMENT,
+        "    if offer.is_withdrawn:\n",
+        "    if offer.is_withdrawn and why:\n",
+        ("mixed", "tests/recovery/test_resolution.py"),
+    ),
+    Planted(
         "forget_early",
         "S7",
         SETTLEMENT,

@@ -2,6 +2,7 @@
 
 from exchange.domain.units import NodeId, clock_of
 from exchange.engine.records import (
+    HeuristicChecked,
     LocalTrade,
     OfferId,
     OrderPlaced,
@@ -49,6 +50,10 @@ class OneOutcome(Checker):
                 self._decided(node, proposer, offer_id)
             case TradeSettled(decider, offer_id, quantity):
                 self._settled(node, decider, offer_id, quantity)
+            case HeuristicChecked(decider, offer_id, quantity):
+                settled = self.exchange.node(node).settled[decider, offer_id]
+                if quantity != settled:
+                    self.fail(f"an operator decided {settled}, then node {decider}: {quantity}")
             case _:
                 pass
 
