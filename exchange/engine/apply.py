@@ -18,7 +18,6 @@ from exchange.domain.units import (
     NodeId,
     Seq,
     Units,
-    clock_of,
     number_of,
 )
 from exchange.engine.ledger import (
@@ -27,12 +26,13 @@ from exchange.engine.ledger import (
     advance_number,
     changed,
     clear,
+    entry_hold,
     fill,
+    hold,
     hold_asset,
     hold_needed,
     peer_of,
     publish_trade,
-    rehold,
 )
 from exchange.engine.records import (
     AccountClosed,
@@ -188,9 +188,11 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
     if live is None:
         live = state.open_by_account[record.account] = {}
     live[order_id] = None
-    rehold(state, order, account)
-    scalars = state.scalars
-    scalars.clock = max(scalars.clock, clock_of(record.stamp))
+    rule = state.rules[record.symbol]
+    asset, held = entry_hold(rule, record.side, price=record.price, quantity=record.quantity)
+    hold(account, asset, held)
+    order.held = Units(held)
+    advance_clock(state, record.stamp)
 
 
 def _order_rejected(state: State, record: OrderRejected) -> None:

@@ -46,7 +46,7 @@ from exchange.engine.inputs import (
     SetKey,
     Ticket,
 )
-from exchange.engine.ledger import hold_needed
+from exchange.engine.ledger import entry_hold, hold_needed
 from exchange.engine.matching import Taker, match, next_stamp
 from exchange.engine.records import (
     AccountClosed,
@@ -87,10 +87,7 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
     refused = _not_now(soft)
     if refused is not None:
         return _answer(item.ticket, refused)
-    if item.side is BUY:
-        asset, needed = rule.quote, item.price * item.quantity * rule.tick_value
-    else:
-        asset, needed = rule.base, item.quantity * rule.lot_value
+    asset, needed = entry_hold(rule, item.side, price=item.price, quantity=item.quantity)
     number = state.scalars.number + 1
     order_id = OrderId(make_id(state.node_id, number))
     if account.available.get(asset, 0) < needed:

@@ -42,7 +42,7 @@ from exchange.engine.records import (
     TradeOffered,
     TradeSettled,
 )
-from exchange.engine.soft import EngineConfig, Link, Soft, Waiting
+from exchange.engine.soft import EngineConfig, Link, Soft
 from exchange.engine.state import State
 
 
@@ -101,7 +101,7 @@ class Core:
         for link in soft.links.values():
             link.replica.check()
             assert not link.is_synced or link.session is not None, "synced without a session"
-        seqs = [waiting.seq for waiting in soft.waiting]
+        seqs = [seq for seq, _ in soft.waiting]
         assert seqs == sorted(seqs), "answers wait out of order"
 
     # Deciding and applying.
@@ -132,12 +132,13 @@ class Core:
                 assert_never(item)
 
     def _log(self, record: Record) -> None:
-        if isinstance(record, TradeSettled):
+        state = self.state
+        if type(record) is TradeSettled:
             self._show_maker(record)
-        apply(self.state, record)
-        self.state.lsn = Lsn(self.state.lsn + 1)
+        apply(state, record)
+        state.lsn = Lsn(state.lsn + 1)
         self._records.append(record)
-        if isinstance(record, TradeOffered):
+        if type(record) is TradeOffered:
             self.soft.offers += 1
             self._hide_maker(record)
 
@@ -192,7 +193,6 @@ class Core:
             for item in self._acknowledge:
                 self._wait(item)
             self._acknowledge.clear()
-            self._release_waiting()
 
     def _publish(self, events: list[OrderEvent]) -> None:
         """Put events into the stream and on every link that has said hello (B1)."""
@@ -220,23 +220,24 @@ class Core:
     def _wait(self, item: Acknowledge) -> None:
         """Queue the answer about an order until the stream so far is visible."""
         soft = self.soft
-        order = self.state.find_order(item.order_id)
-        assert order is not None, "an order is acknowledged that is not there"
-        if item.wait_done and self._is_in_doubt(order.order_id):
-            soft.waiting_done.setdefault(order.order_id, []).append(item.ticket)
+        order_id, body = item.order_id, item.body
+        if item.wait_done and self._is_in_doubt(order_id):
+            soft.waiting_done.setdefault(order_id, []).append(item.ticket)
             return
         is_durable_enough = self.config.ack == "durable"
-        body = item.body
         if body is None:
-            visible = -1
+            state, visible = self.state, -1
+            order = state.orders.get(order_id) or state.find_order(order_id)
+            assert order is not None, "an order is acknowledged that is not there"
             if not is_durable_enough:
-                visible = sum(link.is_waited_for for link in soft.links.values())
-            instrument = self.state.rules[order.symbol].instrument
-            body = order_answer(order, instrument, lsn=self.state.lsn, visible=visible)
+                visible = sum([link.is_waited_for for link in soft.links.values()])
+            instrument = state.rules[order.symbol].instrument
+            body = order_answer(order, instrument, lsn=state.lsn, visible=visible)
+        answer = Answer(item.ticket, body)
         if is_durable_enough:
-            self._effects.append(Answer(item.ticket, body))
+            self._effects.append(answer)
         else:
-            soft.waiting.append(Waiting(soft.stream_seq, item.ticket, body))
+            soft.waiting.append((soft.stream_seq, answer))
 
     def _is_in_doubt(self, order_id: OrderId) -> bool:
         """Tell whether an order has offers out to deciders that may yet answer soon."""
@@ -250,17 +251,14 @@ class Core:
                 self._acknowledge.append(Acknowledge(ticket, order_id))
 
     def _release_waiting(self) -> None:
-        """Send the answers that every peer we wait for has made visible."""
+        """Send the answers that every peer we wait for has made visible: once a turn."""
         soft = self.soft
-        if not soft.waiting:
-            return
-        visible = soft.stream_seq
+        visible, waiting = soft.stream_seq, soft.waiting
         for link in soft.links.values():
             if link.is_waited_for and link.applied < visible:
                 visible = link.applied
-        while soft.waiting and soft.waiting[0].seq <= visible:
-            waiting = soft.waiting.popleft()
-            self._effects.append(Answer(waiting.ticket, waiting.body))
+        while waiting and waiting[0][0] <= visible:
+            self._effects.append(waiting.popleft()[1])
 
     # The end of a link (B5).
 
@@ -280,7 +278,6 @@ class Core:
         link.detail = reason
         for order_id in list(self.soft.waiting_done):
             self._finish_waiting(order_id)
-        self._release_waiting()
         self._check_ready()
 
     def _lost(self, link: Link, reason: str) -> None:

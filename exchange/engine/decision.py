@@ -40,13 +40,10 @@ class Acknowledge(msgspec.Struct, frozen=True, gc=False):
     body: AnswerBody | None = None  # None: the order as it is after this decision
 
 
-class Decision:
+class Decision(msgspec.Struct, gc=False):
     """Mutable while one decision is made, then read once by the engine."""
 
-    __slots__ = ("acknowledge", "effects", "follow", "records")
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.effects: list[Effect] = []  # leave after the events of the orders touched (S3)
-        self.acknowledge: list[Acknowledge] = []
-        self.follow: list[FollowUp] = []
+    records: list[Record] = []
+    effects: list[Effect] = []  # leave after the events of the orders touched (S3)
+    acknowledge: list[Acknowledge] = []
+    follow: list[FollowUp] = []

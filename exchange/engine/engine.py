@@ -95,6 +95,7 @@ class Engine(Core):
 
     def drain(self) -> Step:
         """End the turn: hand out its records and effects."""
+        self._release_waiting()
         if self._records:
             self._log_forgetting()
         for link in self.soft.links.values():
@@ -307,7 +308,6 @@ class Engine(Core):
         if link.quarantine:
             self._send(link, messages.Quarantine(link.quarantine))
         self._run(replication.start_stream(soft, link, hello.have))
-        self._release_waiting()  # it may have had all of the stream before (B3)
         for offer in settlement.unresolved_offers(soft, link.peer):
             self._send(link, offer)
 
@@ -325,7 +325,6 @@ class Engine(Core):
             raise RemoteProtocolError(f"node {link.peer} has applied what was never sent")
         link.applied = message.seq
         link.progress_us = link.level_us = self.soft.now_us
-        self._release_waiting()
 
     def _on_listed(self, link: Link, message: messages.Listed) -> None:
         """Learn instruments from a peer, so that its orders can be shown here."""
@@ -408,7 +407,6 @@ class Engine(Core):
             return False
         link.quarantine = reason
         self.soft.refresh_matched()
-        self._release_waiting()
         self._check_ready()
         return True
 

@@ -4,7 +4,8 @@ Per asset, all accounts + what is outside (`external`) + clearing with the peers
 Only `engine.apply` calls what changes state here.
 """
 
-from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Trade
+from exchange.domain.instruments import Rule
+from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Side, Trade
 from exchange.domain.units import (
     NUMBER_BITS,
     NUMBER_MAX,
@@ -27,15 +28,22 @@ from exchange.engine.state import (
 
 def hold_needed(state: State, order: Order) -> Units:
     """Return what an order must hold: its open quantity and all it has offered (S1)."""
-    rule = state.rules[order.symbol]
+    rule, offered = state.rules[order.symbol], order.offered
     if order.side is SELL:
-        return Units((order.open + order.offered) * rule.lot_value)
+        return Units((order.open + offered) * rule.lot_value)
     needed = order.price * order.open
-    if order.offered:
+    if offered:
         for key in state.offers_by_taker[order.order_id]:
             offer = state.offers[key]
             needed += max(offer.limit, order.price) * offer.quantity
     return Units(needed * rule.tick_value)
+
+
+def entry_hold(rule: Rule, side: Side, *, price: Ticks, quantity: Lots) -> tuple[Asset, int]:
+    """Return what an order must hold when it is placed: the asset, and how much (S1)."""
+    if side is BUY:
+        return rule.quote, price * quantity * rule.tick_value
+    return rule.base, quantity * rule.lot_value
 
 
 def account_of(state: State, account_id: AccountId) -> Account:
@@ -132,12 +140,16 @@ def rehold(state: State, order: Order, account: Account) -> None:
     needed = hold_needed(state, order)
     more = needed - order.held
     if more:
-        asset = hold_asset(state, order)
-        available = account.available.get(asset, 0) - more
-        assert available >= 0, "a hold that the account does not cover"
-        account.available[asset] = Units(available)
-        account.held[asset] = Units(account.held.get(asset, 0) + more)
+        hold(account, hold_asset(state, order), more)
         order.held = needed
+
+
+def hold(account: Account, asset: Asset, more: int) -> None:
+    """Move an amount from available to held, or back if it is below zero."""
+    available = account.available.get(asset, 0) - more
+    assert available >= 0, "a hold that the account does not cover"
+    account.available[asset] = Units(available)
+    account.held[asset] = Units(account.held.get(asset, 0) + more)
 
 
 def hold_asset(state: State, order: Order) -> Asset:
@@ -146,13 +158,15 @@ def hold_asset(state: State, order: Order) -> Asset:
 
 
 def advance_clock(state: State, stamp: int) -> None:
-    scalars = state.scalars
-    scalars.clock = max(scalars.clock, clock_of(stamp))
+    clock, scalars = clock_of(stamp), state.scalars
+    if clock > scalars.clock:
+        scalars.clock = clock
     state.scalars_table.dirty.add("node")
 
 
 def advance_number(state: State, packed: int) -> None:
     assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
-    scalars = state.scalars
-    scalars.number = max(scalars.number, packed & NUMBER_MAX)
+    number, scalars = packed & NUMBER_MAX, state.scalars
+    if number > scalars.number:
+        scalars.number = number
     state.scalars_table.dirty.add("node")

@@ -12,7 +12,7 @@ import msgspec
 
 from exchange.domain.book import OwnerBook
 from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
-from exchange.engine.effects import AnswerBody
+from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
 from exchange.engine.messages import Events, OrderEvent, Proof, Session
 from exchange.engine.records import OfferId
@@ -94,14 +94,6 @@ class Link:
         return "synced" if self.is_synced else "syncing"
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """An answer that waits until the stream is visible through `seq` (B3)."""
-
-    seq: Seq
-    ticket: Ticket
-    body: AnswerBody
-
-
 class Soft:
     """All soft state of a node, beside its durable `state`."""
 
@@ -124,7 +116,7 @@ class Soft:
         self.beat_us = 0  # when heartbeats were last sent
         self.stream_seq = Seq(0)
         self.ring: deque[OrderEvent] = deque(maxlen=config.ring)
-        self.waiting: deque[Waiting] = deque()  # in order of seq
+        self.waiting: deque[tuple[Seq, Answer]] = deque()  # until visible through seq (B3)
         self.waiting_done: dict[OrderId, list[Ticket]] = {}
         self.seen: dict[NodeId, Proof] = {}  # newest proof of each peer's log
         self.is_ready = False

@@ -201,6 +201,7 @@ class State:
         self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
         self.scalars_table["node"] = Scalars()
         # Derived, rebuilt by `derive` after a load.
+        self.scalars = self.scalars_table["node"]  # whoever changes them marks the entry dirty
         self.open_by_account: dict[AccountId, dict[OrderId, None]] = {}
         self.offers_by_taker: dict[OrderId, dict[tuple[NodeId, OfferId], None]] = {}
         self.offers_to: dict[NodeId, dict[OfferId, None]] = {}  # by decider, oldest first
@@ -211,11 +212,6 @@ class State:
         self.keys_of: dict[AccountId, dict[str, None]] = {}  # oldest first
         self.key_changes = 0  # rises whenever a key that was good may be so no more
         self.touched: dict[OrderId, Order] = {}  # orders changed since the engine looked
-
-    @property
-    def scalars(self) -> Scalars:
-        """Return the counters; whoever changes them marks the entry dirty."""
-        return self.scalars_table["node"]
 
     def tables(self) -> dict[str, Table]:  # type: ignore[type-arg]  # of every key and value type
         """Return the tables by name, in the order in which they are written."""
@@ -247,6 +243,7 @@ class State:
 
     def derive(self) -> None:
         """Rebuild what is derived, after the tables were loaded from a checkpoint."""
+        self.scalars = self.scalars_table["node"]
         self.open_by_account.clear()
         self.offers_by_taker.clear()
         self.offers_to.clear()
