@@ -6,7 +6,7 @@ import time
 import tracemalloc
 
 from bench.figures import Figure
-from exchange.domain.book import OwnerBook
+from exchange.domain.book import OrderEvent, OwnerBook
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Side
 from exchange.domain.units import (
@@ -33,7 +33,6 @@ from exchange.engine.messages import (
     Batch,
     Events,
     Hello,
-    OrderEvent,
     Proof,
     Session,
     SnapshotBegin,
@@ -186,16 +185,7 @@ def _replica_bytes(count: int) -> float:
     before, _ = tracemalloc.get_traced_memory()
     replica = OwnerBook()
     for event in events(count, 4):
-        replica.update(
-            event.symbol,
-            event.order_id,
-            event.side,
-            event.price,
-            event.open,
-            event.stamp,
-            event.version,
-            event.account,
-        )
+        replica.update(event)
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

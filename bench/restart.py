@@ -142,16 +142,7 @@ def _replica(count: int) -> OwnerBook:
 
     replica = OwnerBook()
     for event in events(count, 4):
-        replica.update(
-            event.symbol,
-            event.order_id,
-            event.side,
-            event.price,
-            event.open,
-            event.stamp,
-            event.version,
-            event.account,
-        )
+        replica.update(event)
     return replica
 
 

@@ -32,14 +32,14 @@ _ODD_2 = 0xD1B54A32D192ED03AEF17502B8A5B1A7  # multipliers known to mix well
 _ODD_3 = 0xDA942042E4DD58B5C2B2AE3D27D4EB4F
 
 
-class Entry(msgspec.Struct, gc=False):
-    """An open order in the book."""
+class OrderEvent(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
+    """An order as its owner has it now: an event of its stream (B1), and what the book holds."""
 
     order_id: OrderId
     symbol: Symbol
     side: Side
     price: Ticks
-    open: Lots  # > 0
+    open: Lots  # 0 = not in the book (done, all in doubt, or never resting)
     stamp: Stamp
     version: int
     account: AccountId
@@ -61,10 +61,10 @@ class HalfBook:
 
     def __init__(self, side: Side) -> None:
         self.sign = 1 if side is SELL else -1
-        self.levels: SortedDict[int, list[Entry]] = SortedDict()
+        self.levels: SortedDict[int, list[OrderEvent]] = SortedDict()
         self.best = NOTHING  # least key of levels
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: OrderEvent) -> None:
         """Put an order into its level, in the order of stamps."""
         rank = entry.price * self.sign
         level = self.levels.get(rank)
@@ -77,7 +77,12 @@ class HalfBook:
         else:
             level.insert(bisect_left(level, entry.stamp, key=_STAMP), entry)
 
-    def remove(self, entry: Entry) -> None:
+    def replace(self, entry: OrderEvent, newer: OrderEvent) -> None:
+        """Put an order in the place of what it was: same price, same stamp."""
+        level = self.levels[entry.price * self.sign]
+        level[_place(level, entry)] = newer
+
+    def remove(self, entry: OrderEvent) -> None:
         """Take an order out of its level."""
         rank = entry.price * self.sign
         level = self.levels[rank]
@@ -87,12 +92,9 @@ class HalfBook:
             if rank == self.best:
                 self.best = self.levels.keys()[0] if self.levels else NOTHING
             return
-        place = bisect_left(level, entry.stamp, key=_STAMP)
-        while level[place] is not entry:  # a peer may have used one stamp twice (B7)
-            place += 1
-        del level[place]
+        del level[_place(level, entry)]
 
-    def walk(self, limit: int) -> Iterator[Entry]:
+    def walk(self, limit: int) -> Iterator[OrderEvent]:
         """Yield orders up to the limit rank, best price first, oldest first."""
         for rank, level in self.levels.items():
             if rank > limit:
@@ -121,48 +123,44 @@ class OwnerBook:
 
     def __init__(self) -> None:
         self.hidden: dict[OrderId, Symbol] = {}  # open, but not in a level: see `hide`
-        self.orders: dict[OrderId, Entry] = {}
+        self.orders: dict[OrderId, OrderEvent] = {}
         self.books: dict[Symbol, Book] = {}
         self.sum = 0  # of entry_sum over orders, modulo 2**128
 
-    def update(
-        self,
-        symbol: Symbol,
-        order_id: OrderId,
-        side: Side,
-        price: Ticks,
-        open_quantity: Lots,
-        stamp: Stamp,
-        version: int,
-        account: AccountId,
-    ) -> Entry | None:
-        """Make an order what its owner says it is; return its entry while it is open."""
+    def update(self, event: OrderEvent) -> None:
+        """Make an order what its owner says it is."""
+        order_id, added = event.order_id, 0
         entry = self.orders.get(order_id)
+        if event.open:
+            self.orders[order_id] = event
+            added = entry_sum(order_id, event.price, event.open, event.stamp)
         if entry is not None:
-            if order_id in self.hidden:
-                self.show(order_id)
-            self.sum -= entry_sum(order_id, entry.price, entry.open, entry.stamp)
-            assert (entry.symbol, entry.side) == (symbol, side), "an order became another one"
-            if open_quantity and entry.stamp == stamp and entry.price == price:
-                entry.open = open_quantity
-                entry.version = version
-                self.sum = self.sum + entry_sum(order_id, price, open_quantity, stamp) & _MASK
-                return entry
-            self.books[symbol].half(entry.side).remove(entry)
-            if not open_quantity:
-                del self.orders[order_id]
-                self.sum &= _MASK
-                return None
-        elif not open_quantity:
-            return None
-        entry = Entry(order_id, symbol, side, price, open_quantity, stamp, version, account)
-        self.orders[order_id] = entry
-        self.sum = self.sum + entry_sum(order_id, price, open_quantity, stamp) & _MASK
-        book = self.books.get(symbol)
-        if book is None:
-            book = self.books[symbol] = Book()
-        book.half(side).add(entry)
-        return entry
+            self._replace(entry, event)
+        elif event.open:
+            book = self.books.get(event.symbol)
+            if book is None:
+                book = self.books[event.symbol] = Book()
+            half = book.bids if event.side is BUY else book.asks
+            half.add(event)
+        self.sum = self.sum + added & _MASK
+
+    def _replace(self, entry: OrderEvent, event: OrderEvent) -> None:
+        """Put what an order is now where it was, or elsewhere, or nowhere."""
+        assert (entry.symbol, entry.side) == (event.symbol, event.side), (
+            "an order became another one"
+        )
+        half = self.books[entry.symbol].half(entry.side)
+        if self.hidden.pop(entry.order_id, None) is not None:
+            half.add(entry)
+        self.sum -= entry_sum(entry.order_id, entry.price, entry.open, entry.stamp)
+        if event.open and entry.stamp == event.stamp and entry.price == event.price:
+            half.replace(entry, event)
+            return
+        half.remove(entry)
+        if event.open:
+            half.add(event)
+        else:
+            del self.orders[entry.order_id]
 
     def hide(self, order_id: OrderId, symbol: Symbol) -> None:
         """Take an open order out of its level: our own offers reserve all of it (S3).
@@ -202,6 +200,14 @@ class OwnerBook:
         assert total & _MASK == self.sum, "the additive hash has drifted"
 
 
+def _place(level: list[OrderEvent], entry: OrderEvent) -> int:
+    """Return where an order stands in its level."""
+    place = bisect_left(level, entry.stamp, key=_STAMP)
+    while level[place] is not entry:  # a peer may have used one stamp twice (B7)
+        place += 1
+    return place
+
+
 def limit_rank(side: Side, price: Ticks) -> int:
     """Return the worst rank in the opposite half that an order of `side` at `price` crosses."""
     return price if side is BUY else -price
@@ -209,7 +215,7 @@ def limit_rank(side: Side, price: Ticks) -> int:
 
 def makers(
     owners: Iterable[OwnerBook], symbol: Symbol, side: Side, price: Ticks
-) -> Iterable[Entry]:
+) -> Iterable[OrderEvent]:
     """Return the orders that an order of `side` at `price` crosses: best price, then oldest."""
     limit = limit_rank(side, price)
     crossing = []
@@ -230,7 +236,7 @@ def makers(
     )
 
 
-def crossed_by(owner: OwnerBook, symbol: Symbol, side: Side, price: Ticks) -> list[Entry]:
+def crossed_by(owner: OwnerBook, symbol: Symbol, side: Side, price: Ticks) -> list[OrderEvent]:
     """Return the orders of one owner that an order of `side` at `price` crosses, oldest first."""
     book = owner.books.get(symbol)
     limit = limit_rank(side, price)

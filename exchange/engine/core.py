@@ -8,6 +8,7 @@ about orders wait here until every peer shows them (B3).  `engine` feeds this wi
 from collections.abc import Callable
 from typing import assert_never
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.orders import Order
 from exchange.domain.units import (
     Clock,
@@ -36,7 +37,7 @@ from exchange.engine.matching import (
     decide_match_all,
     decide_match_order,
 )
-from exchange.engine.messages import Events, OrderEvent, PeerMessage, Proof
+from exchange.engine.messages import Events, PeerMessage, Proof
 from exchange.engine.records import (
     Record,
     TradeOffered,
@@ -164,16 +165,7 @@ class Core:
 
     def _update_own(self, order: Order) -> OrderEvent:
         event = replication.event_of(order)
-        self.soft.own.update(
-            event.symbol,
-            event.order_id,
-            event.side,
-            event.price,
-            event.open,
-            event.stamp,
-            event.version,
-            event.account,
-        )
+        self.soft.own.update(event)
         return event
 
     def _flush(self) -> None:

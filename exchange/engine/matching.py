@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from exchange.domain.book import Entry, crossed_by, makers
+from exchange.domain.book import OrderEvent, crossed_by, makers
 from exchange.domain.orders import IOC, FirstAnswer, Reason, SelfTrade, Side, TimeInForce
 from exchange.domain.units import (
     NUMBER_BITS,
@@ -65,7 +65,7 @@ def next_stamp(soft: Soft) -> Stamp:
 
 
 def match(
-    soft: Soft, taker: Taker, met: Iterable[Entry], decision: Decision, *, number: int
+    soft: Soft, taker: Taker, met: Iterable[OrderEvent], decision: Decision, *, number: int
 ) -> FirstAnswer:
     """Match a taker against the makers it met; records and offers go into the decision.
 

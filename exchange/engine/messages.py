@@ -7,10 +7,10 @@ them safe added.
 
 import msgspec
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.instruments import Instrument
 from exchange.domain.orders import Side
 from exchange.domain.units import (
-    AccountId,
     Clock,
     Epoch,
     Lots,
@@ -19,7 +19,6 @@ from exchange.domain.units import (
     OrderId,
     Seq,
     Stamp,
-    Symbol,
     Ticks,
     TradeId,
 )
@@ -53,19 +52,6 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     watermark: OfferId  # all my offers to you below it are resolved and durable here (S7)
     have: tuple[Epoch, Seq] | None  # what I have of your stream; None = send a snapshot
     seen: Proof | None  # the last I saw of your log
-
-
-class OrderEvent(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
-    """An order as its owner has it now: an event of the stream, or a line of a snapshot (B1)."""
-
-    order_id: OrderId
-    symbol: Symbol
-    side: Side
-    price: Ticks
-    open: Lots  # 0 = not in the book (done, all in doubt, or never resting)
-    stamp: Stamp
-    version: int
-    account: AccountId
 
 
 class Events(msgspec.Struct, frozen=True, array_like=True, tag="events"):

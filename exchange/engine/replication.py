@@ -12,7 +12,7 @@ These functions change soft state only.  What they return is for the caller to m
 
 from collections import deque
 
-from exchange.domain.book import OwnerBook
+from exchange.domain.book import OrderEvent, OwnerBook
 from exchange.domain.orders import IOC, Order, Side
 from exchange.domain.units import (
     PRICE_MAX,
@@ -29,7 +29,6 @@ from exchange.engine.errors import LinkError, RemoteProtocolError
 from exchange.engine.messages import (
     Events,
     Heartbeat,
-    OrderEvent,
     PeerMessage,
     Resumed,
     Resync,
@@ -234,16 +233,7 @@ def _update(book: OwnerBook, event: OrderEvent) -> None:
         )
         if not is_same:
             raise RemoteProtocolError(f"order {event.order_id} became another one")
-    book.update(
-        event.symbol,
-        event.order_id,
-        event.side,
-        event.price,
-        event.open,
-        event.stamp,
-        event.version,
-        event.account,
-    )
+    book.update(event)
 
 
 def _check_epoch(soft: Soft, link: Link, epoch: int) -> None:

@@ -10,11 +10,11 @@ from typing import Literal
 
 import msgspec
 
-from exchange.domain.book import OwnerBook
+from exchange.domain.book import OrderEvent, OwnerBook
 from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
 from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
-from exchange.engine.messages import Events, OrderEvent, Proof, Session
+from exchange.engine.messages import Events, Proof, Session
 from exchange.engine.records import OfferId
 from exchange.engine.state import State
 

@@ -1,5 +1,6 @@
 """What is said: nothing before it is forced, and what explains comes first (E3, S3, S6)."""
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.units import NodeId, Seq
 from exchange.engine.effects import AnswerBody, CancelAnswer, OrderAnswer
 from exchange.engine.messages import (
@@ -8,7 +9,6 @@ from exchange.engine.messages import (
     Heartbeat,
     Hello,
     Offer,
-    OrderEvent,
     PeerMessage,
     Reply,
     Resumed,

@@ -10,10 +10,11 @@ from typing import Protocol
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from exchange.domain.book import (
-    Entry,
     HalfBook,
+    OrderEvent,
     OwnerBook,
     crossed_by,
     depth,
@@ -90,7 +91,7 @@ class FastMarket:
         stamp = self._stamp(stamp)
         matches, left = self._match(side, price, quantity, account, self_trade)
         owner = self._owner(account)
-        owner.update(AAPL, order_id, side, price, left, stamp, 1, account)
+        owner.update(OrderEvent(order_id, AAPL, side, price, left, stamp, 1, account))
         return matches
 
     def take(
@@ -158,14 +159,12 @@ class FastMarket:
             self._change(maker, maker.price, maker.open - traded, maker.stamp)
         return matches, Lots(left)
 
-    def _change(self, entry: Entry, price: Ticks, open_quantity: int, stamp: Stamp) -> None:
-        owner, side, account = self._owner(entry.account), entry.side, entry.account
-        version = entry.version + 1
-        owner.update(
-            AAPL, entry.order_id, side, price, Lots(open_quantity), stamp, version, account
-        )
+    def _change(self, entry: OrderEvent, price: Ticks, open_quantity: int, stamp: Stamp) -> None:
+        version, open_quantity = entry.version + 1, Lots(open_quantity)
+        changed = replace(entry, price=price, open=open_quantity, stamp=stamp, version=version)
+        self._owner(entry.account).update(changed)
 
-    def _find(self, order_id: OrderId) -> Entry | None:
+    def _find(self, order_id: OrderId) -> OrderEvent | None:
         found = [owner.orders[order_id] for owner in self.owners if order_id in owner.orders]
         return found[0] if found else None
 
@@ -488,10 +487,10 @@ def test_sum_of_a_book_does_not_depend_on_the_sequence_of_events(sequence: list[
     """B4: an owner and its replicas compare books by one number."""
     straight, shuffled = OwnerBook(), OwnerBook()
     for number in range(1, 6):
-        straight.update(AAPL, *an_event(number))
+        straight.update(an_event(number))
     for number in sequence:
-        shuffled.update(AAPL, *an_event(number, price=7))
-        shuffled.update(AAPL, *an_event(number))
+        shuffled.update(an_event(number, price=7))
+        shuffled.update(an_event(number))
 
     assert straight.sum == shuffled.sum != 0
     shuffled.check()
@@ -501,9 +500,9 @@ def test_sum_of_an_emptied_book_is_zero() -> None:
     """B4."""
     book = OwnerBook()
     for number in (1, 2):
-        book.update(AAPL, *an_event(number))
+        book.update(an_event(number))
     for number in (1, 2):
-        book.update(AAPL, *an_event(number, open_quantity=0))
+        book.update(an_event(number, open_quantity=0))
 
     assert (book.sum, book.orders) == (0, {})
 
@@ -521,17 +520,19 @@ def test_event_of_an_order_that_is_not_open_leaves_no_entry() -> None:
     """B1: an order enters the stream with open 0 if all of it is offered."""
     book = OwnerBook()
 
-    assert book.update(AAPL, *an_event(1, open_quantity=0)) is None
+    book.update(an_event(1, open_quantity=0))
+
+    assert book.orders == {}
     book.check()
 
 
 def test_order_never_becomes_one_of_another_side() -> None:
     """B7: the engine refuses such an event of a peer before it comes here."""
     book = OwnerBook()
-    book.update(AAPL, *an_event(1, side=BUY))
+    book.update(an_event(1, side=BUY))
 
     with pytest.raises(AssertionError, match="an order became another one"):
-        book.update(AAPL, *an_event(1, side=SELL))
+        book.update(an_event(1, side=SELL))
 
 
 def test_limit_is_the_last_rank_that_an_order_crosses() -> None:
@@ -545,8 +546,11 @@ def test_limit_is_the_last_rank_that_an_order_crosses() -> None:
         (lambda book, half: setattr(half, "best", 1), "best rank is not the least"),
         (lambda book, half: half.levels.__setitem__(2000, []), "an empty level stays"),
         (lambda book, half: half.levels[1050].reverse(), "out of time order"),
-        (lambda book, half: setattr(half.levels[1050][0], "price", 9), "wrong level"),
-        (lambda book, half: setattr(half.levels[1050][0], "open", 0), "nothing open"),
+        (lambda book, half: half.levels[1050].__setitem__(0, an_event(1, price=9)), "wrong level"),
+        (
+            lambda book, half: book.orders.__setitem__(1, an_event(1, open_quantity=0)),
+            "nothing open",
+        ),
         (lambda book, half: half.levels[1050].pop(), "in no level"),
         (lambda book, half: setattr(book, "sum", book.sum + 1), "hash has drifted"),
     ],
@@ -555,7 +559,7 @@ def test_check_finds_a_book_that_contradicts_itself(damage: object, message: str
     """Each invariant has its sentence."""
     book = OwnerBook()
     for number in (1, 2):
-        book.update(AAPL, *an_event(number, side=SELL))
+        book.update(an_event(number, side=SELL))
     half: HalfBook = book.books[AAPL].half(SELL)
     damage(book, half)  # type: ignore[operator]
 
@@ -567,7 +571,7 @@ def test_hidden_order_is_not_matched_and_still_shown() -> None:
     """S3: what our own offers reserve whole costs matching nothing, and is in the market."""
     book = OwnerBook()
     for number in (1, 2):
-        book.update(AAPL, *an_event(number, side=SELL))
+        book.update(an_event(number, side=SELL))
     before = book.sum
     book.hide(OrderId(1), AAPL)
     book.check()
@@ -584,9 +588,9 @@ def test_hidden_order_is_not_matched_and_still_shown() -> None:
 def test_event_shows_a_hidden_order_again(left: int) -> None:
     """B1: the owner's word counts, whatever we have reserved."""
     book = OwnerBook()
-    book.update(AAPL, *an_event(1, side=SELL))
+    book.update(an_event(1, side=SELL))
     book.hide(OrderId(1), AAPL)
-    book.update(AAPL, *an_event(1, side=SELL, open_quantity=left))
+    book.update(an_event(1, side=SELL, open_quantity=left))
 
     book.check()
     assert depth([book], AAPL, SELL, None) == ([(1050, left, 1)] if left else [])
@@ -594,7 +598,7 @@ def test_event_shows_a_hidden_order_again(left: int) -> None:
 
 def an_event(
     number: int, *, side: Side = BUY, price: int = 1050, open_quantity: int = 10
-) -> tuple[OrderId, Side, Ticks, Lots, Stamp, int, AccountId]:
+) -> OrderEvent:
     """Tell of an order as its owner's stream does."""
-    stamp = Stamp(100 + number)
-    return OrderId(number), side, Ticks(price), Lots(open_quantity), stamp, 1, ANN
+    stamp, open_ = Stamp(100 + number), Lots(open_quantity)
+    return OrderEvent(OrderId(number), AAPL, side, Ticks(price), open_, stamp, 1, ANN)

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import AccountId, Clock, Lots, NodeId, OrderId, Seq, make_id
@@ -12,7 +13,6 @@ from exchange.engine.messages import (
     Applied,
     Batch,
     Events,
-    OrderEvent,
     PeerMessage,
     Resumed,
     Resync,
@@ -210,16 +210,7 @@ def test_drifted_replica_is_found_and_repaired() -> None:
     engines = Engines(2)
     order_id = engines.sell(2, 1000, 5)
     entry = link(engines, 1, 2).replica.orders[order_id]
-    link(engines, 1, 2).replica.update(
-        plain_ticker("AAPL").symbol,
-        order_id,
-        entry.side,
-        entry.price,
-        Lots(4),
-        entry.stamp,
-        entry.version,
-        entry.account,
-    )
+    link(engines, 1, 2).replica.update(msgspec.structs.replace(entry, open=Lots(4)))
     engines.step(1, say(engines, heartbeat(engines.engine(2).soft, link(engines, 2, 1))))
     assert len(engines.messages(Resync)) == 1
     engines.settle()

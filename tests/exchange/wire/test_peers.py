@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Side
 from exchange.domain.units import (
@@ -41,7 +42,7 @@ from exchange.wire.peers import (
 OFFER = OfferId(Epoch(2), Seq(7))
 EPOCH = Epoch(2)
 LARGEST = (1 << 63) - 1
-EVENT = messages.OrderEvent(
+EVENT = OrderEvent(
     OrderId(make_id(3, 9)),
     Symbol("BTC-USD"),
     Side.SELL,
