@@ -132,6 +132,17 @@ class Access:
             return _elsewhere(account, self._state.node_id)
         return None
 
+    def key_hash(self, request: Request, caller: Caller) -> bytes:
+        """Return the hash of the key behind a request; empty if none was asked for."""
+        if not self._is_authenticated:
+            return b""
+        key = request.auth if isinstance(request, Rich) else None
+        return caller.key_hash if key is None else hash_key(key, self._state.cluster)
+
+    def may_read(self, account: AccountId, key_hash: bytes) -> bool:
+        """Tell whether a key opens now what is private of an account."""
+        return Power.READ in self._powers_of(account, key_hash)
+
     def check_order(self, order: CreateOrder | OrderCreate, caller: Caller) -> Refused | None:
         """Do the same as `check` for the two hot verbs."""
         is_sure = caller.version == self._state.key_changes or not caller.key_hash

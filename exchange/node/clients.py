@@ -402,7 +402,10 @@ class Clients:
         if isinstance(request, CancelAfter | CancelOnDisconnect):
             return Tell(ticket, self._watch(connection, request, account))
         if isinstance(request, FeedSubscribe | FeedUnsubscribe):
-            return Later(partial(self._follow, connection.number, request, account, ticket))
+            key_hash = self._access.key_hash(request, caller)
+            return Later(
+                partial(self._follow, connection.number, request, account, key_hash, ticket)
+            )
         translated = self._translator.translate(request, account, ticket)
         if isinstance(translated, NeedsListing):
             return Unlisted(translated.symbol, request, account, ticket)
@@ -425,15 +428,17 @@ class Clients:
         connection: int,
         request: FeedSubscribe | FeedUnsubscribe,
         account: AccountId,
+        key_hash: bytes,
         ticket: Ticket,
     ) -> Tell:
         """Follow topics of the feed, or no more; the hub calls this between two inputs."""
         if self._feed is None or connection not in self._connections:
             return Tell(ticket, Refused("not_supported", "there is no feed here"))
-        change = self._feed.unsubscribe
         if isinstance(request, FeedSubscribe):
-            change = self._feed.subscribe
-        return Tell(ticket, change(connection, request.value, account) or Done())
+            refused = self._feed.subscribe(connection, request.value, account, key_hash)
+        else:
+            refused = self._feed.unsubscribe(connection, request.value, account)
+        return Tell(ticket, refused or Done())
 
     def _is_paid(self, connection: Connection, caller: Caller) -> bool:
         """Take a request out of the budget of the connection, or of the key it brought."""

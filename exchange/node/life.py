@@ -57,7 +57,7 @@ from exchange.wire.answers import AnswerWriter
 from exchange.wire.translate import Translator
 
 TICK_S = 0.25
-FEED_S = 0.02  # the window of a book (`feed.BOOK_US`)
+FEED_S = 0.02  # the window of a book (`topics.BOOK_US`)
 STORAGE_S = 1.0  # between looks at the room on the disk: far less than its reserve fills
 EVICT_S = 10.0
 READERS_S = 60.0
@@ -166,17 +166,18 @@ class Life:
             jitter=random.SystemRandom(),
             is_secured=trust is not None,
         )
-        self.feed = Feed(self.engine.soft, wall_us=clocks.wall_us)
+        access = Access(
+            state,
+            is_authenticated=settings.is_authenticated,
+            operator_hash=lambda: operator_key.hash,
+            wall_us=clocks.wall_us,
+        )
+        self.feed = Feed(self.engine.soft, wall_us=clocks.wall_us, may_read=access.may_read)
         self.clients = Clients(
             self.hub,
             translator=Translator(state, mint=partial(minted, state.cluster)),
             writer=AnswerWriter(state.instruments),
-            access=Access(
-                state,
-                is_authenticated=settings.is_authenticated,
-                operator_hash=lambda: operator_key.hash,
-                wall_us=clocks.wall_us,
-            ),
+            access=access,
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,
             feed=self.feed,

@@ -7,11 +7,13 @@
      "orders":[...],"fills":[...],"ts":...,"cursor":...}
     {"type":"feed","channel":"heartbeat","node":1,"seq":9,"lsn":120,"ts":...}
     {"type":"feed","channel":"book","node":1,"symbol":"AAPL","seq":9,"kind":"resync"}
+    {"type":"feed","channel":"orders","node":1,"user_id":"1-1","seq":2,"kind":"closed"}
 
 In a delta a level says what it is now, and quantity "0" takes it away.  The checksum is CRC-32
 of the ten best levels after the delta, bids then asks: `price:quantity` joined by `|`.
 A resync says that events after `seq` were skipped; for a book a snapshot follows, trades are
-to be had from `trades.list`.
+to be had from `trades.list`.  Closed says that nothing comes after `seq`: a key that opened
+the channel was revoked, replaced or has expired.
 """
 
 import base64
@@ -232,12 +234,19 @@ class FeedWriter:
 
     def resync(self, topic: Topic, seq: Seq) -> bytes:
         """Write that events through `seq` were skipped."""
+        return self._notice(topic, seq, "resync")
+
+    def closed(self, topic: Topic, seq: Seq) -> bytes:
+        """Write that nothing is told after `seq`: a key opens the topic no more."""
+        return self._notice(topic, seq, "closed")
+
+    def _notice(self, topic: Topic, seq: Seq, kind: str) -> bytes:
         value: dict[str, object] = {
             "type": "feed",
             "channel": topic.channel,
             "node": self._node_id,
             "seq": seq,
-            "kind": "resync",
+            "kind": kind,
         }
         if topic.symbol:
             value["symbol"] = topic.symbol

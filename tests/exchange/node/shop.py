@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import msgspec
 import trio
@@ -26,6 +27,7 @@ from exchange.node.feed import Feed
 from exchange.node.hub import Hub
 from exchange.node.links import Links
 from exchange.node.sockets import Wire
+from exchange.node.topics import BOOK_US
 from exchange.wire.answers import AnswerWriter
 from exchange.wire.translate import Translator
 from tests.exchange.node.fakes import Clocks, FakeLog
@@ -100,17 +102,18 @@ class Shop:
         self.hub = Hub(
             self.engine, self.log, self.clocks, durable_lsn=Lsn(1), alarm=self.alarms.append
         )
-        self.feed = Feed(self.engine.soft, wall_us=self.clocks.wall_us)
+        access = Access(
+            self.state,
+            is_authenticated=is_authenticated,
+            operator_hash=lambda: hash_key(OPERATOR_KEY, CLUSTER),
+            wall_us=self.clocks.wall_us,
+        )
+        self.feed = Feed(self.engine.soft, wall_us=self.clocks.wall_us, may_read=access.may_read)
         self.clients = Clients(
             self.hub,
             translator=Translator(self.state, mint=partial(minted, CLUSTER)),
             writer=AnswerWriter(self.state.instruments),
-            access=Access(
-                self.state,
-                is_authenticated=is_authenticated,
-                operator_hash=lambda: hash_key(OPERATOR_KEY, CLUSTER),
-                wall_us=self.clocks.wall_us,
-            ),
+            access=access,
             list_symbol=list_symbol,
             facts=Facts,
             feed=self.feed,
@@ -168,3 +171,26 @@ def order(side: str, price: object, quantity: object, ticker: str = "AAPL") -> d
 
 def rich(request_id: object, verb: str, **value: object) -> dict[str, object]:
     return {"id": request_id, "type": verb, "value": value}
+
+
+async def subscribed(shop: Shop, nursery: trio.Nursery, *channels: str, **more: object) -> Client:
+    """Return a client that follows channels of AAPL, its acknowledgement read."""
+    client = await shop.enter(nursery)
+    value = {"channels": channels, "symbols": ["AAPL"], **more}
+    assert await client.ask(rich(1, "feed.subscribe", **value)) == [
+        {"id": 1, "type": "ok", "value": {}}
+    ]
+    return client
+
+
+async def event(client: Client) -> dict[str, Any]:
+    """Return the next event."""
+    answer = await client.answer()
+    assert isinstance(answer, dict), "an event is an object"
+    assert answer["type"] == "feed", answer
+    return answer
+
+
+def next_window(shop: Shop) -> None:
+    shop.clocks.now_us += BOOK_US
+    shop.hub.wake()

@@ -1,84 +1,13 @@
-"""The feed reads behind the log: snapshot, deltas without a gap, and no ghost trades (C8, S8)."""
-
-from typing import Any
+"""The feed reads behind the log; who follows hears of it in order, while its key is good (C8)."""
 
 import trio
 
-from exchange.domain.units import Lsn, Symbol
+from exchange.domain.units import Lsn
 from exchange.engine.messages import Proof
-from exchange.node import feed as feed_module
-from exchange.node.feed import RING, UNSENT_MAX, Feed, Publication
+from exchange.node.feed import KEYS_US, UNSENT_MAX, Feed, Publication
 from exchange.store.store import Write
-from exchange.wire.feeds import TRADES, FeedFilter, Topic, checksum, write_cursor
-from tests.exchange.node.shop import ALICE, ALICE_KEY, Client, Shop, order, rich
-
-WINDOW_US = feed_module.BOOK_US
-
-
-async def subscribed(shop: Shop, nursery: trio.Nursery, *channels: str, **more: object) -> Client:
-    """Return a client that follows channels of AAPL, its acknowledgement read."""
-    client = await shop.enter(nursery)
-    value = {"channels": channels, "symbols": ["AAPL"], **more}
-    assert await client.ask(rich(1, "feed.subscribe", **value)) == [
-        {"id": 1, "type": "ok", "value": {}}
-    ]
-    return client
-
-
-async def event(client: Client) -> dict[str, Any]:
-    """Return the next event."""
-    answer = await client.answer()
-    assert isinstance(answer, dict), "an event is an object"
-    assert answer["type"] == "feed", answer
-    return answer
-
-
-def next_window(shop: Shop) -> None:
-    shop.clocks.now_us += WINDOW_US
-    shop.hub.wake()
-
-
-async def test_trade_is_told_once_by_its_decider() -> None:
-    """S8, C8: with the seq of the tape."""
-    shop = Shop()
-    async with shop.open() as nursery:
-        reader = await subscribed(shop, nursery, "trades")
-        alice, bob = await shop.enter(nursery), await shop.enter(nursery, "1-2")
-        await alice.ask(order("sell", 10, 5))
-        await bob.ask(order("buy", 10, 2), order("buy", 10, 1))
-        events = [await event(reader) for _ in range(2)]
-
-    assert [(e["seq"], e["quantity"], e["aggressor"]) for e in events] == [
-        (1, "2", "buy"),
-        (2, "1", "buy"),
-    ]
-    assert {e["node"] for e in events} == {1}
-
-
-async def test_book_is_a_snapshot_then_deltas_without_a_gap() -> None:
-    """C8: what the reader builds is the book, as the checksum says."""
-    shop = Shop()
-    async with shop.open() as nursery:
-        alice = await shop.enter(nursery)
-        await alice.ask(order("buy", 10, 5))
-        reader = await subscribed(shop, nursery, "book")
-        events = [await event(reader)]
-        for price, quantity in ((11, 3), (9, 1), (11, 2)):
-            await alice.ask(order("buy", price, quantity))
-            next_window(shop)
-            events.append(await event(reader))
-        await alice.ask({"type": "D order", "value": order("buy", 10, 5)["value"]})
-        next_window(shop)
-        events.append(await event(reader))
-
-    book: dict[str, str] = {}
-    for one in events:
-        book |= {price: quantity for price, quantity, _ in one["bids"]}
-    best = sorted(((p, q) for p, q in book.items() if q != "0"), key=lambda row: -float(row[0]))
-    assert [one["kind"] for one in events] == ["snapshot", *["delta"] * 4]
-    assert [one["seq"] for one in events] == [0, 1, 2, 3, 4]
-    assert best == [("11", "5"), ("9", "1")]
-    assert events[-1]["crc32"] == checksum(best, [])
+from exchange.wire.feeds import FeedFilter
+from tests.exchange.node.shop import ALICE, ALICE_KEY, Shop, event, order, rich, subscribed
 
 
 async def test_own_orders_and_fills_are_private() -> None:
@@ -106,51 +35,6 @@ async def test_own_orders_and_fills_are_private() -> None:
     assert (update["kind"], update["seq"], update["user_id"]) == ("update", 1, "1-1")
     assert [each["filled_quantity"] for each in update["orders"]] == ["1"]
     assert [(fill["seq"], fill["role"]) for fill in update["fills"]] == [(1, "taker")]
-
-
-async def test_reader_resumes_where_it_was() -> None:
-    """C8: by the cursor of the last event seen, trades from the tape, a book from the ring."""
-    shop = Shop()
-    async with shop.open() as nursery:
-        alice, bob = await shop.enter(nursery), await shop.enter(nursery, "1-2")
-        first = await subscribed(shop, nursery, "trades", "book")
-        stays = await subscribed(shop, nursery, "book")
-        await event(stays)
-        seen = [await event(first)]
-        await first.stream.aclose()
-        await alice.ask(order("sell", 10, 5))
-        next_window(shop)
-        await event(stays)
-        await bob.ask(order("buy", 10, 1))
-        again = await subscribed(shop, nursery, "book", cursor=[seen[0]["cursor"]])
-        delta = await event(again)
-        tape = write_tape_cursor(0)
-        later = await subscribed(shop, nursery, "trades", cursor=tape)
-        trade = await event(later)
-
-    assert (delta["kind"], delta["seq"]) == ("delta", 1)
-    assert (trade["channel"], trade["seq"]) == ("trades", 1)
-
-
-def write_tape_cursor(seq: int) -> str:
-    return write_cursor(1, 0, 0, Topic(TRADES, Symbol("AAPL")), seq)
-
-
-async def test_cursor_that_is_too_old_gets_a_snapshot() -> None:
-    """C8: the ring is bounded."""
-    shop = Shop()
-    async with shop.open() as nursery:
-        alice = await shop.enter(nursery)
-        stays = await subscribed(shop, nursery, "book")
-        cursor = (await event(stays))["cursor"]
-        for _ in range(RING + 2):
-            await alice.ask(order("buy", 10, 1))
-            next_window(shop)
-            await event(stays)
-        again = await subscribed(shop, nursery, "book", cursor=cursor)
-        told = await event(again)
-
-    assert (told["kind"], told["seq"]) == ("snapshot", RING + 2)
 
 
 async def test_nothing_is_told_before_it_is_durable() -> None:
@@ -275,3 +159,52 @@ def test_slow_reader_gets_nothing_until_it_has_caught_up_and_then_a_snapshot() -
     told = b"".join(line for to, line in readers.lines if to == 1)
     assert b'"kind":"resync"' in told
     assert b'"kind":"snapshot"' in told
+
+
+async def test_revoked_key_closes_the_own_orders_at_once() -> None:
+    """Issue: a key that is revoked hears of nothing that is done after it; others go on."""
+    shop = Shop(is_authenticated=True)
+    async with shop.open() as nursery:
+        owner = shop.connect(nursery)
+        await owner.send({"user_id": "1-1", "api_key": ALICE_KEY})
+        [made] = await owner.ask(rich(1, "key.create", scopes=["read"]))
+        key = made["value"]  # type: ignore[index]
+        spy, friend = shop.connect(nursery), shop.connect(nursery)
+        for client, api_key in ((spy, key["api_key"]), (friend, f"1-1.{ALICE_KEY}")):
+            follow = rich(2, "feed.subscribe", channels=["orders"])
+            await client.send({**follow, "auth": api_key})
+            await client.answer()
+            assert (await event(client))["kind"] == "snapshot"
+        await owner.ask(rich(3, "key.revoke", key_id=key["key_id"]), order("buy", 9, 1))
+        told = await event(spy)
+        update = await event(friend)
+        [refused] = await spy.ask({**rich(4, "feed.subscribe", channels=["orders"]), **auth(key)})
+
+    assert (told["kind"], told["user_id"]) == ("closed", "1-1")
+    assert update["kind"] == "update"
+    assert refused["value"]["code"] == "unauthorized"  # type: ignore[index]
+
+
+def auth(key: dict[str, str]) -> dict[str, str]:
+    return {"auth": key["api_key"]}
+
+
+def test_key_that_expires_closes_the_own_orders() -> None:
+    """Issue: within a second, though nothing happens."""
+    shop = Shop()
+    shop.hub._decide()
+    good = {b"main": True, b"other": True}
+    readers = Readers()
+    feed = Feed(shop.engine.soft, wall_us=shop.clocks.wall_us, may_read=lambda _a, key: good[key])
+    feed.connect(readers)
+    for connection, key in ((1, b"main"), (2, b"other")):
+        assert feed.subscribe(connection, FeedFilter(["orders"]), ALICE, key) is None
+    beat(feed, KEYS_US)
+    good[b"other"] = False
+    readers.lines.clear()
+    assert feed.is_due
+    beat(feed, 2 * KEYS_US)
+    refused = feed.subscribe(2, FeedFilter(["orders"]), ALICE, b"other")
+
+    assert [(to, b'"kind":"closed"' in line) for to, line in readers.lines] == [(2, True)]
+    assert refused is not None
