@@ -125,6 +125,7 @@ def _account_opened(state: State, record: AccountOpened) -> None:
 def _account_closed(state: State, record: AccountClosed) -> None:
     account = account_of(state, record.account)
     account.is_closed = True
+    state.key_changes += 1
     state.scalars.accounts -= 1
     state.scalars_table.dirty.add("node")
 

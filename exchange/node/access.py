@@ -47,6 +47,7 @@ SCOPES = {
     3: frozenset([Power.PUBLIC, Power.READ, Power.TRADE]),
 }
 OPERATOR = frozenset(Power)
+KNOWN_MAX = 16_384  # keys of requests that are remembered; about 10 MB
 BAD_KEY = Refused("unauthorized", "the key is not one of this account; see `key` in the docs")
 
 
@@ -75,6 +76,7 @@ class Access:
         self._state = state
         self._is_authenticated = is_authenticated
         self._operator_hash = operator_hash
+        self._known: dict[str, Caller] = {}  # by a good key that requests brought, never OPERATOR
 
     @property
     def anyone(self) -> Caller:
@@ -95,12 +97,25 @@ class Access:
     def speaker(self, request: Request, caller: Caller) -> Caller:
         """Return on whose behalf a request is: on a connection of nobody, its key's owner.
 
-        Whether the key is a good one `check` tells.
+        Whether the key is a good one `check` tells; a good one is hashed once, until any key
+        stops being good.
         """
         if caller.account is not None or not isinstance(request, Rich) or request.auth is None:
             return caller
-        owner = owner_of(request.auth)
-        return caller if owner is None else Caller(owner, caller.powers)
+        key = request.auth
+        known: Caller | Refused | None = self._known.get(key)
+        if isinstance(known, Caller) and known.version == self._state.key_changes:
+            return known
+        owner = owner_of(key)
+        if owner is None:
+            return caller
+        known = self._let_in(owner, key) if self._is_authenticated else None
+        if not isinstance(known, Caller) or known.powers is OPERATOR:
+            return Caller(owner, caller.powers)
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[key] = known
+        return known
 
     def check(self, request: Request, caller: Caller) -> Refused | None:
         """Say why a request is not allowed, None if it is."""
@@ -146,8 +161,10 @@ class Access:
     def check_order(self, order: CreateOrder | OrderCreate, caller: Caller) -> Refused | None:
         """Do the same as `check` for the two hot verbs."""
         is_sure = caller.version == self._state.key_changes or not caller.key_hash
-        if caller.may_trade and is_sure and (type(order) is CreateOrder or order.auth is None):  # type: ignore[union-attr]
-            return None
+        if caller.may_trade and is_sure:
+            key = None if type(order) is CreateOrder else order.auth  # type: ignore[union-attr]
+            if key is None or self._known.get(key) is caller:
+                return None
         return self.check(order, caller)
 
     def _let_in(self, account: AccountId, key: str) -> Caller | Refused:

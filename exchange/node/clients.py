@@ -32,7 +32,7 @@ import trio
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Symbol
 from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
-from exchange.engine.inputs import CancelAll, Input, ListInstrument, Ticket
+from exchange.engine.inputs import CancelAll, Input, ListInstrument, PlaceOrder, Ticket
 from exchange.node.access import BAD_KEY, Access, Caller
 from exchange.node.deadman import DeadMan
 from exchange.node.errors import Stalled
@@ -73,7 +73,7 @@ READ_SIZE = 1 << 16
 OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
 UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
 NO_ACCOUNT = AccountId(0)  # of public requests
-HOT = (CreateOrder, OrderCreate)
+HOT: frozenset[type] = frozenset([CreateOrder, OrderCreate])
 LONG: frozenset[type] = frozenset(
     [ReadMarket, ReadOrders, BookGet, OrdersList, FillsList, TradesList, TransfersList]
 )
@@ -385,8 +385,9 @@ class Clients:
         ticket = connection.number << TICKET_SHIFT | connection.place(request)
         caller = self._access.speaker(request, connection.caller)
         account = caller.account or NO_ACCOUNT
-        if isinstance(request, HOT):
-            refused = self._access.check_order(request, caller)
+        is_hot = type(request) in HOT
+        if is_hot:
+            refused = self._access.check_order(request, caller)  # type: ignore[arg-type]  # HOT
             if refused is None and not self._is_paid(connection, caller):
                 refused = RATE_LIMITED
         else:
@@ -399,14 +400,16 @@ class Clients:
             if refused is BAD_KEY and not self.guard.of_address(connection.wire.address).take():
                 refused = RATE_LIMITED
             return Tell(ticket, refused)
-        if isinstance(request, CancelAfter | CancelOnDisconnect):
+        if not is_hot and isinstance(request, CancelAfter | CancelOnDisconnect):
             return Tell(ticket, self._watch(connection, request, account))
-        if isinstance(request, FeedSubscribe | FeedUnsubscribe):
+        if not is_hot and isinstance(request, FeedSubscribe | FeedUnsubscribe):
             key_hash = self._access.key_hash(request, caller)
             return Later(
                 partial(self._follow, connection.number, request, account, key_hash, ticket)
             )
         translated = self._translator.translate(request, account, ticket)
+        if type(translated) is PlaceOrder:
+            return translated
         if isinstance(translated, NeedsListing):
             return Unlisted(translated.symbol, request, account, ticket)
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated

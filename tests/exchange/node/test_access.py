@@ -8,7 +8,7 @@ from exchange.domain.units import AccountId, Micros, NodeId, make_id
 from exchange.engine.apply import apply
 from exchange.engine.effects import Refused
 from exchange.engine.key_commands import key_id_of
-from exchange.engine.records import KeyCreated, KeyRevoked, KeySet
+from exchange.engine.records import AccountClosed, KeyCreated, KeyRevoked, KeySet
 from exchange.engine.state import State
 from exchange.node.access import BAD_KEY, OPERATOR, OWNER, Access, Caller
 from exchange.wire.handshake import ClientHello
@@ -258,3 +258,41 @@ def test_key_of_one_account_is_none_of_another() -> None:
     state.accounts.put(bob, Account(bob, {}, {}, hash_key("bob", "test")))
 
     assert access.admit(ClientHello(bob, "other")) == BAD_KEY
+
+
+def asked_with(access: Access, key: str) -> str:
+    """Return what a gateway's order that brings a key is refused with, empty if it is allowed."""
+    request = a_request(f'{ORDER[:-1]},"auth":"{key}"}}')
+    assert isinstance(request, OrderCreate), "one of these tests' own"
+    refused = access.check_order(request, access.speaker(request, access.anyone))
+    return refused.code if refused is not None else ""
+
+
+def test_key_that_a_gateway_brings_again_and_again_is_still_checked() -> None:
+    """Faults 3: a key that is remembered is good until any key stops being good."""
+    access, state = with_key(2)
+    assert [asked_with(access, "1-1.other") for _ in range(2)] == ["", ""]
+    apply(state, KeyRevoked(ALICE, key_id_of(hash_key("other", "test")), Micros(NOW_US)))
+
+    assert asked_with(access, "1-1.other") == "unauthorized"
+    assert [asked_with(access, f"1-1.{KEY}") for _ in range(2)] == ["", ""]
+    apply(state, AccountClosed(ALICE, Micros(NOW_US)))
+    assert asked_with(access, f"1-1.{KEY}") == "unauthorized"
+
+
+def test_operators_key_is_not_remembered() -> None:
+    """Faults 3: it may be another one tomorrow, and no record says so."""
+    access = an_access()
+    assert asked_with(access, f"1-1.{OPERATOR_KEY}") == ""
+    access._operator_hash = lambda: hash_key("newer", "test")
+
+    assert asked_with(access, f"1-1.{OPERATOR_KEY}") == "unauthorized"
+
+
+def test_remembered_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults 3: every queue has a size."""
+    monkeypatch.setattr("exchange.node.access.KNOWN_MAX", 1)
+    access, _ = with_key(2)
+
+    assert [asked_with(access, key) for key in ("1-1.other", f"1-1.{KEY}", "1-1.other")] == [""] * 3
+    assert len(access._known) == 1
