@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTS := $(VENV)/.ready-for-tests
 export HYPOTHESIS_PROFILE ?= ci
 
 .PHONY: help run demo test bench fuzz mutants chaos lint clean
@@ -16,11 +17,19 @@ help:
 	@echo 'make lint     format check, lint, types, import contracts'
 	@echo 'make clean    remove what make made, except data'
 
-# The environment is made from nothing, and again when pyproject.toml has changed.
+# The environment is made from nothing, and again when pyproject.toml has changed.  What only
+# tests need is installed by those who run them: nobody waits for it before a first demo.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
 $(READY): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
-	touch $@
+	@echo 'Installing into $(VENV); the first time takes a moment'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(INSTALL) -e .
+	@touch $@
+
+$(TESTS): pyproject.toml $(READY)
+	@$(INSTALL) -e '.[test]'
+	@touch $@ $(READY)
 
 run: $(READY)
 	$(BIN)/exchange-node --data-dir data
@@ -32,14 +41,14 @@ bench: $(READY)
 	$(BIN)/python -m bench
 
 # About an hour each on two cores; `python -m fuzz SEED` replays one simulated run.
-fuzz: $(READY)
+fuzz: $(TESTS)
 	$(BIN)/python -m fuzz --runs 200000 --processes 2
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/fuzz
 
-mutants: $(READY)
+mutants: $(TESTS)
 	$(BIN)/python -m fuzz.mutants
 
-chaos: $(READY)
+chaos: $(TESTS)
 	$(BIN)/python -m fuzz.chaos --nodes 3 --minutes 10
 
 lint: part-lint
@@ -54,7 +63,7 @@ PYTEST := $(BIN)/pytest -q
 
 .PHONY: $(addprefix part-,lint units trading fire recovery gateway)
 
-test: $(READY)
+test: $(TESTS)
 	@minutes=; for part in $(PARTS); do \
 	    echo "== $$part"; start=$$(date +%s); \
 	    $(MAKE) --no-print-directory part-$$part || { echo "== $$part FAILED"; exit 1; }; \
@@ -62,7 +71,7 @@ test: $(READY)
 	    minutes="$$minutes$$(printf '%6d:%02d  %s' $$((took / 60)) $$((took % 60)) $$part)\n"; \
 	done; printf "\nminutes  part\n$$minutes"
 
-part-lint: $(READY)
+part-lint: $(TESTS)
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy
@@ -71,19 +80,19 @@ part-lint: $(READY)
 # Each part but the first is a folder of tests, and `units` is all the rest.
 FOLDERS := tests/trading tests/fuzz tests/recovery tests/exchange/gateway
 
-part-units: $(READY)
+part-units: $(TESTS)
 	$(PYTEST) $(addprefix --ignore=,$(FOLDERS)) tests
 
-part-trading: $(READY)
+part-trading: $(TESTS)
 	$(call folder,tests/trading)
 
-part-fire: $(READY)
+part-fire: $(TESTS)
 	$(call folder,tests/fuzz)
 
-part-recovery: $(READY)
+part-recovery: $(TESTS)
 	$(call folder,tests/recovery)
 
-part-gateway: $(READY)
+part-gateway: $(TESTS)
 	$(call folder,tests/exchange/gateway)
 
 folder = $(if $(wildcard $(1)/test_*.py $(1)/*/test_*.py),$(PYTEST) $(1),@echo 'nothing here yet')
