@@ -12,6 +12,10 @@ one pass is being sent the next gathers: under load frames grow instead of queue
 
 A subscriber that is UNSENT_MAX bytes behind gets nothing until it has caught up, then a
 `resync` notice of each topic and a snapshot of each book: memory is bounded by construction.
+
+A private topic is opened by each subscriber's own key, on one connection for all.  When the
+node closes it, because one of these keys is good no more, or the connection breaks, nobody
+hears of it until his own key has opened it again; who holds a bad one is told `closed`.
 """
 
 from collections.abc import Iterable
@@ -34,6 +38,8 @@ CAUGHT_UP = 1 << 14
 TOPICS_MAX = 4_096  # of one subscriber
 AT_ONCE = 64  # sends between two checkpoints: a pass must not hold up requests
 RESUMED_MAX = 1_000  # trades fetched for one who comes again
+PAUSE_S = 0.5  # before a node that could not open a private topic is asked again
+NOT_NOW = frozenset(["unavailable", "not_ready", "draining", "rate_limited"])
 
 
 class Subscriber:
@@ -41,7 +47,7 @@ class Subscriber:
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
-        self.keys: dict[Key, None] = {}
+        self.keys: dict[Key, str] = {}  # and the API key that opens it, empty for public ones
         self.is_behind = False
 
     def send(self, messages: Iterable[bytes]) -> None:
@@ -81,6 +87,7 @@ class FeedHub:
         self._followers: dict[Key, dict[Subscriber, None]] = {}
         self._pending: dict[Key, list[bytes]] = {}
         self._outgoing: list[tuple[Subscriber, bytes]] = []
+        self._reopening: dict[Key, trio.CancelScope] = {}
         self._wake = trio.Event()
         self._pass = 0
         self.subscribers: dict[Subscriber, None] = {}
@@ -121,7 +128,7 @@ class FeedHub:
         self._gather()  # what is pending is not for this one: it is level after this
         self.subscribers[subscriber] = None
         for key in keys:
-            subscriber.keys[key] = None
+            subscriber.keys[key] = api_key if key.channel == ORDERS else ""
             self._followers.setdefault(key, {})[subscriber] = None
             self._bring_level(subscriber, key, cursors.get(key), missed[key])
 
@@ -185,6 +192,7 @@ class FeedHub:
                 connection,
                 node_id,
                 cursor_of=lambda key: self._topics[key].cursor if key in self._topics else "",
+                on_lost=lambda: self._close_private(node_id),
             )
             self._upstreams[node_id] = upstream
             self._nursery.start_soon(upstream.run)
@@ -240,6 +248,9 @@ class FeedHub:
         state = self._topics.get(key)
         if state is None:
             return
+        if event.kind == "closed":
+            self._close(key)
+            return
         state.take(event, line)
         if not self._pending:
             self._wake.set()
@@ -280,12 +291,68 @@ class FeedHub:
             for key in subscriber.keys:
                 state = self._topics[key]
                 snapshot = state.snapshot() if key.channel == BOOK else None
-                subscriber.send([state.resync(), *([snapshot] if snapshot else [])])
+                subscriber.send([state.notice("resync"), *([snapshot] if snapshot else [])])
             return  # the frame is in the snapshots, or skipped with the rest
         subscriber.is_behind = subscriber.is_behind or unsent > UNSENT_MAX
         if not subscriber.is_behind:
             subscriber.sink.push(frame)
             self.sends += 1
+
+    # Private topics.
+
+    def _close_private(self, node_id: int) -> None:
+        for key in [key for key in self._topics if key.channel == ORDERS and key.node == node_id]:
+            self._close(key)
+
+    def _close(self, key: Key) -> None:
+        """Tell nobody of a private topic until his own key has opened it again."""
+        self._gather()  # what came before was for all
+        self._followers[key] = {}
+        before = self._reopening.pop(key, None)
+        if before is not None:
+            before.cancel()
+        self._nursery.start_soon(self._reopen, key)
+
+    async def _reopen(self, key: Key) -> None:
+        with trio.CancelScope() as scope:
+            self._reopening[key] = scope
+            for api_key in dict.fromkeys(each.keys[key] for each in self._waiting(key)):
+                is_open = await self._is_opened(key, api_key)
+                self._gather()  # a snapshot: it is told below
+                for subscriber in self._waiting(key):
+                    if subscriber.keys[key] != api_key:
+                        continue
+                    if is_open:
+                        self._followers.setdefault(key, {})[subscriber] = None
+                        self._bring_level(subscriber, key, None, [])
+                    else:
+                        subscriber.send([self._topics[key].notice("closed")])
+                        self.unsubscribe(subscriber, [key])
+        if self._reopening.get(key) is scope:
+            del self._reopening[key]
+
+    async def _is_opened(self, key: Key, api_key: str) -> bool:
+        """Ask a node whether a key opens a topic, as long as it takes."""
+        while any(each.keys[key] == api_key for each in self._waiting(key)):
+            self._topics.setdefault(key, TopicState(key))
+            try:
+                await self._upstream(key.node).follow([key], api_key)
+            except Refused as refused:
+                if refused.code not in NOT_NOW:
+                    return False
+            except ClientError:
+                pass
+            else:
+                return True
+            await trio.sleep(PAUSE_S)
+        return False
+
+    def _waiting(self, key: Key) -> list[Subscriber]:
+        """Return who follows a topic, and hears nothing of it now."""
+        followers = self._followers.get(key, {})
+        return [each for each in self.subscribers if key in each.keys and each not in followers]
+
+    # Nodes.
 
     async def _watch_nodes(self) -> None:
         """Follow the trades of nodes that join, for those who follow the market's."""
@@ -304,7 +371,7 @@ class FeedHub:
             followers = self._followers.setdefault(new, {})
             for subscriber in self._followers[key]:
                 followers[subscriber] = None
-                subscriber.keys[new] = None
+                subscriber.keys[new] = ""
             try:
                 await self._upstream(node_id).follow([new], "")
             except ClientError:

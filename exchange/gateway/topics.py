@@ -117,15 +117,15 @@ class TopicState:
         }
         return _ENCODE(value)
 
-    def resync(self) -> bytes:
-        """Return the notice that events were skipped, for a subscriber that was too slow."""
+    def notice(self, kind: str) -> bytes:
+        """Return the notice `resync`, to who was too slow, or `closed`, to who may read no more."""
         name = "symbol" if self.key.channel != "orders" else "user_id"
         value = {
             "type": "feed",
             "channel": self.key.channel,
             "node": self.key.node,
             "seq": self._last.seq if self._last is not None else 0,
-            "kind": "resync",
+            "kind": kind,
         }
         if self.key.name:
             value[name] = self.key.name

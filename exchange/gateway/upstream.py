@@ -1,8 +1,8 @@
 """The feed of one node, followed once for all subscribers of a gateway.
 
 A connection of its own, so that a busy feed never delays an answer.  When it breaks it is
-made again, and every topic goes on from the last event seen: from the node's ring, or with a
-snapshot.
+made again, and every public topic goes on from the last event seen: from the node's ring, or
+with a snapshot.  Private ones are left to whoever knows the keys that open them.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,11 +24,17 @@ class Upstream:
     """What one node is asked to tell."""
 
     def __init__(
-        self, connection: Connection, node_id: int, *, cursor_of: Callable[[Key], str]
+        self,
+        connection: Connection,
+        node_id: int,
+        *,
+        cursor_of: Callable[[Key], str],
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._node_id = node_id
         self._cursor_of = cursor_of
+        self._on_lost = on_lost
         self._wanted: dict[Key, str] = {}  # and the key that opens it, empty for public ones
         self._link: Link | None = None
 
@@ -37,10 +43,12 @@ class Upstream:
         while True:
             link = await self._connection.connect()
             self._link = link
-            for auth, keys in self._grouped(self._wanted).items():
+            public = {key: auth for key, auth in self._wanted.items() if key.channel != ORDERS}
+            for auth, keys in self._grouped(public).items():
                 self._send(link, "feed.subscribe", keys, auth, lambda _outcome: None)
             await link.ended.wait()
             self._link = None
+            self._on_lost()
             await trio.sleep(PAUSE_S)
 
     async def follow(self, keys: Iterable[Key], auth: str) -> None:
@@ -121,7 +129,7 @@ def _requests(
             value: dict[str, object] = {"channels": [channel]}
             if channel not in (ORDERS, HEARTBEAT):
                 value["symbols"] = [key.name for key in part]
-            if verb == "feed.subscribe":
+            if verb == "feed.subscribe" and channel != ORDERS:  # begins with a snapshot
                 value["cursor"] = [cursor for key in part if (cursor := cursor_of(key))]
             yield Request(verb, value, auth=auth or None)
 

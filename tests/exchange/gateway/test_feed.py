@@ -1,7 +1,9 @@
 """Events reach all subscribers of a gateway: gathered, encoded once, without a gap (C8)."""
 
+import socket
 from typing import Any
 
+import msgspec
 import trio
 
 from tests.exchange.gateway.house import House, Person
@@ -121,3 +123,52 @@ async def test_unknown_symbol_is_refused_and_the_connection_goes_on(house: House
             await ok(socket, channels=["book"], symbols=["AAPL"])
 
     assert refused["value"]["code"] == "unknown_instrument"
+
+
+async def test_revoked_key_closes_the_own_orders_at_once_and_no_other(
+    house: House, alice: Person
+) -> None:
+    """Issue: who holds the revoked key hears nothing more; who holds a good one misses nothing."""
+    house.list_symbol("WSRR")
+    made = await trio.to_thread.run_sync(new_read_key, house, alice)
+    async with (
+        a_socket(house.address, house.context, alice.key) as own,
+        a_socket(house.address, house.context, made["api_key"]) as spy,
+    ):
+        with trio.fail_after(SECONDS):
+            for socket in (own, spy):
+                await ok(socket, channels=["orders"])
+                await socket.event("orders")
+            await trio.to_thread.run_sync(revoke, house, alice, made["key_id"])
+            told = await spy.event("orders")
+            while told["kind"] != "closed":
+                told = await spy.event("orders")
+            await in_thread(alice.order, symbol="WSRR", price="9")
+            update = await own.event("orders")
+            while not update.get("orders"):
+                update = await own.event("orders")
+            again = await spy.ask("feed.subscribe", channels=["orders"])
+
+    assert told["user_id"] == alice.user_id
+    assert update["orders"][0]["symbol"] == "WSRR"
+    assert again["value"]["code"] == "unauthorized"
+
+
+def new_read_key(house: House, person: Person) -> dict[str, str]:
+    made: dict[str, str] = tcp(house, person, "key.create", scopes=["read"])["value"]
+    return made
+
+
+def revoke(house: House, person: Person, key_id: str) -> None:
+    assert tcp(house, person, "key.revoke", key_id=key_id)["type"] == "ok"
+
+
+def tcp(house: House, person: Person, verb: str, **value: object) -> dict[str, Any]:
+    """Ask the node itself: keys are made by line-JSON."""
+    host, port = house.tcp.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+        hello = {"user_id": person.user_id, "api_key": person.key}
+        for line in (hello, {"id": 1, "type": verb, "value": value}):
+            connection.sendall(msgspec.json.encode(line) + b"\n")
+        answer: dict[str, Any] = msgspec.json.decode(connection.makefile("rb").readline())
+        return answer
