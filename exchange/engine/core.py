@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import assert_never
 
 from exchange.domain.book import OrderEvent
-from exchange.domain.orders import Order
 from exchange.domain.units import (
     Clock,
     Lsn,
@@ -71,7 +70,7 @@ class Core:
         self._seen: dict[NodeId, Proof] = {}
         self._has_begun = False
         for order in state.orders.values():
-            self._update_own(order)
+            self.soft.own.update(replication.event_of(order))
 
     @property
     def clock(self) -> Clock:
@@ -160,13 +159,9 @@ class Core:
         touched = self.state.touched
         if touched:
             for order in touched.values():
-                self._touched[order.order_id] = self._update_own(order)
+                event = self._touched[order.order_id] = replication.event_of(order)
+                self.soft.own.update(event)
             touched.clear()
-
-    def _update_own(self, order: Order) -> OrderEvent:
-        event = replication.event_of(order)
-        self.soft.own.update(event)
-        return event
 
     def _flush(self) -> None:
         """End an input: events first, then its effects, then its acknowledgements (S3, B3)."""
@@ -222,7 +217,9 @@ class Core:
             order = state.orders.get(order_id) or state.find_order(order_id)
             assert order is not None, "an order is acknowledged that is not there"
             if not is_durable_enough:
-                visible = sum([link.is_waited_for for link in soft.links.values()])
+                visible = 0
+                for link in soft.links.values():
+                    visible += link.is_waited_for
             instrument = state.rules[order.symbol].instrument
             body = order_answer(order, instrument, lsn=state.lsn, visible=visible)
         answer = Answer(item.ticket, body)

@@ -448,9 +448,10 @@ class Clients:
         budget = connection.budget
         if budget is None or caller is not connection.caller:
             budget = self._budget(connection.wire, caller)
-        is_paid = budget.take()
-        self.guard.refused += not is_paid
-        return is_paid
+        if budget.take():
+            return True
+        self.guard.refused += 1
+        return False
 
     def _translated(self, request: Request, account: AccountId, ticket: Ticket) -> Input | Tell:
         """Translate a request that needs no listing, or has had its own."""

@@ -6,7 +6,7 @@ They cost one look at a global unless a test or `EXCHANGE_CRASH_POINT` has armed
 
 from collections.abc import Iterable
 
-from exchange.engine.effects import Answer, Effect, Send
+from exchange.engine.effects import Answer, Send
 from exchange.engine.messages import Ack, Events, Hello, Offer, Reply, SnapshotEnd
 from exchange.engine.records import (
     AccountOpened,
@@ -60,7 +60,7 @@ def forced(records: Iterable[Record]) -> None:
         _pass({type(record) for record in records}, FORCED)
 
 
-def sent(effects: Iterable[Effect]) -> None:
+def sent(effects: Iterable[object]) -> None:
     """Pass the points behind a send: the kernel has it."""
     if crash.hook is not None:
         _pass({type(e.message) if isinstance(e, Send) else type(e) for e in effects}, SENT)

@@ -255,14 +255,13 @@ class Hub:
 
     def _let_go_ahead(self, effects: list[Gated]) -> list[Gated]:
         """Send what need not wait for the force; return the rest (E3)."""
-        ahead = [effect for effect in effects if _may_go_ahead(effect)]
+        ahead = [effect for effect in effects if type(effect) is Send and is_exempt(effect)]
         if not ahead:
             return effects
         for effect in ahead:
-            assert type(effect) is Send, "only Applied is exempt"
             self._peers.send(effect)
         self._peers.flush()
-        return [effect for effect in effects if not _may_go_ahead(effect)]
+        return [effect for effect in effects if type(effect) is not Send or not is_exempt(effect)]
 
     def _submit(self, committer: Committer, ts: Micros) -> None:
         step = Step(self._records, [], self.applied_lsn, self._seen)
@@ -297,20 +296,20 @@ class Hub:
             self._dispatch(effect)
         self._peers.flush()
         self._answers.flush()
-        crashes.sent([effect for effect in released if not isinstance(effect, Publication)])
+        crashes.sent(released)
 
     def _dispatch(self, effect: Gated) -> None:
-        if isinstance(effect, Publication):
-            assert self._feed is not None, "it wrote this"
-            self._feed.release(effect)
-        elif isinstance(effect, Answer):
+        if isinstance(effect, Answer):
             connection = effect.ticket >> TICKET_SHIFT
-            if connection == INSIDE:
-                self._answer_call(effect)
-            else:
+            if connection != INSIDE:
                 self._answers.answer(connection, effect.ticket & PLACE_MASK, effect.body)
+            else:
+                self._answer_call(effect)
         elif isinstance(effect, Send):
             self._peers.send(effect)
+        elif isinstance(effect, Publication):
+            assert self._feed is not None, "it wrote this"
+            self._feed.release(effect)
         elif isinstance(effect, CloseLink):
             self._peers.close_link(effect)
         elif isinstance(effect, WantMore):
@@ -327,10 +326,6 @@ class Hub:
         if call is not None:  # its caller may have given up
             call.body = effect.body
             call.answered.set()
-
-
-def _may_go_ahead(effect: Gated) -> bool:
-    return not isinstance(effect, Publication) and is_exempt(effect)
 
 
 class _Call:
