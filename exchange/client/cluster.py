@@ -19,6 +19,7 @@ With a node's address alone, without a coordinator, everything goes to that node
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
@@ -27,7 +28,7 @@ from exchange.client.account import AccountClient, Credentials
 from exchange.client.connection import REQUEST_SECONDS, Connection, Repeat, Request
 from exchange.client.errors import Refused, Unreachable, UsageError
 from exchange.client.settings import Endpoint
-from exchange.client.sockets import open_stream
+from exchange.client.sockets import COORDINATOR, is_secured, node_name, open_stream
 
 CLIENT_ORDER_ID_BYTES = 9  # 72 random bits: no two in the life of an account
 FIRST_SECONDS = 3.0  # to reach the server at all: people wait for the error
@@ -55,7 +56,9 @@ class Cluster:
         self._coordinator: Connection | None = None
         address = endpoint.coordinator or endpoint.either  # until it says that it is none
         if address:
-            self._coordinator = self._connection_to(address)
+            self._coordinator = self._connection_to(
+                address, name=COORDINATOR if endpoint.coordinator else ""
+            )
 
     def close(self) -> None:
         """End all connections."""
@@ -98,6 +101,10 @@ class Cluster:
                 self._coordinator = None
             else:
                 self.endpoint = Endpoint(coordinator=self.endpoint.either)
+                if is_secured():  # it says that it is the coordinator: now it must show it
+                    self.coordinator.close()
+                    address = self.endpoint.coordinator
+                    self._coordinator = self._connection_to(address, name=COORDINATOR)
 
     async def info(self, *, within: float = REQUEST_SECONDS) -> results.ClusterInfo:
         """Return the nodes of the cluster as the coordinator knows them."""
@@ -215,12 +222,14 @@ class Cluster:
 
     async def _dial_node(self, node_id: int) -> trio.abc.Stream:
         try:
-            return await open_stream(await self.locate(node_id))
+            name = "" if node_id == ANY_NODE else node_name(node_id)
+            return await open_stream(await self.locate(node_id), name=name)
         except (Refused, Unreachable) as error:
             raise OSError(str(error)) from error
 
-    def _connection_to(self, address: str) -> Connection:
-        return Connection(self._nursery, lambda: open_stream(address), name=address)
+    def _connection_to(self, address: str, *, name: str) -> Connection:
+        dial = partial(open_stream, address, name=name)
+        return Connection(self._nursery, dial, name=address)
 
 
 @asynccontextmanager

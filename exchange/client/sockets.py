@@ -1,8 +1,16 @@
-"""Outgoing connections, tuned as every socket here is (C5)."""
+"""Outgoing connections, tuned as every socket here is (C5).
+
+With TLS a server must show a certificate of the cluster's authority, and in it the name that
+the authority chose for it, its common name: `coordinator`, or `node-3`.  A node that has been
+certified and lies is believed to be itself and nobody else.  Host names are not looked at:
+addresses move, and whoever joins says his own.
+"""
 
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -20,8 +28,24 @@ def believe(authority: Path) -> None:
     _authority[:] = [authority]
 
 
-async def open_stream(address: str) -> trio.abc.Stream:
-    """Connect to `host:port`; raises OSError.  Trio sets TCP_NODELAY itself."""
+COORDINATOR = "coordinator"  # the name of the one coordinator
+
+
+def node_name(node_id: int) -> str:
+    """Return the name in the certificate of a node."""
+    return f"node-{node_id}"
+
+
+def is_secured() -> bool:
+    """Tell whether connections are over TLS."""
+    return bool(_authority)
+
+
+async def open_stream(address: str, *, name: str = "") -> trio.abc.Stream:
+    """Connect to `host:port`; raises OSError.  Trio sets TCP_NODELAY itself.
+
+    With TLS `name` must be that of the server; empty is any server of the cluster.
+    """
     stream = await _open_tcp(address)
     if not _authority:
         return stream
@@ -29,14 +53,26 @@ async def open_stream(address: str) -> trio.abc.Stream:
     try:
         with trio.fail_after(HANDSHAKE_SECONDS):
             await wrapped.do_handshake()
+        _check_name(wrapped, address, name)
     except (trio.BrokenResourceError, trio.TooSlowError) as error:
         await trio.aclose_forcefully(stream)
         raise ConnectionAbortedError(f"no TLS: {error.__cause__ or error}") from error
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
     return wrapped
 
 
+def _check_name(stream: trio.SSLStream[trio.SocketStream], address: str, name: str) -> None:
+    shown: Mapping[str, Any] = stream.getpeercert() or {}
+    names = [value for row in shown.get("subject", ()) for key, value in row if key == "commonName"]
+    if name and names != [name]:
+        told = ", ".join(names) or "nobody"
+        raise ConnectionAbortedError(f"{address} has the certificate of {told}, not of {name}")
+
+
 def _context(authority: Path) -> ssl.SSLContext:
-    """Believe a server by the authority alone: only servers of this cluster have its word."""
+    """Believe servers of this cluster alone: no other has the word of its authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False

@@ -12,6 +12,7 @@ import click
 import msgspec
 import trio
 
+from exchange.client.sockets import believe
 from exchange.coordinator.addresses import Address
 from exchange.coordinator.errors import CoordinatorError
 from exchange.node.command import ADDRESS
@@ -25,7 +26,7 @@ INTERRUPTED = 130
 EXAMPLES = """\b
 Examples:
   exchange-gateway --coordinator 127.0.0.1:7401 --https 127.0.0.1:7443
-  exchange-gateway --coordinator 127.0.0.1:7401 --https 127.0.0.1:8080 --plain-http
+  exchange-gateway --coordinator ex1:7401 --tls-ca ca.crt --https 0.0.0.0:443
 
 As many as needed: none of them keeps anything, and any of them serves any account.
 """
@@ -64,6 +65,11 @@ class Endpoints(msgspec.Struct, frozen=True):
 @click.option(
     "--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Private key, PEM."
 )
+@click.option(
+    "--tls-ca",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, readable=True),
+    help="The cluster's ca.crt: speak TLS with its nodes and coordinator, and check their names.",
+)
 @click.option("--plain-http", is_flag=True, help="Serve without TLS; on loopback alone.")
 @click.option("--no-auth", is_flag=True, help="The cluster runs with --no-auth.")
 @click.version_option(version("stock-exchange"), message="%(prog)s %(version)s")
@@ -73,12 +79,15 @@ def gateway(
     data_dir: Path,
     tls_cert: Path | None,
     tls_key: Path | None,
+    tls_ca: Path | None,
     plain_http: bool,
     no_auth: bool,
 ) -> None:
     """Serve HTTPS and WebSocket for a cluster."""
     listen = Https(https, certificate=tls_cert, key=tls_key, is_plain=plain_http)
     check_https(listen, is_authenticated=not no_auth)
+    if tls_ca is not None:
+        believe(tls_ca)
     embedding = Embedding(
         https=listen,
         data_dir=data_dir,

@@ -1,12 +1,18 @@
 """Addresses and sockets of outgoing connections."""
 
+import datetime
 import socket
+from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 
+from exchange.client import sockets
 from exchange.client.errors import UsageError
-from exchange.client.sockets import open_stream, split_address
+from exchange.client.sockets import COORDINATOR, believe, node_name, open_stream, split_address
+from exchange.coordinator.authority import Authority, new_request
+from exchange.coordinator.tls import Trust, secured, write_private
 
 
 def test_address_is_host_and_port() -> None:
@@ -45,3 +51,74 @@ async def test_connection_is_tuned(nursery: trio.Nursery) -> None:
 async def _hang(stream: trio.SocketStream) -> None:
     async with stream:
         await stream.receive_some()
+
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def a_trust(home: Path, name: str) -> Trust:
+    """Return what a server shows that the authority in a directory has certified."""
+    home.mkdir(exist_ok=True)
+    authority = Authority(home, now=NOW)
+    key, request = new_request()
+    write_private(home / "key", key)
+    write_private(home / "crt", authority.sign(request, name, [COORDINATOR], now=NOW))
+    return Trust(home / "ca.crt", home / "crt", home / "key")
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "is_believed"),
+    [
+        (node_name(3), node_name(3), True),
+        ("", node_name(3), True),
+        (node_name(3), node_name(4), False),  # a node with another node's certificate
+        (COORDINATOR, node_name(3), False),  # a node that poses as the coordinator
+    ],
+)
+async def test_server_must_show_its_name(
+    asked: str,
+    shown: str,
+    is_believed: bool,
+    tmp_path: Path,
+    nursery: trio.Nursery,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Faults 3: the name that the authority chose, whatever hosts the certificate has."""
+    monkeypatch.setattr(sockets, "_authority", [])
+    trust = a_trust(tmp_path, shown)
+    address = await _serving(nursery, trust)
+    believe(tmp_path / "ca.crt")
+
+    if is_believed:
+        await trio.aclose_forcefully(await open_stream(address, name=asked))
+    else:
+        with pytest.raises(ConnectionAbortedError, match="certificate of node-"):
+            await open_stream(address, name=asked)
+    nursery.cancel_scope.cancel()
+
+
+async def test_server_of_another_cluster_is_not_believed(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults 3: the right name by another authority."""
+    monkeypatch.setattr(sockets, "_authority", [])
+    address = await _serving(nursery, a_trust(tmp_path / "other", COORDINATOR))
+    Authority(tmp_path, now=NOW)
+    believe(tmp_path / "ca.crt")
+
+    with pytest.raises(ConnectionAbortedError, match="no TLS"):
+        await open_stream(address, name=COORDINATOR)
+    nursery.cancel_scope.cancel()
+
+
+async def _serving(nursery: trio.Nursery, trust: Trust) -> str:
+    async def serve(stream: trio.SocketStream) -> None:
+        try:
+            await secured(stream, trust.server, is_server=True)
+            await trio.sleep_forever()
+        except OSError:
+            pass
+
+    listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+    port = listeners[0].socket.getsockname()[1]
+    return f"127.0.0.1:{port}"

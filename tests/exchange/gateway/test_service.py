@@ -1,5 +1,6 @@
 """A gateway comes up by itself, hides a restart, and any of them serves any account."""
 
+import datetime
 import signal
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import trio
 
 from exchange.client.cluster_process import Server
+from exchange.coordinator.authority import Authority
 from tests.exchange.gateway.house import FREE, House, a_house
 
 
@@ -48,6 +50,30 @@ def test_stop_is_graceful_and_takes_the_addresses_away(tmp_path: Path) -> None:
 
         assert trio.run(house.server.wait_ended) == 0
         assert not (house.server.directory / "endpoints.json").exists()
+
+
+def test_gateway_serves_a_cluster_over_tls_and_believes_no_other(tmp_path: Path) -> None:
+    """Issue: client TLS with the cluster's authority, in front of it; fails closed."""
+    (tmp_path / "other").mkdir()
+    Authority(tmp_path / "other", now=datetime.datetime.now(datetime.UTC))
+    with a_house(tmp_path / "node", "--tls") as house:
+        alice = house.open_account(USD="1000")
+        statuses = {}
+        for name, home in (("right", tmp_path / "node" / "tls"), ("wrong", tmp_path / "other")):
+            front = Server("gateway", tmp_path / name, [])
+            front.arguments = ["--coordinator", house.coordinator, "--https", FREE]
+            front.arguments += ["--tls-ca", str(home / "ca.crt")]
+            front.listen = ""
+            try:
+                trio.run(front.start)
+                door = House(front, front.directory / "https.crt")
+                statuses[name] = door.call("POST", "/v1/orders", AN_ORDER, key=alice.key)
+                door.client.close()
+            finally:
+                front.kill()
+
+    assert statuses["right"].status_code == 201
+    assert statuses["wrong"].status_code in (401, 503)
 
 
 @pytest.mark.parametrize(
