@@ -126,8 +126,7 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     @property
     def open(self) -> Lots:
         """Return the quantity that may be matched (S9)."""
-        free = self.total - self.filled - self.offered
-        return Lots(0) if self.canceled or free < 0 else Lots(free)
+        return open_of(self)
 
     @property
     def is_done(self) -> bool:
@@ -137,12 +136,23 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     @property
     def status(self) -> Status:
         """Return the status as people know it."""
-        if self.is_rejected:
-            return Status.REJECTED
-        return status_of(self.quantity, self.total, self.filled, self.offered, self.canceled)
+        return order_status(self)
 
 
 _OPEN = Status.OPEN
+
+
+def open_of(order: Order) -> Lots:
+    """Return the quantity that may be matched (S9); the hot path calls it."""
+    free = order.total - order.filled - order.offered
+    return Lots(0) if order.canceled or free < 0 else Lots(free)
+
+
+def order_status(order: Order) -> Status:
+    """Return the status as people know it; the hot path calls it, as `open_of`."""
+    if order.is_rejected:
+        return Status.REJECTED
+    return status_of(order.quantity, order.total, order.filled, order.offered, order.canceled)
 
 
 def status_of(quantity: int, total: int, filled: int, offered: int, canceled: bool) -> Status:

@@ -74,7 +74,7 @@ NOT_READY = Refused("not_ready", "the node is starting; try again in a few secon
 def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
     """Place an order and match it at once."""
     state, decision = soft.state, Decision()
-    account = state.accounts.find(item.account)
+    account = state.accounts.get(item.account) or state.accounts.find(item.account)
     if account is None or account.is_closed:
         return _answer(item.ticket, UNKNOWN_ACCOUNT)
     if item.client_order_id:

@@ -7,7 +7,16 @@ were made.  Only a `Send` of an `Applied` may leave at once.
 import msgspec
 
 from exchange.domain.instruments import Instrument
-from exchange.domain.orders import Fill, Order, SelfTrade, Side, Status, Trade, Transfer
+from exchange.domain.orders import (
+    Fill,
+    Order,
+    SelfTrade,
+    Side,
+    Status,
+    Trade,
+    Transfer,
+    order_status,
+)
 from exchange.domain.units import (
     AccountId,
     Asset,
@@ -252,7 +261,7 @@ def order_answer(
         order.filled,
         order.offered,
         order.cost,
-        order.status,
+        order_status(order),
         order.reason,
         order.created,
         lsn,

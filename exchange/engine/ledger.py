@@ -5,7 +5,7 @@ Only `engine.apply` calls what changes state here.
 """
 
 from exchange.domain.instruments import Rule
-from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Side, Trade
+from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Side, Trade, open_of
 from exchange.domain.units import (
     NUMBER_BITS,
     NUMBER_MAX,
@@ -30,8 +30,8 @@ def hold_needed(state: State, order: Order) -> Units:
     """Return what an order must hold: its open quantity and all it has offered (S1)."""
     rule, offered = state.rules[order.symbol], order.offered
     if order.side is SELL:
-        return Units((order.open + offered) * rule.lot_value)
-    needed = order.price * order.open
+        return Units((open_of(order) + offered) * rule.lot_value)
+    needed = order.price * open_of(order)
     if offered:
         for key in state.offers_by_taker[order.order_id]:
             offer = state.offers[key]

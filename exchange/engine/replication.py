@@ -13,7 +13,7 @@ These functions change soft state only.  What they return is for the caller to m
 from collections import deque
 
 from exchange.domain.book import OrderEvent, OwnerBook
-from exchange.domain.orders import IOC, Order, Side
+from exchange.domain.orders import IOC, Order, Side, open_of
 from exchange.domain.units import (
     PRICE_MAX,
     QUANTITY_MAX,
@@ -48,7 +48,7 @@ def event_of(order: Order) -> OrderEvent:
         order.symbol,
         order.side,
         order.price,
-        order.open if rests else Lots(0),
+        open_of(order) if rests else Lots(0),
         order.stamp,
         order.version,
         order.account,

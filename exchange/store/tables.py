@@ -142,10 +142,6 @@ def key_text(table: str, key: bytes) -> str:
     return str(unpacked)
 
 
-def _pack_number(key: int) -> bytes:
-    return _ONE.pack(key)
-
-
 def _unpack_number(key: bytes) -> int:
     number: int = _ONE.unpack(key)[0]
     return number
@@ -188,7 +184,7 @@ def _unpack_offer(key: bytes) -> tuple[int, OfferId]:
 
 
 def _codecs() -> dict[str, Codec[Any, Any]]:
-    number, pair = (_pack_number, _unpack_number), (_pack_pair, _unpack_pair)
+    number, pair = (_ONE.pack, _unpack_number), (_pack_pair, _unpack_pair)
     text = (str.encode, bytes.decode)
     number_text = (_pack_number_text, _unpack_number_text)
     text_number = (_pack_text_number, _unpack_text_number)
