@@ -68,6 +68,7 @@ STORAGE_FULL = Refused(
     "storage_full", "the node's log is nearly full; cancels and settlements go on, orders do not"
 )
 DRAINING = Refused("draining", "the node is being stopped; try again when it is back")
+_DONE = Done()
 NOT_READY = Refused("not_ready", "the node is starting; try again in a few seconds")
 
 
@@ -125,7 +126,8 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
         soft.wall,
     )
     decision.records.insert(0, placed)
-    decision.acknowledge.append(Acknowledge(item.ticket, order_id, item.wait_done))
+    body = None if item.is_described else _DONE
+    decision.acknowledge.append(Acknowledge(item.ticket, order_id, item.wait_done, body))
     return decision
 
 

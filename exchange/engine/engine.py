@@ -90,7 +90,11 @@ class Engine(Core):
 
     def handle(self, item: inputs.Input) -> None:
         """Take one input: decide, apply, observe."""
-        self._handlers[type(item)](self, item)
+        decide = _COMMANDS.get(type(item))
+        if decide is not None:
+            self._run(decide(self.soft, item))
+        else:
+            self._handlers[type(item)](self, item)
         self._flush()
 
     def drain(self) -> Step:
@@ -112,9 +116,6 @@ class Engine(Core):
         return step
 
     # Inputs from clients and the shell.
-
-    def _on_command(self, item: inputs.Input) -> None:
-        self._run(_COMMANDS[type(item)](self.soft, item))
 
     def _on_ask(self, item: inputs.Ask) -> None:
         self._held.append(Answer(item.ticket, answer_query(self.soft, item.query)))
@@ -415,20 +416,7 @@ class Engine(Core):
         return link if link is not None else sessions.new_link(self.soft, peer)
 
     _handlers: ClassVar[dict[type, Callable[["Engine", Any], None]]] = {
-        inputs.OpenAccount: _on_command,
-        inputs.CloseAccount: _on_command,
-        inputs.SetKey: _on_command,
-        inputs.CreateKey: _on_command,
-        inputs.RotateKey: _on_command,
-        inputs.RevokeKey: _on_command,
-        inputs.MoveFunds: _on_command,
-        inputs.SetBalance: _on_command,
         inputs.ListInstrument: _on_list,
-        inputs.PlaceOrder: _on_command,
-        inputs.AmendOrder: _on_command,
-        inputs.CancelOrder: _on_command,
-        inputs.CancelAtPrice: _on_command,
-        inputs.CancelAll: _on_command,
         inputs.Ask: _on_ask,
         inputs.KnowPeer: _on_know_peer,
         inputs.LinkOpened: _on_link_opened,

@@ -107,7 +107,10 @@ class ListInstrument(msgspec.Struct, frozen=True):
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, gc=False):
-    """Answer: OrderAnswer, at acknowledgement, or with `wait_done` once nothing is in doubt."""
+    """Answer: OrderAnswer, at acknowledgement, or with `wait_done` once nothing is in doubt.
+
+    For one whose client is told no more than "ok" it is Done, unless the order is rejected.
+    """
 
     ticket: Ticket
     account: AccountId
@@ -119,6 +122,7 @@ class PlaceOrder(msgspec.Struct, frozen=True, gc=False):
     self_trade: SelfTrade = SelfTrade.CANCEL_NEWEST
     client_order_id: str = ""
     wait_done: bool = False
+    is_described: bool = True  # by its answer
 
 
 class AmendOrder(msgspec.Struct, frozen=True):

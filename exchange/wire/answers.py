@@ -58,7 +58,7 @@ class AnswerWriter:
     def line(self, request: Request, body: AnswerBody) -> bytes:
         """Return the line that answers `request`."""
         if type(request) is CreateOrder:
-            if type(body) is OrderAnswer and body.status is not Status.REJECTED:
+            if type(body) is effects.Done:
                 return OK
         elif type(request) is OrderCreate and type(body) is OrderAnswer:
             return _order_line(bytes(request.id), self._orders.order(body), body)

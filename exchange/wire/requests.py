@@ -306,6 +306,10 @@ class NodeStatus(Rich, frozen=True, gc=False, tag="node.status"):
     value: Value | None = None
 
 
+class NodeMetrics(Rich, frozen=True, gc=False, tag="node.metrics"):
+    value: Value | None = None
+
+
 class Bye(msgspec.Struct, frozen=True):
     """The client takes its leave: close after everything before it is answered."""
 
@@ -341,6 +345,7 @@ Request = (
     | BookGet
     | TradesList
     | NodeStatus
+    | NodeMetrics
     | FeedSubscribe
     | FeedUnsubscribe
 )
@@ -350,7 +355,7 @@ NOT_BUILT = frozenset(
         "candles.get",
     ]
 )
-_PUBLIC = (ReadMarket, BookGet, TradesList, NodeStatus)
+_PUBLIC = (ReadMarket, BookGet, TradesList, NodeStatus, NodeMetrics)
 _READ = (ReadBalance, ReadStock, ReadOrders, OrderGet, OrdersList, FillsList, AccountGet)
 _KEYS = (KeyCreate, KeyRotate, KeyRevoke, KeyList)
 _OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw)

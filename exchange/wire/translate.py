@@ -102,6 +102,7 @@ class Translator:
             _SIDES[name],
             self._ticks(symbol, price),
             self._lots(symbol, quantity),
+            is_described=False,
         )
 
     def _place(self, request: OrderCreate, account: AccountId, ticket: Ticket) -> Translated:
@@ -283,7 +284,8 @@ def _query(
     | requests.KeyList
     | requests.BookGet
     | requests.TradesList
-    | requests.NodeStatus,
+    | requests.NodeStatus
+    | requests.NodeMetrics,
     account: AccountId,
 ) -> inputs.Query:
     match request:
@@ -313,7 +315,7 @@ def _query(
             return inputs.TradesQuery(read_symbol(value.symbol), Seq(value.from_seq), value.limit)
         case requests.KeyList():
             return inputs.KeysQuery(read_owner(request.value.user_id, account))
-        case requests.NodeStatus():
+        case requests.NodeStatus() | requests.NodeMetrics():
             return inputs.StatusQuery()
         case _:
             assert_never(request)

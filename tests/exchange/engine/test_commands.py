@@ -62,6 +62,17 @@ def test_order_beyond_the_funds_is_rejected_and_recorded(engines: Engines) -> No
     assert engines.state(1).accounts[engines.account(1)].held.get(USD, 0) == 0
 
 
+def test_order_whose_client_is_told_ok_is_not_described_unless_it_is_rejected(
+    engines: Engines,
+) -> None:
+    """Interfaces section 1: `C order` is answered "ok"."""
+    accepted = engines.place(1, Side.BUY, 1000, 2, is_described=False)
+    rejected = engines.place(1, Side.BUY, 1_000_000, 2, is_described=False)
+
+    assert ask(engines, accepted) == Done()
+    assert isinstance(ask(engines, rejected), OrderAnswer)
+
+
 def test_retry_gets_the_identical_first_answer(engines: Engines) -> None:
     """Faults 2.15: whatever happened since, and across a restart."""
     item = engines.place(1, Side.BUY, 1000, 5, client_order_id="mine")

@@ -102,7 +102,7 @@ ANSWERS: list[tuple[bytes, AnswerBody, bytes]] = [
         b'"BTC-USD":{"sell":[{"quantity":0.25,"price":60000}],"buy":[]}}',
     ),
     (b'{"type":"R market"}', effects.BookAnswer([]), b"{}"),
-    (C_ORDER, ORDER, b'"ok"'),
+    (C_ORDER, effects.Done(), b'"ok"'),
     (C_ORDER, REJECTED, b'"notEnough"'),
     (C_ORDER, NO_FUNDS, b'"notEnough"'),
     (D_ORDER, removed(90), b"90"),
