@@ -7,13 +7,13 @@ READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
 export HYPOTHESIS_PROFILE ?= ci
 
-.PHONY: help run demo test bench fuzz mutants chaos lint clean
+.PHONY: help run demo test bench fuzz hostile mutants chaos lint clean
 
 help:
 	@echo 'make run      start one node, a complete exchange, with its data in ./data'
 	@echo 'make demo     trade on three nodes, kill one, bring it back, verify everything'
 	@echo 'make test     lint, types and all tests; PARTS="units trading" runs some parts only'
-	@echo 'make bench    measure; make fuzz, make mutants, make chaos: the long campaigns'
+	@echo 'make bench    measure; make fuzz, hostile, mutants, chaos: the long campaigns'
 	@echo 'make lint     format check, lint, types, import contracts'
 	@echo 'make clean    remove what make made, except data'
 
@@ -44,6 +44,9 @@ bench: $(READY)
 fuzz: $(TESTS)
 	$(BIN)/python -m fuzz --runs 200000 --processes 2
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) tests/fuzz
+
+hostile: $(TESTS)
+	$(BIN)/python -m fuzz.hostile --inputs 100000
 
 mutants: $(TESTS)
 	$(BIN)/python -m fuzz.mutants

@@ -217,6 +217,8 @@ class _Protocol(H11Protocol):
             raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
 
     async def _send_error_response(self, status_code: int) -> None:
+        if status_code >= 500:  # h11 has 501 for codings that it does not know
+            status_code = 400
         problem = Problem.of(status_code, "malformed_request", "this is not a good request")
         body = encode_problem(problem)
         headers = [
