@@ -126,6 +126,8 @@ class PriceTimePriority(Checker):
         self._shown: dict[OrderId, tuple[int, int, frozenset[int]]] = {}  # stamp, version, nodes
         self._stamps: list[tuple[int, int, frozenset[int]]] = []  # owner, stamp, nodes
         self._waited_for: dict[Process, frozenset[int]] = {}
+        self._counted: frozenset[int] = frozenset()  # waited for before the turn and behind it
+        self._settled: frozenset[int] = frozenset()  # makers that offers had reserved at its begin
         self._matched: frozenset[int] = frozenset()  # before the turn and behind it
         self._matched_before: dict[Process, frozenset[int]] = {}
         self._changed_lsn: dict[int, int] = {}  # of its owner's log, by order
@@ -136,7 +138,14 @@ class PriceTimePriority(Checker):
         soft = process.engine.soft
         now = frozenset(int(peer) for peer, link in soft.links.items() if _counts(link))
         covered = now & self._waited_for.get(process, frozenset())
-        self._waited_for[process] = now
+        if process.silence_us > process.engine.config.suspect_us:
+            covered = frozenset()  # the turn began with nobody: hellos may have come in it (B5)
+        self._waited_for[process], self._counted = now, covered
+        self._settled = frozenset(
+            self.exchange.node(process.node).offers[record.decider, record.offer_id].maker
+            for record in step.records
+            if isinstance(record, TradeSettled)
+        )
         matched = frozenset(int(peer) for peer, link in soft.links.items() if link.is_matched)
         self._matched = matched & self._matched_before.get(process, frozenset())
         self._matched_before[process] = matched
@@ -188,11 +197,10 @@ class PriceTimePriority(Checker):
                 pass
 
     def _is_younger(self, process: Process, record: OrderPlaced) -> None:
-        links = process.engine.soft.links
         for owner, stamp, nodes in self._stamps:
             if stamp < record.stamp or process.node not in nodes or owner == process.node:
                 continue
-            if not links[NodeId(owner)].is_suspected:
+            if owner in self._counted:
                 self.fail(
                     f"node {process.node} gives stamp {record.stamp}, but {stamp} of node {owner} "
                     "was acknowledged, and shown here, before"
@@ -229,7 +237,11 @@ class PriceTimePriority(Checker):
         owner = node_of(order.order_id)
         if owner == process.node:
             return order.account != account
-        if process.node not in nodes or owner not in self._matched:
+        if (
+            process.node not in nodes
+            or owner not in self._matched
+            or order.order_id in self._settled
+        ):
             return False
         return order.open > process.engine.state.offered_against.get(order.order_id, 0)
 
