@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from recovery.advice import OTHERS, quoted
 from recovery.directory import DataDirectory, NoDirectory
 from recovery.problems import EXIT_USAGE, exit_code
 from recovery.terminal import Refused, output_option, path_argument, print_json, reading
@@ -214,7 +215,7 @@ def refusals() -> Iterator[None]:
         yield
     except NoDirectory as nothing:
         found = nothing.problem
-        raise Refused(f"{found.place}: {found.detail}", exit_code([found])) from nothing
+        raise Refused(found.sentence, exit_code([found])) from nothing
     except CannotReplay as refusal:
         raise Refused(str(refusal), refusal.exit_code) from refusal
 
@@ -233,8 +234,12 @@ def _print_salvaged(result: "Salvaged") -> None:
         click.echo(f"{result.path}: node {result.node}, {log}, {result.frames} frames")
     if result.is_state_whole:
         click.echo("the newest state is whole")
-    else:
-        click.echo("the newest state is not whole: see recover-node")
+        click.echo(f"next: exchange-recover verify {quoted(result.path)} {OTHERS}")
+        return
+    click.echo("the newest state is not whole: it has to come from the other nodes")
+    backup = f"--backup {quoted(result.path)} " if result.path and result.last_lsn else ""
+    start = f"next: exchange-recover recover-node --node {result.node} {backup}"
+    click.echo(f"{start}--to NEWER_DIR {OTHERS}")
 
 
 @contextmanager

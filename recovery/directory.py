@@ -13,7 +13,7 @@ import msgspec
 
 from exchange.domain.units import Lsn, NodeId
 from exchange.engine.messages import Proof
-from exchange.store.directory import IDENTITY, LOCK, STORE
+from exchange.store.directory import IDENTITY, LOCK, STORE, UNACCEPTED
 from exchange.store.errors import DamagedTable, NewerFormat, StoreError
 from exchange.store.frames import Identity, genesis
 from exchange.store.meta import Checkpoint, read_base, read_checkpoint, read_identity
@@ -63,7 +63,7 @@ class DataDirectory:
         try:
             return cls(path, pages, _identity(pages, place))
         except NoDirectory as nothing:
-            identity = _marked(path) if is_lenient else None
+            identity = marked(path) if is_lenient else None
             if identity is None:
                 pages.close()
                 raise nothing from None
@@ -71,6 +71,11 @@ class DataDirectory:
         except BaseException:
             pages.close()
             raise
+
+    @property
+    def is_accepted(self) -> bool:
+        """Tell whether it may serve: not what `recover-node` made, before its operator agrees."""
+        return self.pages.path.parent.name != UNACCEPTED
 
     @property
     def node_id(self) -> NodeId:
@@ -124,6 +129,8 @@ def check_segment(segment: Segment, identity: Identity) -> None:
 def data_file(path: Path) -> Path:
     """Return the LMDB file of a data directory, or of a bare environment in a copy."""
     inside = path / STORE / DATA
+    if not inside.exists() and (path / UNACCEPTED / DATA).exists():
+        return path / UNACCEPTED / DATA
     bare = path / DATA
     return bare if bare.exists() and not inside.exists() else inside
 
@@ -168,8 +175,8 @@ def _locked_by(status: os.stat_result) -> int | None:
     return None
 
 
-def _marked(path: Path) -> Identity | None:
-    """Return what the plain file beside the store says, if it is there."""
+def marked(path: Path) -> Identity | None:
+    """Return whose directory it is, if the plain file beside the store says so."""
     try:
         row = msgspec.json.decode((path / IDENTITY).read_bytes())
         return Identity(row["cluster"], NodeId(row["node_id"]), bytes.fromhex(row["nonce"]))

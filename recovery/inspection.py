@@ -69,6 +69,7 @@ class Node(msgspec.Struct):
 class Inspection(msgspec.Struct):
     """All that was found."""
 
+    paths: list[str] = []  # as they were given
     directories: list[Node] = []
     in_doubt: list[Verdict] = []
     problems: list[Problem] = []
@@ -195,7 +196,7 @@ class Look:
 
 def inspect(paths: Sequence[Path], progress: Progress = lambda _: None) -> Inspection:
     """Inspect directories; several are joined."""
-    result = Inspection()
+    result = Inspection([str(path) for path in paths])
     with ExitStack() as opened:
         looks = open_all(paths, opened, result.problems)
         for look in looks:
@@ -243,6 +244,8 @@ def open_all(
             detail = f"cluster {cluster}, not {other.directory.identity.cluster}"
             problems.append(problem("other_cluster", directory.place, detail))
             continue
+        if not directory.is_accepted:
+            problems.append(problem("unaccepted", directory.place, "no node finds its store"))
         looks[directory.node_id] = Look(directory)
     return list(looks.values())
 

@@ -68,6 +68,10 @@ CODES: dict[str, tuple[str, str]] = {
         "An operator and the decider decided a trade differently.",
         "see `timeline`; correct the balances by deposit and withdrawal, then `forget` it",
     ),
+    "unaccepted": (
+        "Rebuilt by `recover-node`, and not accepted yet.",
+        "read recovery.json in it, then `recover-node --accept`",
+    ),
     "moving": ("The node is running and changed what was being read.", "stop it and run again"),
     "unread": ("A part could not be checked.", "see the detail"),
 }
@@ -91,6 +95,11 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
     remedy: str
 
+    @property
+    def sentence(self) -> str:
+        """Return all of it on one line."""
+        return f"{self.place}: {self.detail}; {self.remedy}"
+
 
 SEVERITIES = {
     "not_a_data_directory": Severity.USAGE,
@@ -99,6 +108,7 @@ SEVERITIES = {
     "unreadable": Severity.USAGE,
     "in_doubt": Severity.DOUBT,
     "heuristic_unchecked": Severity.DOUBT,
+    "unaccepted": Severity.DOUBT,
     "moving": Severity.NOTE,
     "unread": Severity.NOTE,
 }  # the others are damage

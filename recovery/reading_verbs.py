@@ -232,7 +232,8 @@ class Frames:
         try:
             directory = DataDirectory.open(self.path)
         except NoDirectory as nothing:
-            raise Refused(f"{self.path}: {nothing}", exit_code([nothing.problem])) from nothing
+            found = nothing.problem
+            raise Refused(found.sentence, exit_code([found])) from nothing
         with directory:
             chain = Chain(directory.base(), directory.place)
             while True:

@@ -1,8 +1,9 @@
 """Let a rebuilt node back in: the operator accepts, the others are introduced to it (C3).
 
 The others know the lost node by its birth nonce and have seen its log.  Each of them gets one
-record: the new nonce, and as proof of its log the rebuilt one.  Then the rebuilt directory's
-store gets the name that a node looks for.  All of it offline.
+record: the new nonce, and as proof of its log the rebuilt one.  So does the coordinator, in its
+own directory or inside that of a node that embeds it.  Then the rebuilt directory's store gets
+the name that a node looks for.  All of it offline; whoever was left out can be told later.
 """
 
 import os
@@ -11,14 +12,19 @@ from pathlib import Path
 
 import msgspec
 
+from exchange.coordinator.rebirth import replace
 from exchange.domain.units import Epoch, Lsn, NodeId
 from exchange.engine.messages import Proof
 from exchange.engine.records import PeerSeen
-from exchange.store.directory import STORE
+from exchange.store.directory import STORE, UNACCEPTED
+from exchange.store.frames import Identity
+from recovery.directory import COORDINATORS, marked
 from recovery.knowledge import Rebuilt
 from recovery.offline import OfflineNode, now
-from recovery.rebuild import UNACCEPTED
+from recovery.problems import EXIT_USAGE
 from recovery.replay import CannotReplay
+
+EMBEDDED = "coordinator"  # where a node keeps the coordinator that it embeds
 
 
 def read_rebuilt(path: Path) -> Rebuilt:
@@ -26,33 +32,69 @@ def read_rebuilt(path: Path) -> Rebuilt:
     try:
         return msgspec.json.decode((path / "recovery.json").read_bytes(), type=Rebuilt)
     except (OSError, msgspec.MsgspecError) as error:
-        raise CannotReplay(f"{path} was not made by recover-node: {error}", 2) from error
+        raise CannotReplay(f"{path} was not made by recover-node: {error}", EXIT_USAGE) from error
 
 
-def accept(path: Path, peers: Sequence[Path]) -> Rebuilt:
-    """Introduce a rebuilt node to the others, then let it serve."""
-    rebuilt = read_rebuilt(path)
-    if not (path / UNACCEPTED).exists():
-        raise CannotReplay(f"{path} is accepted already")
-    proof = Proof(Lsn(rebuilt.lsn), bytes.fromhex(rebuilt.digest))
-    for peer in peers:
-        introduce(peer, rebuilt, proof)
+def accept(path: Path, others: Sequence[Path]) -> Rebuilt:
+    """Introduce a rebuilt node to the others, then let it serve; again for who was left out."""
+    rebuilt, identity = read_rebuilt(path), marked(path)
+    if identity is None or identity.nonce.hex() != rebuilt.nonce:
+        raise CannotReplay(f"{path} is not what recover-node made", EXIT_USAGE)
+    for other in others:
+        _check(other, identity)
+    told = [_introduce(other, rebuilt, identity) for other in others]
+    if (path / UNACCEPTED).exists():
+        _let_serve(path)
+    elif not any(told):
+        raise CannotReplay(f"{path} is accepted already, and all of these know it")
+    return rebuilt
+
+
+def _check(path: Path, identity: Identity) -> None:
+    """Refuse what cannot be introduced, before anything is written."""
+    found = marked(path)
+    if found is None:
+        raise CannotReplay(f"{path} is the directory of no node and no coordinator", EXIT_USAGE)
+    if found.cluster not in (identity.cluster, COORDINATORS):
+        detail = f"{path} is of cluster {found.cluster}, not of {identity.cluster}"
+        raise CannotReplay(detail, EXIT_USAGE)
+    if found.node_id == identity.node_id:
+        raise CannotReplay(f"{path} is of node {identity.node_id} itself", EXIT_USAGE)
+
+
+def _introduce(path: Path, rebuilt: Rebuilt, identity: Identity) -> bool:
+    """Tell a node and the coordinator inside it, or a coordinator, who bears the id from now on."""
+    found = marked(path)
+    is_coordinator = found is not None and found.cluster == COORDINATORS
+    told = not is_coordinator and _tell_node(path, rebuilt)
+    registry = path if is_coordinator else path / EMBEDDED
+    if marked(registry) is not None:
+        told |= replace(
+            registry,
+            cluster=identity.cluster,
+            node_id=identity.node_id,
+            nonce=identity.nonce,
+            epoch=Epoch(rebuilt.epoch),
+        )
+    return told
+
+
+def _tell_node(path: Path, rebuilt: Rebuilt) -> bool:
+    with OfflineNode.open(path) as node:
+        lost, nonce = NodeId(rebuilt.node), bytes.fromhex(rebuilt.nonce)
+        known = node.state.peer(lost)
+        if known.nonce == nonce:
+            return False
+        proof = Proof(Lsn(rebuilt.lsn), bytes.fromhex(rebuilt.digest))
+        record = PeerSeen(lost, nonce, Epoch(rebuilt.epoch), b"", known.address)
+        node.append([record], seen={lost: proof}, is_seen_replaced=True, ts=now())
+        return True
+
+
+def _let_serve(path: Path) -> None:
     (path / UNACCEPTED).rename(path / STORE)
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return rebuilt
-
-
-def introduce(path: Path, rebuilt: Rebuilt, proof: Proof) -> None:
-    """Tell one other node who bears the id from now on."""
-    with OfflineNode.open(path) as node:
-        lost = NodeId(rebuilt.node)
-        known = node.state.peer(lost)
-        nonce = bytes.fromhex(rebuilt.nonce)
-        if known.nonce == nonce or node.store.identity.node_id == lost:
-            return
-        record = PeerSeen(lost, nonce, Epoch(rebuilt.epoch), b"", known.address)
-        node.append([record], seen={lost: proof}, is_seen_replaced=True, ts=now())

@@ -32,6 +32,7 @@ from pathlib import Path
 import msgspec
 
 from exchange.domain.units import NodeId
+from exchange.store.directory import UNACCEPTED
 from exchange.store.frames import Identity
 from recovery.audit.reader import audit_log
 from recovery.bulk import NewDirectory
@@ -42,8 +43,6 @@ from recovery.offline import now
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, Problem, exit_code
 from recovery.reconstruction import Builder
 from recovery.replay import CannotReplay
-
-UNACCEPTED = "store.unaccepted"
 
 
 def rebuild(

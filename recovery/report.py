@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from exchange.domain.instruments import money
+from recovery.advice import next_step
 from recovery.inspection import Inspection, Node
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, Problem, exit_code
 from recovery.proof import Outcome, Verdict, Witness
@@ -91,6 +92,8 @@ def sentence(result: Inspection | Verification) -> str:
     if code == EXIT_USAGE:
         return f"{nodes} looked at; see the rows above for those that were not."
     if code == EXIT_IN_DOUBT:
+        if not result.in_doubt:
+            return f"{nodes}: intact, and it waits for somebody to act: see the rows above."
         undecided = sum(v.verdict is Outcome.UNDECIDED for v in result.in_doubt)
         total = _count(len(result.in_doubt), "trade", "trades")
         proven = len(result.in_doubt) - undecided
@@ -100,21 +103,7 @@ def sentence(result: Inspection | Verification) -> str:
 
 def next_command(result: Inspection | Verification) -> str:
     """Return the command to type next."""
-    paths = " ".join(node.path for node in result.directories) or "DIR"
-    code = exit_code(result.problems)
-    if code == EXIT_DAMAGED:
-        broken = next((n.path for n in result.directories if n.chain == "broken"), "")
-        if broken:
-            return f"exchange-recover salvage {broken} --to NEW_DIR"
-        verb = "inspect" if isinstance(result, Verification) else "verify"
-        return f"exchange-recover {verb} {paths}"
-    if code == EXIT_IN_DOUBT:
-        if any(verdict.verdict is not Outcome.UNDECIDED for verdict in result.in_doubt):
-            return f"exchange-recover resolve {paths} --plan plan.json   (or start both nodes)"
-        return "start both nodes of each trade, or give the missing directory as well"
-    if isinstance(result, Verification):
-        return "nothing to do"
-    return f"exchange-recover verify {paths}"
+    return next_step(result, is_verified=isinstance(result, Verification))
 
 
 def _node_text(node: Node) -> Iterable[str]:

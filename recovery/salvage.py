@@ -15,6 +15,7 @@ What the new directory holds depends on where the holes are:
     before the checkpoint only,  | the tables as they are and the log behind the checkpoint;
     tables intact                | older frames go into segment files: nothing of the state is
                                  | lost, only history
+    everything of the beginning  | none
     behind the checkpoint, or    | the log through the first hole, tables made anew; later
     tables damaged               | frames go into segment files.  An old copy: its peers will
                                  | not let it in, `recover-node` brings it forward
@@ -126,6 +127,10 @@ def salvage(path: Path, to: Path, *, progress: Progress = lambda _: None) -> Sal
             result.path = ""
             result.damage.append("the log's beginning is archived and the tables are damaged")
             used = []
+        elif not prefix:
+            result.path = ""
+            result.damage.append("no frame of the log's beginning is intact: nothing to build on")
+            used = []
         else:
             _fold(source.identity, to, prefix, result, progress)
             used = prefix
@@ -133,8 +138,24 @@ def salvage(path: Path, to: Path, *, progress: Progress = lambda _: None) -> Sal
         _write_rest(source.identity, to, rest, result)
         later = [item for item in rest if item.frame.first_lsn > result.last_lsn]
         behind = [hole for hole in result.lost if hole.last > result.last_lsn]
-        result.is_state_whole = bool(result.path) and not later and not behind
+        end = _end(source)
+        is_end_there = end is not None and end <= result.last_lsn
+        result.is_state_whole = bool(result.path) and is_end_there and not later and not behind
         return result
+
+
+def _end(source: DataDirectory) -> int | None:
+    """Return the LSN under which the last frame stands; None where the way to it is destroyed.
+
+    What was behind a destroyed end leaves no hole to see.
+    """
+    walk = Walk()
+    try:
+        for entry in source.pages.scan("log", walk, reverse=True):
+            return None if walk.damage else int.from_bytes(entry.key)
+    except BadFile:
+        pass
+    return None
 
 
 def _start(source: DataDirectory, result: Salvaged) -> tuple[Proof, Checkpoint | None]:

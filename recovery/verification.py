@@ -52,6 +52,7 @@ Wait = Callable[[], LogAudit | str]
 class Verification(msgspec.Struct):
     """All that was found, and how much was looked at."""
 
+    paths: list[str] = []  # as they were given
     directories: list[Node] = []
     in_doubt: list[Verdict] = []
     problems: list[Problem] = []
@@ -67,7 +68,7 @@ def verify(
     archive: Path | None = None,
 ) -> Verification:
     """Verify directories, each in itself and against the others, from their archived beginning."""
-    result = Verification()
+    result = Verification([str(path) for path in paths])
     with ExitStack() as opened:
         looks = open_all(paths, opened, result.problems, archive)
         start = opened.enter_context(_auditors(archive))

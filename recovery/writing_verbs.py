@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from exchange.domain.units import parse_id
+from recovery.advice import quoted
 from recovery.data_verbs import refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, exit_code
 from recovery.terminal import Refused, output_option, print_json, print_lines
@@ -115,14 +116,15 @@ def recover_node_verb(
 ) -> None:
     """Rebuild a lost node from the directories of all others, or bring an old copy forward.
 
-    The first step prints what could not be recovered.  The second accepts that, introduces the
-    node to the others, which must be stopped, and lets it serve, as a new incarnation.
+    The first step only reads the others, which may be running, and prints what could not be
+    recovered.  The second accepts that, introduces the node to the others and to the coordinator,
+    which must be stopped, and lets it serve, as a new incarnation.
 
     \b
     Examples:
       exchange-recover recover-node --node 1 --to node1-new node2 node3
       exchange-recover recover-node --node 1 --backup old --to node1-new node2 node3
-      exchange-recover recover-node --accept node1-new node2 node3
+      exchange-recover recover-node --accept node1-new node2 node3 coordinator
     """
     from recovery.rebirth import accept
     from recovery.rebuild import rebuild
@@ -143,15 +145,16 @@ def recover_node_verb(
     click.echo(f"{result.path}: node {result.node}, birth nonce {result.nonce}")
     click.echo(f"LSN {result.lsn}, epoch {result.epoch}, {result.trades} trades made whole again")
     if accepted is not None:
-        click.echo("accepted: it may be started")
+        click.echo("accepted: it may be started; so may the others")
         return
     for name in ("booked", "suspense", "declined_now", "funded", "canceled"):
         rows: list[str] = getattr(result, name)
         click.echo(f"{name}: {len(rows)}{': ' if rows else ''}{', '.join(rows[:ROWS_MAX])}")
     for line in result.not_recovered:
         click.echo(f"NOT RECOVERED  {line}")
-    others = " ".join(str(path) for path in peers)
-    click.echo(f"next: exchange-recover recover-node --accept {result.path} {others}")
+    others = quoted(result.path, *map(str, peers))
+    click.echo("next: stop the other nodes and the coordinator, then")
+    click.echo(f"      exchange-recover recover-node --accept {others} COORDINATOR_DIR")
 
 
 def _plan(paths: list[Path], file: Path, output: str) -> None:

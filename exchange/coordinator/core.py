@@ -189,6 +189,9 @@ def apply(registry: Registry, record: RegistryRecord) -> None:
 
 
 def _set_node(registry: Registry, entry: NodeEntry) -> None:
+    before = registry.nodes.get(entry.node_id)
+    if before is not None and before.nonce != entry.nonce:
+        registry.by_nonce.pop(before.nonce, None)  # a lost node: see `rebirth`
     registry.nodes[entry.node_id] = entry
     if entry.nonce:
         registry.by_nonce[entry.nonce] = entry.node_id
@@ -275,7 +278,9 @@ def _again(registry: Registry, asked: Registration, node_id: NodeId) -> Decision
         return Decision((newcomer, *_renewal(told, asked)), node_id)
     if entry.nonce and entry.nonce != asked.nonce:
         return Refused(
-            "other_nonce", f"node id {node_id} belongs to a node born with another nonce"
+            "other_nonce",
+            f"node id {node_id} belongs to a node born with another nonce; if this one was rebuilt,"
+            " introduce it: exchange-recover recover-node --accept DIR COORDINATOR_DIR",
         )
     return _old_incarnation(entry, asked) or Decision(_renewal(entry, asked), node_id)
 

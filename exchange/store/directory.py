@@ -35,6 +35,7 @@ from exchange.store.meta import check_identity, identity_change, read_identity
 from exchange.store.pages import check_pages
 
 LOCK, STORE, NEW_STORE, IDENTITY, BALLAST = "lock", "store", "store.new", "identity", "ballast"
+UNACCEPTED = "store.unaccepted"  # of a rebuilt node, until its operator has accepted what is lost
 BALLAST_SIZE = 1 << 24  # W7: room for thousands of cancels, and for the epoch of a restart
 
 
@@ -87,6 +88,12 @@ class Directory:
         marked = _read_marker(self.path)
         if (self.path / STORE).exists():
             return marked or self._identity_inside()
+        if (self.path / UNACCEPTED).exists():
+            raise DirectoryUnusable(
+                f"{self.path} was rebuilt by `exchange-recover recover-node` and not accepted yet",
+                remedy="read recovery.json there, then `exchange-recover recover-node --accept`"
+                f" {self.path} with the directories of the other nodes and of the coordinator",
+            )
         if marked is not None:
             raise DamagedDirectory(self.path, f"{STORE}/ of node {marked.node_id} is missing")
         return None

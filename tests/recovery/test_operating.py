@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from exchange.coordinator.core import ClusterFounded
 from exchange.domain.orders import Side
 from exchange.domain.units import NodeId
 from recovery.command import cli
 from recovery.problems import CODES
 from tests.recovery.cluster import Cluster, a_market, account_of
+from tests.recovery.test_rebirth import a_coordinator
 from tests.recovery.test_salvage import destroy_frame
 
 ROOT = Path(__file__).parent.parent.parent
@@ -84,6 +86,7 @@ def lost(path: Path) -> None:
     cluster.settle()
     cluster.kill_all()
     shutil.rmtree(path / "node1")
+    a_coordinator(path / "coordinator", ClusterFounded("test"))
 
 
 def corrupted(path: Path) -> None:

@@ -5,14 +5,48 @@ from pathlib import Path
 
 import pytest
 
+from exchange.coordinator.core import (
+    ClusterFounded,
+    NodeRenewed,
+    Registry,
+    RegistryRecord,
+    apply,
+)
+from exchange.coordinator.registry_store import RegistryStore
+from exchange.domain.units import Epoch, NodeId
 from exchange.engine.records import PeerSeen
-from exchange.store.errors import DataDirInUse
-from recovery.directory import DataDirectory
+from exchange.store.directory import UNACCEPTED, Directory
+from exchange.store.errors import DataDirInUse, WrongDirectory
+from exchange.store.frames import Identity
+from recovery.directory import DataDirectory, marked
 from recovery.rebirth import accept, read_rebuilt
 from recovery.rebuild import rebuild
 from recovery.replay import CannotReplay
 from tests.recovery.cluster import Cluster
 from tests.recovery.logs import read_frames, records_of
+
+
+def a_coordinator(path: Path, *records: RegistryRecord) -> Path:
+    with Directory.lock(path) as directory:
+        store = RegistryStore.open(directory, nonce=bytes(16))
+        for record in records:
+            apply(store.registry, record)
+        store.commit(store.prepare(list(records)))
+        store.close()
+    return path
+
+
+def read_registry(path: Path) -> Registry:
+    with Directory.lock(path) as directory:
+        store = RegistryStore.open(directory, nonce=b"")
+        store.close()
+    return store.registry
+
+
+def identity_of(path: Path) -> Identity:
+    identity = marked(path)
+    assert identity is not None
+    return identity
 
 
 @pytest.fixture
@@ -33,6 +67,57 @@ def test_the_others_are_told_of_the_new_nonce_and_log(traded: Cluster, rebuilt: 
     assert last.seen[1].digest.hex() == result.digest  # type: ignore[index]
     with DataDirectory.open(rebuilt) as directory:
         assert directory.identity.nonce.hex() == result.nonce
+
+
+def test_the_coordinator_is_told_and_gives_no_number_twice(
+    traded: Cluster, rebuilt: Path, tmp_path: Path
+) -> None:
+    """C2, C3: else it would refuse the new nonce for ever."""
+    cluster, old = identity_of(rebuilt).cluster, bytes(16)
+    entry = NodeRenewed(NodeId(1), old, "h:1", Epoch(1), b"boot", 7, has_started=True)
+    registry = a_coordinator(tmp_path / "coordinator", ClusterFounded(cluster), entry)
+    result = accept(rebuilt, [*traded.paths[1:], registry])
+    told = read_registry(registry)
+
+    assert told.nodes[NodeId(1)].nonce.hex() == result.nonce
+    assert told.nodes[NodeId(1)].account_number == 7
+    assert list(told.by_nonce) == [bytes.fromhex(result.nonce)]
+
+
+def test_a_coordinator_inside_a_node_is_told_with_it(traded: Cluster, rebuilt: Path) -> None:
+    """C4: it has no directory of its own."""
+    cluster = identity_of(rebuilt).cluster
+    registry = a_coordinator(traded.paths[1] / "coordinator", ClusterFounded(cluster))
+    result = accept(rebuilt, traded.paths[1:])
+
+    assert read_registry(registry).nodes[NodeId(1)].nonce.hex() == result.nonce
+
+
+def test_who_was_left_out_is_told_later(traded: Cluster, rebuilt: Path, tmp_path: Path) -> None:
+    """Issue, item 7: an operator at night forgets one."""
+    cluster = identity_of(rebuilt).cluster
+    registry = a_coordinator(tmp_path / "coordinator", ClusterFounded(cluster))
+    accept(rebuilt, traded.paths[1:])
+    result = accept(rebuilt, [registry])
+
+    assert read_registry(registry).nodes[NodeId(1)].nonce.hex() == result.nonce
+
+
+def test_what_cannot_be_introduced_is_refused_before_anything_is_written(
+    traded: Cluster, rebuilt: Path, tmp_path: Path
+) -> None:
+    """Bad input."""
+    foreign = a_coordinator(tmp_path / "coordinator", ClusterFounded("another"))
+    frames = read_frames(traded.paths[1])
+
+    with pytest.raises(CannotReplay, match="no node and no coordinator"):
+        accept(rebuilt, [traded.paths[1], tmp_path / "nowhere"])
+    with pytest.raises(CannotReplay, match="node 1 itself"):
+        accept(rebuilt, [traded.paths[1], rebuilt])
+    assert read_frames(traded.paths[1]) == frames
+    with pytest.raises(WrongDirectory, match="another"):
+        accept(rebuilt, [foreign])
+    assert (rebuilt / UNACCEPTED).exists()
 
 
 def test_accepting_twice_is_refused_and_harmless(traded: Cluster, rebuilt: Path) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from exchange.domain.orders import Side
 from exchange.domain.units import NodeId, format_id
-from exchange.store.errors import DamagedDirectory
+from exchange.store.directory import UNACCEPTED
+from exchange.store.errors import DirectoryUnusable
 from recovery.inspection import inspect
 from recovery.knowledge import Rebuilt
 from recovery.rebirth import accept
-from recovery.rebuild import UNACCEPTED, rebuild
+from recovery.rebuild import rebuild
 from recovery.replay import CannotReplay
 from recovery.verification import verify
 from tests.recovery.audit.test_reader import run_wild
@@ -66,7 +67,7 @@ def test_a_wiped_node_comes_back_with_all_its_trades(market: Cluster, tmp_path: 
     assert len(result.suspense) == 2
     assert any("deposits" in line for line in result.not_recovered)
     market.nodes[NodeId(1)].path = tmp_path / "new"
-    with pytest.raises(DamagedDirectory):
+    with pytest.raises(DirectoryUnusable):
         market.nodes[NodeId(1)].start()
     market.nodes[NodeId(1)].kill()
 

@@ -9,8 +9,9 @@ import pytest
 from exchange.domain.orders import Side
 from exchange.domain.units import NodeId, make_id
 from exchange.engine.records import OrderPlaced, TradeAccepted, TradeOffered, Transferred
+from exchange.store.directory import UNACCEPTED
 from recovery.knowledge import SUSPENSE
-from recovery.rebuild import UNACCEPTED, rebuild
+from recovery.rebuild import rebuild
 from tests.recovery.cluster import Cluster, account_of
 from tests.recovery.logs import records_of
 

@@ -25,10 +25,10 @@ def test_a_long_list_says_where_the_rest_is() -> None:
 def test_each_verdict_has_a_next_command(doubtful: Cluster) -> None:
     """Interfaces 5: last, one sentence of verdict and the next command to type."""
     doubt = inspect(doubtful.paths)
-    damage = Inspection(problems=[problem("chain_broken", "here", "x")])
+    damage = Inspection(["here"], problems=[problem("chain_broken", "here LSN 4", "x")])
 
     assert sentence(doubt) == "2 directories: intact, 1 trade in doubt (1 proven, 0 undecided)."
     assert next_command(doubt).startswith("exchange-recover resolve ")
     assert "DAMAGED" in sentence(damage)
-    assert next_command(damage).startswith("exchange-recover verify ")
+    assert next_command(damage) == "exchange-recover salvage here --to NEW_DIR"
     assert "COMMIT PROVEN" in "\n".join(inspection_text(doubt))

@@ -147,3 +147,28 @@ def test_a_hole_behind_the_checkpoint_is_told(traded: Cluster, tmp_path: Path) -
     assert not result.is_state_whole
     assert result.last_lsn == lsn - 1
     assert find_segments(tmp_path / "new.frames", 2)
+
+
+def test_a_destroyed_end_is_never_called_whole(tmp_path: Path) -> None:
+    """Issue: it lists the rest.  A file that was cut has no hole to see, and its end is gone."""
+    path = a_long_log(tmp_path, checkpoint=False)
+    last = max(places(path))
+    data = path / "store" / "data.mdb"
+    raw = bytearray(data.read_bytes())
+    for page in places(path)[last]:
+        raw[page * PAGE : (page + 1) * PAGE] = bytes(PAGE)
+    data.write_bytes(raw)
+    result = salvage(path, tmp_path / "new")
+
+    assert result.last_lsn < last
+    assert not result.is_state_whole
+
+
+def test_nothing_intact_makes_no_directory(traded: Cluster, tmp_path: Path) -> None:
+    """An empty log under the old identity would be an old copy that looks like a new node."""
+    (traded.paths[0] / "store" / "data.mdb").write_bytes(b"")
+    result = salvage(traded.paths[0], tmp_path / "new")
+
+    assert not result.path
+    assert not result.is_state_whole
+    assert not (tmp_path / "new").exists()

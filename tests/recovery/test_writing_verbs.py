@@ -48,7 +48,10 @@ def test_a_lost_node_is_recovered_in_two_steps(traded: Cluster, tmp_path: Path) 
     first = run.invoke(cli, ["recover-node", "--node", "1", "--to", new, two])
     assert first.exit_code == 0, first.output
     assert "NOT RECOVERED" in first.output
-    assert run.invoke(cli, ["inspect", new]).exit_code == 4
+    look = run.invoke(cli, ["inspect", new])
+    assert look.exit_code == 6
+    assert "unaccepted" in look.output
+    assert f"recover-node --accept {new} " in look.output
     second = run.invoke(cli, ["recover-node", "--accept", new, two])
     assert second.exit_code == 0, second.output
     assert run.invoke(cli, ["verify", new, two]).exit_code == 0

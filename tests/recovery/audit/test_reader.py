@@ -15,7 +15,7 @@ import exchange.engine.ledger as ledger_module
 import exchange.engine.matching as matching_module
 import exchange.engine.settlement as settlement_module
 from exchange.domain.orders import SelfTrade, Side, TimeInForce
-from exchange.domain.units import Lots, NodeId, OrderId, Ticks
+from exchange.domain.units import Asset, Lots, NodeId, OrderId, Ticks
 from exchange.engine import inputs
 from exchange.engine.records import (
     LocalTrade,
@@ -293,7 +293,7 @@ def test_apply_twice_is_reported(tmp_path: Path, monkeypatch: Patch) -> None:
 def test_a_lost_hold_is_reported(tmp_path: Path, monkeypatch: Patch) -> None:
     """S1."""
     cluster = a_market(tmp_path)
-    monkeypatch.setattr(apply_module, "rehold", lambda *_: None)
+    monkeypatch.setattr(apply_module, "entry_hold", lambda *_, **__: (Asset("ACME"), 0))
     monkeypatch.setattr(ledger_module, "rehold", lambda *_: None)
     monkeypatch.setattr(engine_module.Engine, "check", lambda _: None)
     cluster.place(account_of(1), Side.SELL, 10, 100)
