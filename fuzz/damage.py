@@ -145,15 +145,17 @@ class Damage:
         """Return what an operator decides about an offer; None if there is no telling."""
         cluster = self._cluster
         known = cluster.exchange.node(decider)
-        accepted = known.accepted.get((node, offer_id))
-        if accepted is None and offer_id > known.mark[node]:
+        is_undecided = offer_id > known.mark[node]
+        running = cluster.machines[decider].process
+        if is_undecided and running is not None and not cluster.plan.haunt:
+            cluster.kill(running)  # the force in progress may be kept: look again
+            is_undecided = offer_id > known.mark[node]
+        if is_undecided:
             if cluster.plan.haunt:
                 return None
-            dead = cluster.machines[decider].process
-            if dead is not None:
-                cluster.kill(dead)
             cluster.counters["aborted by an operator"] += 1
             return Lots(0)
+        accepted = known.accepted.get((node, offer_id))
         cluster.counters["resolved by an operator"] += 1
         return accepted.quantity if accepted is not None else Lots(0)
 

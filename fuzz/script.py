@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from exchange.domain.book import Entry
+from exchange.domain.book import OrderEvent
 from exchange.domain.units import NodeId
 from fuzz.clients import Call
 from fuzz.cluster import Cluster
@@ -139,7 +139,7 @@ class Script:
         fault = Partition(0, source, target, is_both, duration_ms * MS)
         self.cluster.inject(fault)
 
-    def shown(self, node: int, order_id: int | None) -> Entry | None:
+    def shown(self, node: int, order_id: int | None) -> OrderEvent | None:
         """Return an order as the replica of a node shows it."""
         for link in self.process(node).engine.soft.links.values():
             for shown_id, entry in link.replica.orders.items():

@@ -5,7 +5,7 @@ from exchange.engine.effects import OrderAnswer
 from exchange.engine.inputs import PeerBatch
 from exchange.engine.messages import Ack, Batch, PeerMessage, Proof, SnapshotEnd
 from exchange.engine.records import OfferId
-from fuzz.plan import Pause
+from fuzz.plan import Pause, Resolve
 from fuzz.script import SECOND, Script, calm
 
 
@@ -138,6 +138,22 @@ def test_node_whose_log_was_archived_is_no_old_copy() -> None:
 
     script.run_while(lambda: not script.is_synced(2, 1))
     script.finish()
+
+
+def test_operator_looks_at_the_disk_of_the_decider_after_its_death_not_before() -> None:
+    """S4.  The force of the acceptance was in progress, and survived: the doubt was aborted."""
+    script = Script(calm(force_us=50_000))
+    script.answered(script.sell(2, 5, 100))
+    call = script.buy(1, 5, 100)
+    decider = script.process(2)
+    script.run_while(lambda: not decider.engine.state.acceptances)
+    decider.fate = "kept"
+    script.cluster.inject(Resolve(0, 1))
+    script.finish()
+
+    assert script.cluster.counters["resolved by an operator"] == 1
+    assert isinstance(call.body, OrderAnswer)
+    assert script.cluster.exchange.node(NodeId(1)).settled
 
 
 def _first_order(script: Script) -> int | None:
