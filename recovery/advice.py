@@ -56,8 +56,9 @@ def next_step(looked: Looked, *, is_verified: bool) -> str:
                 return _lead_on(found, looked.paths)
     codes = {found.code for found in looked.problems}
     paths = quoted(*looked.paths)
-    if "unaccepted" in codes:
-        return f"exchange-recover recover-node --accept {paths} {OTHERS} COORDINATOR_DIR"
+    for found in looked.problems:
+        if found.code == "unaccepted":
+            return f"exchange-recover recover-node --accept {found.place} {OTHERS} COORDINATOR_DIR"
     if any(verdict.verdict is not Outcome.UNDECIDED for verdict in looked.in_doubt):
         return f"exchange-recover resolve {paths} --plan plan.json   (or start both nodes)"
     if looked.in_doubt:

@@ -259,6 +259,8 @@ def check_seen(looks: Sequence[Look], first: dict[NodeId, Lsn]) -> list[Problem]
             other = chains.get(peer)
             if other is None or other.chain is None or not other.chain.is_whole:
                 continue
+            if not other.directory.is_accepted:
+                continue  # they have seen the lost one's log, and are not told of this one yet
             detail = _unseen(other.chain, seen)
             if detail and not (other.is_running and seen.lsn > first[peer]):
                 told = f"node {look.directory.node_id} has seen LSN {seen.lsn} of it: {detail}"

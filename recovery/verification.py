@@ -173,7 +173,8 @@ def _audit(
         if log.base_lsn:
             detail = f"no audit: the log through LSN {log.base_lsn} is archived, give --archive"
             result.problems.append(problem("unread", look.directory.place, detail))
-        logs.append(log)
+        if look.directory.is_accepted:  # until then the others know the log of the lost node
+            logs.append(log)
         findings += log.findings
         result.audited += log.records
         if held is not None:
