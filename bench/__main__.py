@@ -1,6 +1,6 @@
 """`python -m bench`: measure everything and say what falls short.
 
-python -m bench                  all parts, about five minutes
+python -m bench                  all parts, about six minutes on a quiet machine
 python -m bench orders trades    some of them
 python -m bench --scale 0.1 -o json
 """
@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import trio
 
-from bench import growth, orders, restart, trades
+from bench import growth, http, orders, recovery, restart, trades
 from bench.figures import Figure, table
 from bench.machine import describe
 
-PARTS = ("orders", "trades", "growth", "restart")
+PARTS = ("orders", "trades", "http", "growth", "restart", "recovery")
+HTTP_S = 8.0  # for each of its loads
 
 
 def main() -> int:
@@ -54,8 +55,12 @@ def _measure(part: str, directory: Path, scale: float) -> list[Figure]:
             return trio.run(partial(orders.measure, directory, scale=scale))
         case "trades":
             return trio.run(partial(trades.measure, directory, scale=scale))
+        case "http":
+            return http.measure(directory, seconds=HTTP_S * scale)
         case "growth":
             return growth.measure(scale=scale)
+        case "recovery":
+            return recovery.measure(directory, scale=scale)
         case _:
             return restart.measure(directory, scale=scale)
 

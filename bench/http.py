@@ -17,13 +17,19 @@ import ssl
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import trio
 
+from bench.figures import Figure, table
+from bench.machine import percentile
+from bench.orders import flow
 from bench.readers import Readers
 from exchange.client.cluster_process import SERVERS, Server
 
@@ -103,67 +109,87 @@ class Gateway:
         return pages * resource.getpagesize() / 1e6
 
 
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that a share of all is at most."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+def orders(count: int, seed: int) -> list[dict[str, str]]:
+    """Return orders of which some trade."""
+    return [
+        {"symbol": "AAPL", "side": side, "price": price, "quantity": "1"}
+        for side, price in flow(count, seed)
+    ]
 
 
-def an_order(place: int) -> dict[str, str]:
-    """Return an order that rests or trades, every second one."""
-    side = "sell" if place % 2 else "buy"
-    return {"symbol": "AAPL", "side": side, "price": "10", "quantity": "1"}
+def measure(directory: Path, *, seconds: float) -> list[Figure]:
+    """Measure orders over HTTPS: one a request, then lists of 100."""
+    with serving(directory) as gateway:
+        return trio.run(partial(measure_orders, gateway, seconds=seconds))
 
 
-async def measure_orders(gateway: Gateway, *, seconds: float) -> None:
+@contextmanager
+def serving(directory: Path) -> Iterator[Gateway]:
+    """Run one node with its gateway in a directory."""
+    sys.setswitchinterval(0.0002)
+    server = Server("exchange", directory / "node", ["--coordinator-listen", FREE, "--https", FREE])
+    trio.run(server.start)
+    try:
+        yield Gateway(server)
+    finally:
+        server.kill()
+        words = server.last_words()
+        if "failed" in words:
+            print(words, file=sys.stderr)
+
+
+async def measure_orders(gateway: Gateway, *, seconds: float) -> list[Figure]:
     """One order a request at 100/s and as fast as it goes; then lists of 100."""
-    key = await gateway.account(["AAPL"])
-    http = await gateway.http(key)
+    keys = [await gateway.account(["AAPL"]) for _ in range(2)]  # they trade with each other
+    http = await gateway.http(keys[0])
     times: list[float] = []
     begun, cpu = time.perf_counter(), gateway.cpu_s()
-    count = int(100 * seconds)
-    for place in range(count):
+    placed = int(100 * seconds)
+    for place, order in enumerate(orders(placed, 0)):
         await trio.sleep(max(0.0, begun + place / 100 - time.perf_counter()))
         sent = time.perf_counter()
-        status, answer = await http.ask("POST", "/v1/orders", an_order(place))
+        status, answer = await http.ask("POST", "/v1/orders", order)
         assert status == 201, answer
         times.append((time.perf_counter() - sent) * 1e3)
-    cpu = (gateway.cpu_s() - cpu) / count
-    print(
-        f"one a request at 100/s: p50 {percentile(times, 0.5):.2f} ms, "
-        f"p99 {percentile(times, 0.99):.2f} ms; server CPU {cpu * 1e3:.2f} ms a request"
-    )
-    for connections in (1, 8, 32):
-        await _flood(gateway, key, connections, seconds, 1)
-    for connections in (1, 2, 8):
-        await _flood(gateway, key, connections, seconds, 100)
+    cpu = (gateway.cpu_s() - cpu) / placed
+    note = f"p50 {percentile(times, 0.5):.2f} ms, server CPU {cpu * 1e3:.2f} ms"
+    what = "HTTPS, one order a request at 100/s, p99"
+    figures = [Figure("H1", what, percentile(times, 0.99), "ms", 10, note=note)]
+    loads = [(8, 1), (32, 1), (1, 100), (2, 100), (8, 100)]
+    return figures + [await _flood(gateway, keys, *load, seconds) for load in loads]
 
 
-async def _flood(gateway: Gateway, key: str, connections: int, seconds: float, size: int) -> None:
+async def _flood(
+    gateway: Gateway, keys: list[str], connections: int, size: int, seconds: float
+) -> Figure:
     """Send as fast as answers come."""
     times: list[float] = []
+    bodies = [orders(size, seed) for seed in range(64)]
     deadline = time.perf_counter() + seconds
 
-    async def one(http: Http) -> None:
-        while time.perf_counter() < deadline:
-            orders: Any = [an_order(place) for place in range(size)]
+    async def one(http: Http, first: int) -> None:
+        for number in count(first):
+            if time.perf_counter() >= deadline:
+                return
+            body: Any = bodies[number % len(bodies)]
             sent = time.perf_counter()
-            status, answer = await http.ask("POST", "/v1/orders", orders if size > 1 else orders[0])
+            status, answer = await http.ask("POST", "/v1/orders", body if size > 1 else body[0])
             assert status == 201, answer[:500]
             times.append((time.perf_counter() - sent) * 1e3)
 
-    opened = [await gateway.http(key) for _ in range(connections)]
+    opened = [await gateway.http(keys[number % len(keys)]) for number in range(connections)]
     begun, cpu = time.perf_counter(), gateway.cpu_s()
     async with trio.open_nursery() as nursery:
-        for http in opened:
-            nursery.start_soon(one, http)
-    count = len(times) * size
-    rate = count / (time.perf_counter() - begun)
-    print(
-        f"{size:3} orders a request, {connections:2} connections: {rate:.0f} orders/s, "
-        f"p99 {percentile(times, 0.99):.1f} ms, "
-        f"server CPU {(gateway.cpu_s() - cpu) / count * 1e6:.0f} us an order"
-    )
+        for number, http in enumerate(opened):
+            nursery.start_soon(one, http, number * 7)
+    placed = len(times) * size
+    rate = placed / (time.perf_counter() - begun)
+    cpu_us = (gateway.cpu_s() - cpu) / placed * 1e6
+    note = f"p99 {percentile(times, 0.99):.1f} ms, server CPU {cpu_us:.0f} us an order"
+    how = "one a request" if size == 1 else f"lists of {size}"
+    what = f"HTTPS, {how}, {connections} connections, orders/s"
+    must, aim = (10_000, 20_000) if (size, connections) == (100, 2) else (None, None)
+    return Figure("H2", what, rate, "/s", must, aim, is_high_good=True, note=note)
 
 
 async def measure_feed(
@@ -289,32 +315,22 @@ def main() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     assert soft <= hard
-    sys.setswitchinterval(0.0002)
     with tempfile.TemporaryDirectory(dir=given.dir) as directory:
-        ports = ["--coordinator-listen", FREE, "--https", FREE]
-        server = Server("exchange", Path(directory) / "node", ports)
-        trio.run(server.start)
-        gateway = Gateway(server)
-        try:
-            if given.part == "orders":
-                trio.run(partial(measure_orders, gateway, seconds=given.seconds))
-            else:
-                rates = [int(rate) for rate in given.rates.split(",")]
-                trio.run(
-                    partial(
-                        measure_feed,
-                        gateway,
-                        subscribers=given.subscribers,
-                        symbols_count=given.symbols,
-                        rates=rates,
-                        seconds=given.seconds,
-                    )
+        if given.part == "orders":
+            print(table(measure(Path(directory), seconds=given.seconds)))
+            return
+        with serving(Path(directory)) as gateway:
+            rates = [int(rate) for rate in given.rates.split(",")]
+            trio.run(
+                partial(
+                    measure_feed,
+                    gateway,
+                    subscribers=given.subscribers,
+                    symbols_count=given.symbols,
+                    rates=rates,
+                    seconds=given.seconds,
                 )
-        finally:
-            server.kill()
-            words = server.last_words()
-            if "failed" in words:
-                print(words, file=sys.stderr)
+            )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import lmdb
 
 
 def describe() -> dict[str, str | int]:
-    """Name the machine and the versions of what was measured."""
+    """Name the machine, the versions of what was measured, and the floors beneath it."""
     packages = {name: version(name) for name in ("trio", "lmdb", "msgspec", "sortedcontainers")}
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -25,7 +25,27 @@ def describe() -> dict[str, str | int]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **packages,
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "append and force of 4 KiB": _milliseconds(append_seconds()),
+        "LMDB commit": _milliseconds(commit_seconds()),
     }
+
+
+def append_seconds(count: int = 300) -> list[float]:
+    """Time appends of a page, each forced: what a durable write costs at least."""
+    took = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for _ in range(count):
+            start = time.perf_counter()
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - start)
+    return took
+
+
+def _milliseconds(seconds: list[float]) -> str:
+    half, most = (percentile(seconds, part) * 1e3 for part in (0.5, 0.99))
+    return f"p50 {half:.2f} ms, p99 {most:.2f} ms"
 
 
 def commit_seconds(count: int = 300) -> list[float]:
@@ -46,7 +66,7 @@ def commit_seconds(count: int = 300) -> list[float]:
 def percentile(values: list[float], part: float) -> float:
     """Return the value below which `part` of them lie."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else 0.0
 
 
 def median(values: list[float]) -> float:
