@@ -16,6 +16,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
+from exchange.coordinator.logs import Event
 from exchange.client.errors import BadAnswer, ClientError
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import (
@@ -34,6 +35,7 @@ BASE = "/v1"
 BODY_S = 10.0  # for a whole body, however slowly it drips
 BODY_SIZE = 1 << 20  # bytes: a list of 1,000 orders, and room
 _BEARER = re.compile(r"\ABearer +([A-Za-z0-9._~+/=-]{1,256})\Z", re.ASCII | re.IGNORECASE)
+_BLANKS = bytes.maketrans(b"\r\n", b"  ")
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 HttpRequest = Request[Any, Any, Any]
 
@@ -111,7 +113,21 @@ async def _read_body(request: HttpRequest) -> bytes:
                 raise _too_large()
     if deadline.cancelled_caught:
         raise refuse(408, "too_slow", f"send the body within {BODY_S:g} s")
-    return b"".join(parts)
+    return one_line(b"".join(parts))
+
+
+def one_line(body: bytes) -> bytes:
+    """Return a body that can travel inside a line of the connection that all users share.
+
+    Values go to the node as they were sent.  A line break between two of them would end the
+    line and begin a request of the sender's making, and bytes that are not UTF-8 would end
+    the connection: 400.  Inside strings JSON has no line breaks, so blanks mean the same.
+    """
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        raise refuse(400, "malformed_json", "the body is not UTF-8") from None
+    return body.translate(_BLANKS)
 
 
 def _too_large() -> ProblemError:
@@ -134,7 +150,8 @@ def _problem(error: Exception, tell: Callable[[str], None]) -> Problem:
         return _of_routing(error)
     if isinstance(error, ClientError) and not isinstance(error, BadAnswer):
         return problem_of(error)
-    tell("a request failed:\n" + "".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    tell(Event("request_failed", f"a request failed: {error!r}", traceback=told))
     return internal_problem()
 
 
