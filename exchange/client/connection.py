@@ -67,7 +67,9 @@ def encode_request(request: Request) -> tuple[bytes, bytes]:
         line["wait"] = request.wait
     if request.auth is not None:
         line["auth"] = request.auth
-    return str(number).encode(), _ENCODER.encode(line) + b"\n"
+    encoded = _ENCODER.encode(line)
+    assert b"\n" not in encoded, "a request is one line"  # or it would be two, of two senders
+    return str(number).encode(), encoded + b"\n"
 
 
 class Connection:

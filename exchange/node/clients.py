@@ -82,7 +82,7 @@ NO_TICKET = 0  # of inputs whose answer nobody waits for
 FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel always has budget
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
-LINGER_SIZE = 1 << 20  # bytes thrown away meanwhile
+LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
 
 BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 List = Callable[[Symbol], Awaitable[Instrument | Refused]]
