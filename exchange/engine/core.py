@@ -16,10 +16,7 @@ from exchange.domain.units import (
     OrderId,
     Seq,
 )
-from exchange.engine import (
-    replication,
-    sessions,
-)
+from exchange.engine import sessions
 from exchange.engine.apply import apply, check_state
 from exchange.engine.decision import (
     Acknowledge,
@@ -42,6 +39,7 @@ from exchange.engine.records import (
     TradeOffered,
     TradeSettled,
 )
+from exchange.engine.replication import event_of
 from exchange.engine.soft import EngineConfig, Link, Soft
 from exchange.engine.state import State
 
@@ -70,7 +68,7 @@ class Core:
         self._seen: dict[NodeId, Proof] = {}
         self._has_begun = False
         for order in state.orders.values():
-            self.soft.own.update(replication.event_of(order))
+            self.soft.own.update(event_of(order))
 
     @property
     def clock(self) -> Clock:
@@ -158,9 +156,10 @@ class Core:
         """Bring the own book in line with the orders touched; they enter the stream later."""
         touched = self.state.touched
         if touched:
-            for order in touched.values():
-                event = self._touched[order.order_id] = replication.event_of(order)
-                self.soft.own.update(event)
+            update = self.soft.own.update
+            for order_id, order in touched.items():
+                event = self._touched[order_id] = event_of(order)
+                update(event)
             touched.clear()
 
     def _flush(self) -> None:

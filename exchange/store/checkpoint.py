@@ -107,7 +107,8 @@ class Checkpointer:
             present = [key for key in keys if key in table]
             rows = _encode_entries(CODECS[name], table, present)
             self._ahead[name].update(zip(present, rows, strict=True))
-            self._ahead[name].update((key, None) for key in keys if key not in table)
+            if len(present) < len(keys):
+                self._ahead[name].update((key, None) for key in keys if key not in table)
 
     def encode(self, proof: Proof) -> tuple[list[Change], Checkpoint]:
         """Encode all that changed since the last checkpoint: the hand-off at `proof` (W5)."""
@@ -153,7 +154,7 @@ class Checkpointer:
             count=len(puts) - len(olds),
             digests=digest_sum([row for _, row in puts]) - digest_sum(olds.values()),
         )
-        gone = sorted(olds.keys() - {key for key, _ in puts})
+        gone = sorted(olds.keys() - dict(puts).keys()) if olds else []
         dirty.clear()
         self._ahead.get(name, {}).clear()
         changes: list[Change] = [(name, key, row) for key, row in puts]
