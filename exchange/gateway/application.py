@@ -12,12 +12,12 @@ from typing import Any
 
 import trio
 from litestar import Litestar, Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
-from exchange.coordinator.logs import Event
 from exchange.client.errors import BadAnswer, ClientError
+from exchange.coordinator.logs import Event
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import (
     CONTENT_TYPE,
@@ -106,11 +106,14 @@ async def _read_body(request: HttpRequest) -> bytes:
         raise _too_large()
     parts, size = [], 0
     with trio.move_on_after(BODY_S) as deadline:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size > BODY_SIZE:
-                raise _too_large()
+        try:
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > BODY_SIZE:
+                    raise _too_large()
+        except InternalServerException as error:  # Litestar's word for it
+            raise refuse(400, "malformed_request", "the body ended before its length") from error
     if deadline.cancelled_caught:
         raise refuse(408, "too_slow", f"send the body within {BODY_S:g} s")
     return one_line(b"".join(parts))

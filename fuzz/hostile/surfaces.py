@@ -88,7 +88,7 @@ def over_http(target: Target, method: str, whole: bytes) -> None:
         rest = rest[match.end() :]
         if status in (100, 101):
             return  # upgraded: bytes of another protocol
-        has_body = method != "HEAD" and status not in (204, 304)
+        has_body = bool(rest) or (method != "HEAD" and status not in (204, 304))
         length = int(headers.get("content-length", "0")) if has_body else 0
         body, rest = rest[:length], rest[length:]
         if len(body) < length:

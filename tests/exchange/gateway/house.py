@@ -55,6 +55,7 @@ class House:
     @cached_property
     def fuzzer(self) -> Person:
         """Return an account that tests by generated requests share."""
+        self.list_symbol("AAPL")
         return self.open_account(USD="1000000", AAPL="1000")
 
     @property
