@@ -228,8 +228,9 @@ class _Protocol(H11Protocol):
         ]
         everything = list(chain(headers, self.config.response_headers("h11")))
         await self._send_h11_event(h11.Response(status_code=status_code, headers=everything))
-        await self._send_h11_event(h11.Data(data=body))
-        await self._send_h11_event(h11.EndOfMessage())
+        with suppress(h11.LocalProtocolError):  # a HEAD request is answered without a body
+            await self._send_h11_event(h11.Data(data=body))
+            await self._send_h11_event(h11.EndOfMessage())
 
     async def _handle_events(self) -> None:
         try:
