@@ -139,7 +139,7 @@ def decide_amend(soft: Soft, item: AmendOrder) -> Decision:
         return _answer(item.ticket, order)
     price = order.price if item.price is None else item.price
     quantity = order.total if item.quantity is None else item.quantity
-    if order.canceled or order.time_in_force is IOC or order.is_done:
+    if order.canceled or order.time_in_force is IOC or order.filled >= order.total:
         detail = f"the order is {order.status} and cannot be amended"
         return _answer(item.ticket, Refused("order_done", detail))
     if quantity < order.filled:

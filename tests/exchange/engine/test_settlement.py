@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from exchange.domain.orders import Side
+from exchange.domain.orders import Side, Status
 from exchange.domain.units import Lots, NodeId, OrderId, Seq
 from exchange.engine import inputs
-from exchange.engine.effects import Alarm, OrderAnswer, Send
+from exchange.engine.effects import Alarm, OrderAnswer, Refused, Send
 from exchange.engine.messages import Ack, Batch, Events, Offer, Reply
 from exchange.engine.records import (
     HeuristicChecked,
@@ -138,6 +138,34 @@ def test_amended_price_declines_the_offer() -> None:
     (declined,) = engines.log(2, TradeDeclined)
     assert isinstance(declined, TradeDeclined)
     assert declined.reason == "changed"
+    engines.check_quiet()
+
+
+def test_order_told_filled_grows_no_more() -> None:
+    """S9: "filled" is final, also while older offers are in doubt (AnswersSurvive, seed 326401)."""
+    engines = Engines(3)
+    engines.sell(2, 1000, 2)
+    engines.sell(3, 1000, 2)
+    placed = engines.place(1, Side.BUY, 1001, 4)
+    engines.step(1, placed)
+    late = the_offer(engines)
+    engines.settle()
+    (order,) = engines.state(1).orders.values()
+    assert (order.filled, order.offered) == (2, 2)
+
+    for ticket, total in ((-1, 2), (-2, 9)):
+        amend = inputs.AmendOrder(ticket, engines.account(1), order.order_id, None, Lots(total))
+        engines.step(1, amend)
+        engines.settle()
+
+    less, more = engines.answers[-1], engines.answers[-2]
+    assert isinstance(less, OrderAnswer)
+    assert (less.status, less.in_doubt) == (Status.FILLED, 2)
+    assert isinstance(more, Refused)
+    assert more.code == "order_done"
+    engines.wire.append((1, 2, late))
+    engines.settle()
+    assert engines.filled(order.order_id) == 4
     engines.check_quiet()
 
 
@@ -475,3 +503,46 @@ def test_local_trade_is_one_record_for_both_legs() -> None:
     account = engines.state(1).accounts[other]  # type: ignore[index]
     assert (account.available, account.held) == ({"USD": 0, "AAPL": 5}, {"USD": 0})
     engines.check_quiet()
+
+
+def test_peer_that_accepts_more_than_was_offered_is_quarantined() -> None:
+    """B7, S4: an impossible reply ends no doubt."""
+    engines = a_trade_in_flight()
+    ((_, offer_id),) = engines.state(1).offers
+    session = engines.engine(1).soft.links[NodeId(2)].session
+    assert session is not None
+    decider = engines.engine(2)
+    reply = Reply(offer_id, Lots(6))
+    batch = Batch(session, decider.clock, decider.proof, [reply], NodeId(2))
+    engines.step(1, inputs.PeerBatch(batch))
+
+    assert engines.engine(1).soft.links[NodeId(2)].quarantine
+    assert len(engines.state(1).offers) == 1
+
+
+def test_decline_of_a_maker_that_still_looks_open_closes_the_link() -> None:
+    """S3: or the same offer would be made for ever."""
+    engines = a_trade_in_flight()
+    ((_, offer_id),) = engines.state(1).offers
+    session = engines.engine(1).soft.links[NodeId(2)].session
+    assert session is not None
+    decider = engines.engine(2)
+    batch = Batch(session, decider.clock, decider.proof, [Reply(offer_id, Lots(0))], NodeId(2))
+    engines.step(1, inputs.PeerBatch(batch))
+
+    assert engines.engine(1).soft.links[NodeId(2)].session is None
+    assert not engines.state(1).offers
+
+
+def test_offer_from_the_side_of_the_maker_is_declined() -> None:
+    """S2: a buyer does not buy from a buyer."""
+    engines = a_trade_in_flight()
+    item = the_offer(engines)
+    (offer,) = (message for message in item.batch.messages if isinstance(message, Offer))
+    wrong = msgspec.structs.replace(offer, side=Side.SELL)
+    batch = msgspec.structs.replace(item.batch, messages=[wrong])
+    engines.step(2, inputs.PeerBatch(batch))
+
+    (declined,) = engines.log(2, TradeDeclined)
+    assert isinstance(declined, TradeDeclined)
+    assert declined.reason == "wrong side"
