@@ -46,8 +46,8 @@ def archive(
     path: Path, to: Path, *, before: int | None = None, before_ts: int | None = None
 ) -> Archived:
     """Move all frames that end before an LSN, or were forced before a time."""
-    to.mkdir(parents=True, exist_ok=True)
     with OfflineNode.open(path) as node:
+        to.mkdir(parents=True, exist_ok=True)
         disk, identity = node.store.disk, node.store.identity
         result = Archived(identity.node_id, read_base(disk, identity).lsn)
         limit = Lsn(min(node.store.checkpoint_lsn, node.proof.lsn - 1))  # a log is never empty

@@ -66,12 +66,12 @@ class _Failed(Exception):  # noqa: N818 - a finding
 
 def bisect(path: Path, invariant: str, *, archive: Path | None = None) -> Bisected:
     """Find where `invariant` begins to fail."""
-    if invariant == "audit":
-        return _first_finding(path, archive)
-    check = INVARIANTS[invariant]
     with DataDirectory.open(path) as directory:
         if archive is not None:
             directory.add_archive(archive)
+        if invariant == "audit":
+            return _first_finding(path, archive)
+        check = INVARIANTS[invariant]
         search = _Search(directory, check)
         return search.run(invariant)
 

@@ -12,9 +12,7 @@ import click
 from exchange import __version__
 from exchange.store.frames import FORMAT_VERSION
 from recovery import data_verbs, reading_verbs, writing_verbs
-from recovery.terminal import Verbs
-
-EXIT_INTERRUPTED = 130
+from recovery.terminal import EXIT_INTERRUPTED, Verbs
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

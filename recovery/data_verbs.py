@@ -200,7 +200,9 @@ def parse_moment(text: str) -> tuple[int | None, int | None]:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Refused(f"{text!r} is no LSN and no time", EXIT_USAGE) from None
+        raise Refused(
+            f"{text!r} is no LSN and no time, such as 2026-03-01T12:00:00Z", EXIT_USAGE
+        ) from None
     if moment.tzinfo is None:
         raise Refused(f"{text!r} needs a time zone, such as Z", EXIT_USAGE)
     return None, int(moment.timestamp() * 1_000_000)

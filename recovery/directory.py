@@ -20,7 +20,7 @@ from exchange.store.meta import Checkpoint, read_base, read_checkpoint, read_ide
 from recovery.disk import PageDisk
 from recovery.pages import BadFile, PageFile
 from recovery.problems import Problem, printable, problem
-from recovery.segments import LogSource, Segment, find_segments
+from recovery.segments import SUFFIX, LogSource, Segment, find_segments
 
 DATA = "data.mdb"
 COORDINATORS = "coordinator"  # what stands for the cluster in the data of a coordinator
@@ -61,10 +61,15 @@ class DataDirectory:
         except BadFile as damage:
             raise NoDirectory(problem("page_damaged", place, str(damage))) from damage
         try:
-            return cls(path, pages, _identity(pages, place))
+            inside, outside = _identity(pages, place), marked(path)
+            if outside not in (None, inside) and not is_lenient:
+                assert outside is not None, "it was compared"
+                detail = f"the store is of node {inside.node_id}, the file `{IDENTITY}` of node"
+                raise NoDirectory(problem("other_store", place, f"{detail} {outside.node_id}"))
+            return cls(path, pages, inside)
         except NoDirectory as nothing:
             identity = marked(path) if is_lenient else None
-            if identity is None:
+            if identity is None or identity.cluster == COORDINATORS:
                 pages.close()
                 raise nothing from None
             return cls(path, pages, identity)
@@ -93,6 +98,8 @@ class DataDirectory:
         """Read the log from its archived beginning; NoDirectory if the segments are no good."""
         try:
             segments = find_segments(archive, self.node_id)
+            if not segments and not any(archive.glob(f"*{SUFFIX}")):
+                raise BadFile("there are no segments")
             for segment in segments:
                 check_segment(segment, self.identity)
         except (OSError, BadFile, ValueError) as damage:

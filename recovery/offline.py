@@ -15,9 +15,17 @@ from exchange.engine.apply import apply
 from exchange.engine.messages import Proof
 from exchange.engine.records import Record
 from exchange.engine.state import State
-from exchange.store.directory import STORE, Directory
-from exchange.store.errors import DirectoryUnusable
+from exchange.store.directory import STORE, UNACCEPTED, Directory
+from exchange.store.errors import StoreError
 from exchange.store.store import BootStep, Store
+from recovery.directory import COORDINATORS, marked
+from recovery.problems import EXIT_USAGE
+
+
+class NotOfNode(StoreError):  # noqa: N818 - what the user gave us
+    """There is no data of a node here."""
+
+    exit_code = EXIT_USAGE
 
 
 class OfflineNode:
@@ -30,8 +38,13 @@ class OfflineNode:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Lock and load; DataDirInUse, or any error that keeps a node from starting."""
-        if not (path / STORE).exists():
-            raise DirectoryUnusable(f"{path} is no data directory", remedy="give the right path")
+        found = marked(path)
+        if found is not None and found.cluster == COORDINATORS:
+            what = f"{path} is the directory of a coordinator; it has no trades"
+            raise NotOfNode(what, remedy="give the --data-dir of a node")
+        if not (path / STORE).exists() and not (path / UNACCEPTED).exists():
+            remedy = "give the --data-dir of a node"
+            raise NotOfNode(f"{path} is no data directory", remedy=remedy)
         directory = Directory.lock(path)
         try:
             identity = directory.identity()

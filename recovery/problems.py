@@ -38,6 +38,10 @@ CODES: dict[str, tuple[str, str]] = {
     "newer_format": ("Written by a later version.", "use that version of exchange-recover"),
     "page_damaged": ("A page of the data file is not what LMDB writes.", _RESTORE),
     "identity_damaged": ("It is not readable whose data this is.", _RESTORE),
+    "other_store": (
+        "The store in a directory is not the one that was made there.",
+        "do not start it; put each `store/` back beside its own file `identity`",
+    ),
     "frame_damaged": ("A frame is not what was written.", _RESTORE),
     "chain_broken": ("A frame does not follow the frame before it.", _RESTORE),
     "lsn_gap": ("Records are missing in the middle of the log.", _RESTORE),
@@ -48,7 +52,10 @@ CODES: dict[str, tuple[str, str]] = {
     "table_unknown": ("The data file holds a table that no version writes.", _REBUILD),
     "ledger_unbalanced": ("An asset does not sum to zero over the node.", _OURS),
     "same_node_twice": ("Two directories are of one node.", "give each node once"),
-    "archive_damaged": ("An archived segment is not what was written.", _RESTORE),
+    "archive_damaged": (
+        "An archived segment is missing, or is not what was written.",
+        "give the directory that `archive --to` has named, or another copy of it",
+    ),
     "other_cluster": ("The directories are of different clusters.", "give one cluster's nodes"),
     "halves_differ": ("The two nodes of a trade wrote different terms.", _OURS),
     "half_missing": (

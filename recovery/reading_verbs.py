@@ -12,7 +12,7 @@ import msgspec
 
 from exchange.store.frames import Frame
 from recovery.data_verbs import archive_option, refusals
-from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, exit_code
+from recovery.problems import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE, exit_code
 from recovery.terminal import (
     Refused,
     output_option,
@@ -164,7 +164,7 @@ def timeline_verb(trade: str, paths: tuple[Path, ...], output: str) -> None:
       exchange-recover timeline 2-41 node1 node2
       exchange-recover timeline 2-41 node1 node2 -o json
     """
-    from recovery.report import verdict_text, witness_text
+    from recovery.report import problems_text, verdict_text, witness_text
     from recovery.timeline import tell
 
     try:
@@ -179,9 +179,12 @@ def timeline_verb(trade: str, paths: tuple[Path, ...], output: str) -> None:
         click.echo(f"trade {trade}: {result.outcome}")
         if result.verdict is not None:
             print_lines(verdict_text(result.verdict))
-    if not result.events:
-        raise Refused(f"no record of trade {trade} in these directories")
     code = exit_code(result.problems)
+    if output != "json":
+        print_lines(problems_text(result.problems))
+    if not result.events:
+        told = f"no record of trade {trade} in these directories; give those of both its nodes"
+        raise Refused(told, code or EXIT_FAILED)
     sys.exit(code or (6 if result.outcome in ("in doubt", "frozen") else 0))
 
 

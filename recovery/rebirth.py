@@ -31,8 +31,12 @@ def read_rebuilt(path: Path) -> Rebuilt:
     """Read what was recovered and what was not."""
     try:
         return msgspec.json.decode((path / "recovery.json").read_bytes(), type=Rebuilt)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise CannotReplay(f"{path} was not made by recover-node: {error}", EXIT_USAGE) from error
+    except OSError as error:
+        detail = f"{path} was not made by recover-node: recovery.json in it: {error.strerror}"
+        raise CannotReplay(f"{detail}; give what --to has named", EXIT_USAGE) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        detail = f"{path}/recovery.json is not what recover-node has written: {error}"
+        raise CannotReplay(f"{detail}; run it again", EXIT_USAGE) from error
 
 
 def accept(path: Path, others: Sequence[Path]) -> Rebuilt:

@@ -58,7 +58,7 @@ def rebuild(
             problems += look.problems
         if exit_code(problems) in (EXIT_DAMAGED, EXIT_USAGE):
             found = problems[0]
-            raise CannotReplay(f"{found.place}: {found.detail}", exit_code(problems))
+            raise CannotReplay(found.sentence, exit_code(problems))
         known = [_peer(look, NodeId(node_id)) for look in looks]
         if not known or any(peer.node == node_id for peer in known):
             raise CannotReplay("give the directories of the other nodes, and at least one", 2)

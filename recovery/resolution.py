@@ -90,8 +90,12 @@ def read_plan(file: Path) -> Plan:
     """Read a plan file."""
     try:
         plan = msgspec.json.decode(file.read_bytes(), type=Plan)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise CannotResolve(f"plan {file}: {error}", EXIT_USAGE) from error
+    except OSError as error:
+        detail = f"plan {file}: {error.strerror}; `resolve --plan FILE` writes one"
+        raise CannotResolve(detail, EXIT_USAGE) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        detail = f"{file} is no plan: {error}; `resolve --plan FILE` writes one"
+        raise CannotResolve(detail, EXIT_USAGE) from error
     if plan.format != PLAN_FORMAT:
         raise CannotResolve(f"plan {file} is of format {plan.format}", EXIT_USAGE)
     return plan
@@ -131,6 +135,7 @@ def decide(
     problems: list[Problem] = []
     with ExitStack() as opened:
         looks = _look(paths, opened, problems)
+        _check_usable(problems)
         proposer, offer, verdict = _find(trade, looks)
         if verdict.verdict is not Outcome.UNDECIDED:
             raise CannotResolve(f"{trade}: {verdict.verdict}; use --plan, nothing is left to judge")
@@ -156,6 +161,7 @@ def forget(trade: str, paths: Sequence[Path], *, operator: str, reason: str) -> 
     packed = parse_id(trade)
     with ExitStack() as opened:
         looks = {look.directory.node_id: look for look in _look(paths, opened, problems)}
+        _check_usable(problems)
         for look in looks.values():
             look.load_state()
             entries = look.state.heuristics.items() if look.state else ()
@@ -227,6 +233,14 @@ def _find(trade: str, looks: Sequence[Look]) -> tuple[Look, TradeOffered, Verdic
                 verdict = judge(look.evidence, lsn, offer, logs.get(offer.decider))
                 return look, offer, verdict
     raise CannotResolve(f"{trade} is not in doubt in these directories")
+
+
+def _check_usable(problems: Sequence[Problem]) -> None:
+    """Refuse to decide by half of what was given; what is not to count can be left out."""
+    code = exit_code(list(problems))
+    if code in (EXIT_DAMAGED, EXIT_USAGE):
+        worst = next(found for found in problems if exit_code([found]) == code)
+        raise CannotResolve(worst.sentence, code)
 
 
 def _check_reason(reason: str, operator: str) -> None:

@@ -1,5 +1,6 @@
 """What all verbs share: arguments, output, progress, errors as one line and an exit code."""
 
+import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,21 @@ output_option = click.option(
     default="table",
     help="What to print: text for people, or one JSON value.",
 )
+
+
+EXIT_INTERRUPTED = 130
+_REMEDIES = {
+    errno.ENOENT: "give a path whose directory exists",
+    errno.ENOTDIR: "give a path whose directory exists",
+    errno.EISDIR: "give the name of a file",
+    errno.EACCES: "run it as the owner, or check the permissions",
+    errno.EPERM: "run it as the owner, or check the permissions",
+    errno.EROFS: "it is mounted read-only: give another place to write to",
+    errno.ENOSPC: "make room there, or give a place on another disk",
+    errno.EDQUOT: "make room there, or give a place on another disk",
+    errno.EIO: "the disk cannot be read or written: copy what it still gives to another, use that",
+    errno.EMFILE: "raise `ulimit -n`",
+}
 
 
 class Refused(click.ClickException):
@@ -45,6 +61,21 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except StoreError as error:
             raise Refused(str(error), error.exit_code) from error
+        except KeyboardInterrupt:
+            raise Refused("interrupted", EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Refused(os_sentence(error)) from error
+        except RecursionError as error:
+            raise Refused("something in the file is nested without end; use salvage", 4) from error
+
+
+def os_sentence(error: OSError) -> str:
+    """Say what the operating system has refused, where, and what to do about it."""
+    place = f"{error.filename}: " if error.filename is not None else ""
+    remedy = _REMEDIES.get(error.errno or 0, "check the path and the disk")
+    return f"{place}{error.strerror or error}; {remedy}"
 
 
 @contextmanager
