@@ -220,6 +220,10 @@ class Cluster:
             raise OSError(f"the address of node {node_id} is not known")
         return address
 
+    async def dial_node(self, node_id: int) -> trio.abc.Stream:
+        """Connect to a node, for connections of the caller's own; raises OSError."""
+        return await self._dial_node(node_id)
+
     async def _dial_node(self, node_id: int) -> trio.abc.Stream:
         try:
             name = "" if node_id == ANY_NODE else node_name(node_id)

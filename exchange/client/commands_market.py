@@ -1,10 +1,12 @@
 """`exchange instrument`, `book`, `trades`, `watch`: what the market shows."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from exchange.client import output
+from exchange.client.errors import Unreachable, UsageError
 from exchange.client.session import Session, with_session
 from exchange.client.subcommands import Subcommands
 
@@ -21,6 +23,12 @@ INSTRUMENT = (
     "quote_decimals",
 )
 LEVEL = ("side", "price", "quantity", "orders")
+NODE = click.option(
+    "--node",
+    type=click.IntRange(1),
+    metavar="ID",
+    help="The node whose view is shown.  [default: the first that is there]",
+)
 TRADE = ("ts", "price", "quantity", "aggressor", "node", "seq", "trade_id")
 
 
@@ -52,7 +60,7 @@ def list_(session: Session) -> None:
     async def work(cluster: "Cluster") -> None:
         listed = sorted(await cluster.instruments(), key=lambda one: one.symbol)
         output.show([results.plain(one) for one in listed], session.form, columns=INSTRUMENT)
-        output.talk(f"{len(listed)} instruments")
+        output.talk(output.counted(len(listed), "instrument"))
 
     session.run(work)
 
@@ -106,14 +114,14 @@ Examples:
 )
 @click.argument("symbol")
 @click.option("--depth", type=click.IntRange(1, 10_000), default=10, show_default=True)
-@click.option("--node", type=int, help="The node whose view is shown.  [default: the first]")
+@NODE
 @with_session(is_account=False)
 def book(session: Session, symbol: str, depth: int, node: int | None) -> None:
     """Show the bids and asks of SYMBOL, the best next to each other."""
     from exchange.client import results
 
     async def work(cluster: "Cluster") -> None:
-        node_id = node if node is not None else (await cluster.node_ids())[0]
+        node_id = await _seen_from(cluster, node)
         found = await cluster.book(node_id, symbol, depth=depth)
         if session.form == "json":
             output.show_one(results.plain(found), "json", columns=())
@@ -133,20 +141,23 @@ Examples:
 )
 @click.argument("symbol")
 @click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="The newest so many."
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="The newest so many.",
 )
 @with_session(is_account=False)
 def trades(session: Session, symbol: str, limit: int) -> None:
     """Show the trades of SYMBOL, oldest first: the tapes of all nodes in one."""
 
     async def work(cluster: "Cluster") -> None:
-        from exchange.client.tape import Tape
+        from exchange.client.tape import Newest
 
-        tape = Tape(cluster, await cluster.node_ids(), symbol)
-        await tape.read()
-        rows = tape.rows[-limit:]
-        output.show(rows, session.form, columns=TRADE)
-        output.talk(f"{len(rows)} of {len(tape.rows)} trades of {symbol}")
+        tape = Newest(cluster, await cluster.node_ids(), symbol)
+        await tape.read(limit)
+        output.show(tape.rows, session.form, columns=TRADE)
+        output.talk(f"{len(tape.rows)} of {output.counted(tape.count, 'trade')} of {symbol}")
 
     session.run(work)
 
@@ -155,28 +166,79 @@ def trades(session: Session, symbol: str, limit: int) -> None:
     epilog="""\b
 Examples:
   exchange watch AAPL
-  exchange watch AAPL --every 0.2 --depth 15
+  exchange watch AAPL -o jsonl | grep trade_id
 """,
 )
 @click.argument("symbol")
 @click.option(
     "--every",
     type=click.FloatRange(0.05, 60),
-    default=0.5,
+    default=0.2,
     show_default=True,
-    help="Seconds between two looks.",
+    help="Seconds between two pictures.",
 )
 @click.option("--depth", type=click.IntRange(1, 50), default=10, show_default=True)
+@click.option("--limit", type=click.IntRange(1), help="End after so many events.")
+@NODE
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(output.FORMS),
+    callback=lambda _context, _param, form: form or _form_here(),
+    help="A picture, or one event a line.  [default: table on a terminal, else jsonl]",
+)
 @with_session(is_account=False, has_data=False)
-def watch(session: Session, symbol: str, every: float, depth: int) -> None:
-    """Watch book and tape of SYMBOL as they change; ctrl-C ends it."""
+def watch(
+    session: Session, symbol: str, every: float, depth: int, limit: int | None, node: int | None
+) -> None:
+    """Watch book and tape of SYMBOL as they change, through restarts too; ctrl-C ends it."""
 
     async def work(cluster: "Cluster") -> None:
         from exchange.client.watch import watch_market
 
-        await watch_market(cluster, symbol, every=every, depth=depth)
+        node_id = await _seen_from(cluster, node)
+        await cluster.book(node_id, symbol, depth=1)  # fails here if there is no such thing
+        await watch_market(
+            cluster,
+            symbol,
+            node_id=node_id,
+            form=session.form,
+            depth=depth,
+            every=every,
+            limit=limit,
+        )
 
     session.run(work)
+
+
+def _form_here() -> str:
+    return "table" if sys.stdout.isatty() else "jsonl"
+
+
+async def _seen_from(cluster: "Cluster", node: int | None) -> int:
+    """Return the node whose view is shown: the one asked for, else the first that is there."""
+    if node is not None:
+        return await _known(cluster, node)
+    if cluster.endpoint.coordinator:
+        try:
+            nodes = (await cluster.info()).nodes
+        except Unreachable:
+            if not cluster.endpoint.node:
+                raise
+        else:
+            if not nodes:
+                raise Unreachable("no node has joined this cluster yet")
+            return min(nodes, key=lambda one: (not one.is_connected, one.node_id)).node_id
+    return (await cluster.status(0)).node_id
+
+
+async def _known(cluster: "Cluster", node: int) -> int:
+    node_ids = await cluster.node_ids()
+    if node not in node_ids:
+        listed = ", ".join(str(node_id) for node_id in node_ids) or "none"
+        raise UsageError(f"there is no node {node} in this cluster; its nodes: {listed}")
+    return node
 
 
 def book_rows(book: Any) -> list[dict[str, object]]:  # noqa: ANN401 - imported when it is used

@@ -221,7 +221,9 @@ def list_(session: Session, status: str, symbol: str | None, limit: int) -> None
                 break
         output.show(rows, session.form, columns=ORDER)
         more = ", and there are more" if cursor is not None else ""
-        output.talk(f"{len(rows)} orders of account {client.credentials.user_id}{more}")
+        output.talk(
+            f"{output.counted(len(rows), 'order')} of account {client.credentials.user_id}{more}"
+        )
 
     session.run(work)
 
@@ -250,7 +252,9 @@ def fills(session: Session, from_seq: int, limit: int) -> None:
         client = await session.account(cluster)
         page = await client.fills(from_seq=from_seq, limit=limit)
         output.show([results.plain(one) for one in page.fills], session.form, columns=FILL)
-        output.talk(f"{len(page.fills)} fills of account {client.credentials.user_id}")
+        output.talk(
+            f"{output.counted(len(page.fills), 'fill')} of account {client.credentials.user_id}"
+        )
 
     session.run(work)
 
@@ -315,5 +319,7 @@ async def _cancel(
 async def _cancel_all(session: Session, client: "AccountClient", symbol: str) -> int:
     gone = await client.cancel_all(symbol)
     output.show_one({"orders": gone.orders}, session.form, columns=("orders",))
-    output.talk(f"{gone.orders} orders of account {client.credentials.user_id} canceled")
+    output.talk(
+        f"{output.counted(gone.orders, 'order')} of account {client.credentials.user_id} canceled"
+    )
     return 0

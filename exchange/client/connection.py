@@ -159,6 +159,13 @@ class Connection:
             await trio.sleep(pause * (0.5 + self._jitter.random()))
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
 
+    async def connected(self, *, within: float) -> Link:
+        """Return the link, dialing for at most `within` seconds; raises Unreachable."""
+        with trio.move_on_after(within):
+            return await self.connect()
+        why = f" ({self._refusal})" if self._refusal else ""
+        raise Unreachable(f"{self.name}: no connection within {within:g} s{why}; is it running?")
+
     async def _dialed(self) -> Link | None:
         with trio.move_on_after(CONNECT_SECONDS_MAX):
             try:

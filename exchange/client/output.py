@@ -26,6 +26,11 @@ def talk(message: str) -> None:
     click.echo(message, err=True)
 
 
+def counted(number: int, thing: str) -> str:
+    """Return "1 order", "2 orders"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def show(rows: Sequence[Row], form: str, *, columns: Sequence[str], title: str = "") -> None:
     """Print rows; tables and CSV have these columns only, JSON has all there is."""
     match form:
@@ -35,7 +40,7 @@ def show(rows: Sequence[Row], form: str, *, columns: Sequence[str], title: str =
             for row in rows:
                 click.echo(msgspec.json.encode(row).decode())
         case "csv":
-            click.echo(_csv(rows, columns), nl=False)
+            click.echo(csv_text(rows, columns), nl=False)
         case _:
             show_table(rows, columns, title=title)
 
@@ -86,10 +91,12 @@ def _cell(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+def csv_text(rows: Sequence[Row], columns: Sequence[str], *, has_header: bool = True) -> str:
+    """Return rows as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    if has_header:
+        writer.writerow(columns)
     writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue()
 

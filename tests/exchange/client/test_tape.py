@@ -1,33 +1,47 @@
 """The tapes of all deciders in one."""
 
+import pytest
 import trio
+from msgspec import Raw, json
 
 from exchange.client.cluster import Cluster
-from exchange.client.results import Trade, Trades
-from exchange.client.tape import PAGE, Tape
+from exchange.client.connection import Connection, Request
+from exchange.client.link import Answer
+from exchange.client.results import Trade, Trades, plain
+from exchange.client.tape import Newest
+
+Tapes = dict[int, list[Trade]]
 
 
-class Scripted(Cluster):
-    """Nodes with tapes of the test's making."""
+class ScriptedNode(Connection):
+    """A node with a tape of the test's making."""
 
-    def __init__(self, tapes: dict[int, list[Trade]]) -> None:
-        self.tapes = tapes
+    def __init__(self, tape: list[Trade], page_max: int) -> None:
+        self.tape = tape
+        self.page_max = page_max
         self.asked = 0
 
-    async def trades(
-        self,
-        node_id: int,
-        symbol: str,
-        *,
-        from_seq: int = 1,
-        limit: int = 100,
-        within: float = 1.0,
-    ) -> Trades:
+    async def call(self, request: Request, *, within: float = 1.0) -> Answer:
         """Answer a page."""
         await trio.lowlevel.checkpoint()
         self.asked += 1
-        page = self.tapes[node_id][from_seq - 1 : from_seq - 1 + limit]
-        return Trades(page, from_seq + len(page))
+        limit = min(request.value["limit"], self.page_max)
+        start = request.value.get("from_seq", 1) - 1
+        if request.value.get("newest"):
+            start = max(0, len(self.tape) - limit)
+        page = self.tape[start : start + limit]
+        return Answer("trades", Raw(json.encode(plain(Trades(page, start + len(page) + 1)))))
+
+
+class Scripted(Cluster):
+    """Nodes with tapes."""
+
+    def __init__(self, tapes: Tapes, page_max: int) -> None:
+        self.nodes = {node_id: ScriptedNode(tape, page_max) for node_id, tape in tapes.items()}
+
+    def node(self, node_id: int, user: object = None) -> Connection:
+        """Return a node."""
+        return self.nodes[node_id]
 
 
 def a_trade(seq: int, ts: str) -> Trade:
@@ -37,28 +51,21 @@ def a_trade(seq: int, ts: str) -> Trade:
 
 async def test_tapes_are_ordered_by_time_node_and_number() -> None:
     """S8, interfaces 3: ordered by (ts, node, seq)."""
-    tape = Tape(
-        Scripted({1: [a_trade(1, "b"), a_trade(2, "c")], 2: [a_trade(1, "a"), a_trade(2, "b")]}),
-        [1, 2],
-        "X",
-    )
+    tapes = {1: [a_trade(1, "b"), a_trade(2, "c")], 2: [a_trade(1, "a"), a_trade(2, "b")]}
+    newest = Newest(Scripted(tapes, 10), [1, 2], "X")
+    await newest.read(3)
 
-    assert await tape.read() == 4
-    assert [(row["ts"], row["node"]) for row in tape.rows] == [
-        ("a", 2),
-        ("b", 1),
-        ("b", 2),
-        ("c", 1),
-    ]
+    assert [(row["ts"], row["node"]) for row in newest.rows] == [("b", 1), ("b", 2), ("c", 1)]
+    assert newest.count == 4
 
 
-async def test_tape_goes_on_where_it_was() -> None:
-    """Interfaces 1: `from_seq`; a look at an unchanged tape costs one question."""
-    cluster = Scripted({1: [a_trade(seq, "a") for seq in range(1, PAGE + 2)]})
-    tape = Tape(cluster, [1], "X")
+async def test_newest_trades_are_read_over_several_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interfaces 1: `from_seq`, `limit`; no more is read than was asked for."""
+    monkeypatch.setattr("exchange.client.tape.PAGE", 4)
+    cluster = Scripted({1: [a_trade(seq, f"{seq:02}") for seq in range(1, 21)]}, 4)
+    newest = Newest(cluster, [1], "X")
+    await newest.read(10)
 
-    assert await tape.read() == PAGE + 1
-    assert await tape.read() == 0
-    cluster.tapes[1].append(a_trade(PAGE + 2, "b"))
-    assert await tape.read() == 1
-    assert cluster.asked == 4
+    assert [row["seq"] for row in newest.rows] == list(range(11, 21))
+    assert newest.count == 20
+    assert cluster.nodes[1].asked == 3

@@ -1,63 +1,61 @@
-"""Book and tape in the terminal."""
+"""Book and tape as they change, for people and for programs."""
+
+import json
+from collections.abc import Callable
 
 import pytest
-import trio
 
-from exchange.client.cluster import Cluster
-from exchange.client.errors import Unreachable
-from exchange.client.results import Book, Trade, Trades
-from exchange.client.watch import watch_market
+People = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
 
 
-class Scripted(Cluster):
-    """A market that trades once, and is away at the second look."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    async def node_ids(self, *, within: float = 1.0) -> list[int]:
-        """Return the only node."""
-        await trio.lowlevel.checkpoint()
-        return [1]
-
-    async def book(
-        self, node_id: int, symbol: str, *, depth: int | None = None, within: float = 1.0
-    ) -> Book:
-        """Return a book, or nothing."""
-        await trio.lowlevel.checkpoint()
-        self.looks += 1
-        if self.looks == 2:
-            raise Unreachable("node 1 is away")
-        return Book(symbol, 1, [("10.25", "7", 1)], [("10.50", "3", 2)])
-
-    async def trades(
-        self,
-        node_id: int,
-        symbol: str,
-        *,
-        from_seq: int = 1,
-        limit: int = 100,
-        within: float = 1.0,
-    ) -> Trades:
-        """Return one trade."""
-        await trio.lowlevel.checkpoint()
-        trade = Trade(1, "1-9", "10.25", "4", "2024-01-01T10:11:12.131415Z", "sell", symbol)
-        return Trades([trade] if from_seq == 1 else [], 2)
+@pytest.fixture
+def traded(people: People, symbol: str, capsys: Captured) -> str:
+    """Return an instrument with one trade, and 1 left to buy at 10."""
+    people("account", "open")
+    people("instrument", "create", symbol)
+    people("account", "deposit", "USD", "1000")
+    people("account", "deposit", symbol, "5")
+    people("order", "buy", symbol, "3", "10")
+    people("account", "open")
+    people("account", "deposit", symbol, "5")
+    people("order", "sell", symbol, "2", "10", "--wait")
+    capsys.readouterr()
+    return symbol
 
 
-async def test_looks_are_shown_and_an_absent_server_is_waited_for(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    autojump_clock: trio.abc.Clock,
+def test_events_are_printed_where_nobody_looks(
+    people: People, traded: str, capsys: Captured
 ) -> None:
-    """Faults 2.17: who watches through a restart sees it come back."""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "120")
+    """Interfaces 4: piped and without `-o`, watch prints lines of JSON."""
+    assert people("watch", traded, "--limit", "1") == 0
 
-    await watch_market(Scripted(), "X", every=0.5, depth=5, looks_max=3)
+    event = json.loads(capsys.readouterr().out)
+    assert (event["channel"], event["kind"]) == ("book", "snapshot")
+    assert event["bids"] == [["10", "1", 1]]
+
+
+def test_events_are_rows(people: People, traded: str, capsys: Captured) -> None:
+    """Interfaces 4: every verb with csv."""
+    assert people("watch", traded, "--limit", "1", "-o", "csv") == 0
+
+    header, row = capsys.readouterr().out.splitlines()
+    assert header == "ts,event,node,seq,side,price,quantity,orders,trade_id"
+    assert ",bid,10,1,1," in row
+
+
+def test_a_picture_shows_book_and_tape(people: People, traded: str, capsys: Captured) -> None:
+    """Issue 5, item 6: a live book and tape."""
+    assert people("watch", traded, "--limit", "1", "-o", "table", "--node", "2") == 0
 
     shown = capsys.readouterr().out
-    assert "10.50" in shown
-    assert "10:11:12.131" in shown
-    assert "node 1 is away" in shown
+    assert f"{traded} on node 2" in shown
+    assert "bid" in shown
+    assert "sell" in shown
+
+
+def test_what_is_not_there_is_not_watched(people: People, capsys: Captured) -> None:
+    """Interfaces 4: an error instead of an endless wait."""
+    assert people("watch", "NOSUCH") == 1
+    assert people("book", "NOSUCH", "--node", "7") == 2
+    assert "there is no node 7" in capsys.readouterr().err
