@@ -182,9 +182,9 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
         first=record.first,
     )
     account = _enter(state, order)
-    order_id = record.order_id
-    state.orders[order_id] = state.touched[order_id] = order
-    state.orders.dirty.add(order_id)
+    order_id, orders = record.order_id, state.orders
+    orders[order_id] = state.touched[order_id] = order
+    orders.dirty.add(order_id)
     live = state.open_by_account.get(record.account)
     if live is None:
         live = state.open_by_account[record.account] = {}
@@ -222,10 +222,10 @@ def _order_rejected(state: State, record: OrderRejected) -> None:
 def _enter(state: State, order: Order) -> Account:
     """Give the order its place in the account's list and remember its client order id."""
     account = account_of(state, order.account)
-    account.order_seq = order.account_seq = Seq(account.order_seq + 1)
-    place = (order.account, order.account_seq)
-    state.account_orders[place] = order.order_id
-    state.account_orders.dirty.add(place)
+    account.order_seq = order.account_seq = seq = Seq(account.order_seq + 1)
+    place, listed = (order.account, seq), state.account_orders
+    listed[place] = order.order_id
+    listed.dirty.add(place)
     if order.client_order_id:
         terms = ClientKey(
             order.order_id,

@@ -108,7 +108,8 @@ class Core:
         """Apply a decision, then decide what follows from it."""
         for record in decision.records:
             self._log(record)
-        self._project()
+        if self.state.touched:
+            self._project()
         for effect in decision.effects:
             if isinstance(effect, CloseLink):
                 self._fault(self.soft.links[effect.peer], effect.reason)
@@ -154,13 +155,11 @@ class Core:
 
     def _project(self) -> None:
         """Bring the own book in line with the orders touched; they enter the stream later."""
-        touched = self.state.touched
-        if touched:
-            update = self.soft.own.update
-            for order_id, order in touched.items():
-                event = self._touched[order_id] = event_of(order)
-                update(event)
-            touched.clear()
+        update, touched = self.soft.own.update, self.state.touched
+        for order_id, order in touched.items():
+            event = self._touched[order_id] = event_of(order)
+            update(event)
+        touched.clear()
 
     def _flush(self) -> None:
         """End an input: events first, then its effects, then its acknowledgements (S3, B3)."""
@@ -183,8 +182,8 @@ class Core:
     def _publish(self, events: list[OrderEvent]) -> None:
         """Put events into the stream and on every link that has said hello (B1)."""
         soft = self.soft
-        first = Seq(soft.stream_seq + 1)
-        soft.stream_seq = Seq(soft.stream_seq + len(events))
+        before = soft.stream_seq
+        soft.stream_seq = Seq(before + len(events))
         soft.ring.extend(events)
         for link in soft.links.values():
             if not link.is_helloed or link.session is None:
@@ -192,7 +191,7 @@ class Core:
             if link.tail is not None:
                 link.tail.events.extend(events)
                 continue
-            message = Events(self.state.scalars.epoch, first, list(events))
+            message = Events(self.state.scalars.epoch, Seq(before + 1), list(events))
             self._effects.append(Send(link.peer, link.session, message))
             link.tail = message
 
