@@ -355,3 +355,68 @@ def test_unlisted_instrument_is_refused(engines: Engines) -> None:
         engines.place(1, Side.BUY, 1000, 5), symbol=plain_ticker("GHOST").symbol
     )
     assert code(ask(engines, item)) == "unknown_instrument"
+
+
+def test_amendment_of_an_order_that_is_not_there_is_refused(engines: Engines) -> None:
+    """S9."""
+    amend = inputs.AmendOrder(99, engines.account(1), OrderId(12345), Ticks(1), Lots(1))
+
+    assert code(ask(engines, amend)) == "unknown_order"
+
+
+def test_full_storage_takes_only_what_frees(engines: Engines) -> None:
+    """W7: cancels, reductions and withdrawals go on; growth, accounts and deposits wait."""
+    order_id, account = engines.buy(1, 1000, 5), engines.account(1)
+    engines.step(1, inputs.StorageState(is_full=True))
+
+    grown = inputs.AmendOrder(90, account, order_id, None, Lots(9))
+    assert code(ask(engines, grown)) == "storage_full"
+    assert code(ask(engines, inputs.OpenAccount(91, AccountId(account + 1), b""))) == "storage_full"
+    assert code(ask(engines, inputs.MoveFunds(92, account, USD, Units(5)))) == "storage_full"
+    assert isinstance(ask(engines, inputs.MoveFunds(93, account, USD, Units(-5))), BalanceAnswer)
+    shrunk = ask(engines, inputs.AmendOrder(94, account, order_id, None, Lots(3)))
+    assert isinstance(shrunk, OrderAnswer)
+
+
+def test_canceling_at_a_price_spares_all_it_does_not_name(engines: Engines) -> None:
+    """Interfaces 1, `D order`: other prices stay, and the old ones when enough is removed."""
+    old, other = engines.buy(1, 1000, 5), engines.buy(1, 999, 5)
+    young = engines.buy(1, 1000, 5)
+    symbol = plain_ticker("AAPL").symbol
+    cancel = inputs.CancelAtPrice(99, engines.account(1), symbol, Side.BUY, Ticks(1000), Lots(5))
+    answer = ask(engines, cancel)
+
+    assert isinstance(answer, RemovedAnswer)
+    assert (answer.orders, answer.quantity) == (1, 5)
+    assert set(engines.state(1).orders) == {old, other}
+    assert young not in engines.state(1).orders
+
+
+def test_unknown_account_is_refused_whatever_is_asked(engines: Engines) -> None:
+    """Fails closed: a closed account is as unknown as one that never was."""
+    nobody = AccountId(engines.account(1) + 77)
+
+    for item in (
+        inputs.CloseAccount(90, nobody),
+        inputs.SetKey(91, nobody, b"k"),
+        inputs.MoveFunds(92, nobody, USD, Units(5)),
+        inputs.SetBalance(93, nobody, USD, Units(5)),
+        inputs.CreateKey(94, nobody, "k", bytes(32), 1, 0),
+    ):
+        assert code(ask(engines, item)) == "unknown_account"
+
+
+def test_key_of_an_account_is_replaced_at_once(engines: Engines) -> None:
+    """Interfaces 3: only the hash is kept."""
+    assert ask(engines, inputs.SetKey(90, engines.account(1), b"new")) == Done()
+    assert engines.state(1).accounts[engines.account(1)].key_hash == b"new"
+
+
+def test_moving_nothing_tells_the_balance_and_logs_nothing(engines: Engines) -> None:
+    """M3."""
+    before = len(engines.log(1))
+    answer = ask(engines, inputs.MoveFunds(90, engines.account(1), USD, Units(0)))
+
+    assert isinstance(answer, BalanceAnswer)
+    assert answer.available == 1_000_000
+    assert len(engines.log(1)) == before
