@@ -1,6 +1,6 @@
 """The ASGI application: Litestar routes each request to its resource, problems come back.
 
-    head read -> key, path, query -> body, within BODY_S and its size -> handler -> reply
+    head read -> key, path, query -> body, within BODY_S and its size -> budget -> handler -> reply
 
 Whatever goes wrong ends as a problem (RFC 9457); a trace goes to the operator, never out.
 """
@@ -18,6 +18,7 @@ from litestar.types import ControllerRouterHandler
 
 from exchange.client.errors import BadAnswer, ClientError
 from exchange.coordinator.logs import Event
+from exchange.gateway.limits import PENALTY_S, RequestGuard
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import (
     CONTENT_TYPE,
@@ -46,8 +47,9 @@ def make_application(
     *,
     more: Sequence[ControllerRouterHandler] = (),
     tell: Callable[[str], None],
+    guard: RequestGuard | None = None,
 ) -> Litestar:
-    """Return the application."""
+    """Return the application; without a guard there are no limits."""
 
     def on_error(_request: HttpRequest, error: Exception) -> Response[bytes]:
         response = _problem_response(_problem(error, tell))
@@ -56,10 +58,11 @@ def make_application(
                 response.set_header(name, value)
         return response
 
+    guard = guard or RequestGuard(lambda: 0, key_rate=0, address_rate=0)
     handlers: list[ControllerRouterHandler] = []
     for resource in resources:
         paths = [BASE + resource.path, resource.path][: 1 + resource.is_at_root]
-        handlers.append(_route(paths, resource, nodes))
+        handlers.append(_route(paths, resource, nodes, guard))
     return Litestar(
         [*handlers, *more],
         openapi_config=None,
@@ -71,19 +74,39 @@ def make_application(
     )
 
 
-def _route(paths: list[str], resource: Resource, nodes: Nodes) -> HTTPRouteHandler:
+def _route(
+    paths: list[str], resource: Resource, nodes: Nodes, guard: RequestGuard
+) -> HTTPRouteHandler:
+    is_cancel = resource.method == "DELETE" and resource.path.startswith("/orders")
+
     async def handle(request: HttpRequest) -> Response[bytes]:
         query = decode_query(request.scope["query_string"], resource.query)
         path = {name: str(value) for name, value in request.path_params.items()}
         body = await _read_body(request) if resource.body is not None else b""
-        call = Call(nodes, bearer(request.headers.get("authorization", "")), path, query, body)
-        return _response(await resource.handler(call))
+        key = bearer(request.headers.get("authorization", ""))
+        host = request.client.host if request.client is not None else ""
+        if not guard.take(key, host, is_cancel=is_cancel):
+            await trio.sleep(PENALTY_S)
+            raise refuse(429, "rate_limited", "too many requests; try again in a second")
+        try:
+            reply = await resource.handler(Call(nodes, key, path, query, body))
+        except (ProblemError, ClientError) as error:
+            if _problem_status(error) == 401:
+                guard.learn(key, is_good=False)
+            raise
+        if resource.access != "public":
+            guard.learn(key, is_good=True)
+        return _response(reply)
 
     handle.__name__ = resource.handler.__name__
     path = [re.sub(r"\{(\w+)\}", r"{\1:str}", each) for each in paths]
     return HTTPRouteHandler(
         path, http_method=resource.method, status_code=resource.status, media_type=JSON
     )(handle)
+
+
+def _problem_status(error: ProblemError | ClientError) -> int:
+    return error.problem.status if isinstance(error, ProblemError) else problem_of(error).status
 
 
 def bearer(header: str) -> str:

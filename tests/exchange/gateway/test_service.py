@@ -8,7 +8,12 @@ import pytest
 import trio
 
 from exchange.client.cluster_process import Server
+from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.authority import Authority
+from exchange.coordinator.errors import ListenFailed
+from exchange.coordinator.service import address_of, open_listener
+from exchange.gateway.service import _open
+from exchange.node.embedding import Https
 from tests.exchange.gateway.house import FREE, House, a_house
 
 
@@ -90,3 +95,16 @@ def test_unsafe_gateway_does_not_start(tmp_path: Path, arguments: list[str]) -> 
     server.launch()
 
     assert trio.run(server.wait_ended) == 2
+
+
+async def test_port_that_is_taken_is_told_or_refused() -> None:
+    """Issue: another port only where nobody asked for this one, and never silently."""
+    told: list[str] = []
+    async with await open_listener(Address("127.0.0.1", 0)) as taken:
+        address = parse_address(address_of(taken))
+        async with await _open(Https(address, is_default=True), told.append) as other:
+            assert address_of(other) != address_of(taken)
+        with pytest.raises(ListenFailed):
+            await _open(Https(address), told.append)
+
+    assert [str(address) in line for line in told] == [True]
