@@ -24,6 +24,7 @@ from exchange.gateway.certificate import (
     server_context,
 )
 from exchange.gateway.feed import FeedHub, WebSocketFollower
+from exchange.gateway.limits import RequestGuard
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.resources import Resource
 from exchange.gateway.server import HttpServer, Limits
@@ -42,7 +43,7 @@ async def serve_embedded(
     The one function that `exchange-node` is handed; `exchange-gateway` calls it with an
     embedding that has no node in it.
     """
-    async with await _open(embedding.https) as listener:
+    async with await _open(embedding.https, embedding.tell) as listener:
         context = _context(embedding.https, embedding.data_dir, listener, embedding.tell)
         task_status.started(address_of(listener))
         while True:
@@ -68,7 +69,8 @@ async def _serve(
         nursery.start_soon(feed.run)
         route = feed_route(partial(WebSocketFollower, feed), bearer)
         resources = all_resources(SystemClocks().wall_us)
-        app = make_application(nodes, resources, more=[route], tell=embedding.tell)
+        guard = RequestGuard(SystemClocks().mono_us)
+        app = make_application(nodes, resources, more=[route], tell=embedding.tell, guard=guard)
         server = HttpServer(app, context=context, limits=Limits(), tell=embedding.tell)
         await server.run(listener)
 
@@ -85,8 +87,8 @@ def all_resources(wall_us: Callable[[], int]) -> list[Resource]:
     return [*resources, openapi.resource(resources)]
 
 
-async def _open(https: Https) -> trio.SocketListener:
-    """Listen; on another port if nobody asked for this one and it is taken."""
+async def _open(https: Https, tell: Callable[[str], None]) -> trio.SocketListener:
+    """Listen; on another port, and saying so, if nobody asked for this one and it is taken."""
     try:
         return await open_listener(https.listen)
     except ListenFailed as error:
@@ -94,7 +96,10 @@ async def _open(https: Https) -> trio.SocketListener:
         is_taken = isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE
         if not (https.is_default and is_taken):
             raise
-        return await open_listener(Address(https.listen.host, 0))
+        listener = await open_listener(Address(https.listen.host, 0))
+        taken = f"{https.listen} is taken, so HTTPS is at {address_of(listener)}"
+        tell(f"{taken}; --https HOST:PORT asks for one, and fails if it is taken too")
+        return listener
 
 
 def _context(
