@@ -46,12 +46,17 @@ from recovery.replay import CannotReplay
 
 
 def rebuild(
-    node_id: int, peers: Sequence[Path], to: Path, *, backup: Path | None = None
+    node_id: int,
+    peers: Sequence[Path],
+    to: Path,
+    *,
+    backup: Path | None = None,
+    archive: Path | None = None,
 ) -> Rebuilt:
-    """Build the directory of a lost node."""
+    """Build the directory of a lost node; the logs of the others from their archived beginning."""
     problems: list[Problem] = []
     with ExitStack() as opened:
-        looks = open_all(peers, opened, problems)
+        looks = open_all(peers, opened, problems, archive)
         for look in looks:
             look.read_log(lambda _: None)
             look.load_state()
@@ -59,7 +64,7 @@ def rebuild(
         if exit_code(problems) in (EXIT_DAMAGED, EXIT_USAGE):
             found = problems[0]
             raise CannotReplay(found.sentence, exit_code(problems))
-        known = [_peer(look, NodeId(node_id)) for look in looks]
+        known = [_peer(look, NodeId(node_id), archive) for look in looks]
         if not known or any(peer.node == node_id for peer in known):
             raise CannotReplay("give the directories of the other nodes, and at least one", 2)
         identity = Identity(known[0].identity.cluster, NodeId(node_id), secrets.token_bytes(16))
@@ -67,7 +72,7 @@ def rebuild(
             result = Rebuilt(str(to), node_id, identity.nonce.hex())
             builder = Builder(new, result, known, now())
             if backup is not None:
-                builder.copy(backup)
+                builder.copy(backup, archive)
             builder.run()
             proof = new.finish(UNACCEPTED)
         result.lsn, result.digest = proof.lsn, proof.digest.hex()
@@ -75,13 +80,14 @@ def rebuild(
         return result
 
 
-def _peer(look: Look, lost: NodeId) -> Peer:
+def _peer(look: Look, lost: NodeId, archive: Path | None) -> Peer:
     assert look.chain is not None, "the log was read"
     assert look.state is not None, "the state was loaded"
     directory = look.directory
-    log = audit_log(data_file(directory.path))
+    log = audit_log(data_file(directory.path), archive=archive)
     if log.base_lsn:
-        raise CannotReplay(f"{directory.place}: its log is archived; it must be whole")
+        end = f"its log through LSN {log.base_lsn} is archived; give --archive DIR"
+        raise CannotReplay(f"{directory.place}: {end}")
     return Peer(
         directory.node_id,
         directory.identity,

@@ -52,7 +52,7 @@ from recovery.bulk import NewDirectory
 from recovery.chain import Chain
 from recovery.directory import DataDirectory
 from recovery.knowledge import SUSPENSE, Answered, Knowledge, Peer, Rebuilt, Want
-from recovery.problems import EXIT_USAGE
+from recovery.problems import EXIT_DAMAGED, EXIT_USAGE
 from recovery.replay import CannotReplay
 
 
@@ -74,16 +74,23 @@ class Builder:
     def state(self) -> State:
         return self.new.store.state
 
-    def copy(self, backup: Path) -> None:
+    def copy(self, backup: Path, archive: Path | None = None) -> None:
         """Take over the log of an old copy, under the new nonce."""
         with DataDirectory.open(backup) as source:
             if source.node_id != self.result.node:
                 raise CannotReplay(f"{source.place} is of node {source.node_id}", EXIT_USAGE)
+            if archive is not None:
+                source.add_archive(archive)
             chain = Chain(source.base(), source.place)
+            if chain.base.lsn:
+                told = f"its log through LSN {chain.base.lsn} is archived; give --archive DIR"
+                raise CannotReplay(f"{source.place}: {told}")
             for frame in chain.frames(source.log):
                 self.new.add(frame)
-            if chain.problems or chain.base.lsn:
-                raise CannotReplay(f"{source.place}: its log is damaged, or not whole", 4)
+            if chain.problems:
+                found = chain.problems[0]
+                remedy = "salvage it first, and give what that makes"
+                raise CannotReplay(f"{found.place}: {found.detail}; {remedy}", EXIT_DAMAGED)
         self.result.from_backup_lsn = self.state.lsn
 
     def run(self) -> None:

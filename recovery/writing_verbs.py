@@ -12,7 +12,7 @@ import msgspec
 
 from exchange.domain.units import parse_id
 from recovery.advice import quoted
-from recovery.data_verbs import refusals
+from recovery.data_verbs import archive_option, refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, exit_code
 from recovery.terminal import Refused, output_option, print_json, print_lines
 
@@ -104,6 +104,7 @@ def forget_verb(
 @click.option("--node", type=click.IntRange(1), help="The id of the lost node.")
 @click.option("--to", type=click.Path(path_type=Path), help="A new directory.")
 @click.option("--backup", type=click.Path(path_type=Path), help="An old copy of the lost node.")
+@archive_option
 @click.option("--accept", "accepted", type=click.Path(path_type=Path), help="Let this one serve.")
 @output_option
 def recover_node_verb(
@@ -111,6 +112,7 @@ def recover_node_verb(
     node: int | None,
     to: Path | None,
     backup: Path | None,
+    archived: Path | None,
     accepted: Path | None,
     output: str,
 ) -> None:
@@ -138,7 +140,7 @@ def recover_node_verb(
         else:
             assert node is not None, "checked above"
             assert to is not None, "checked above"
-            result = rebuild(node, peers, to, backup=backup)
+            result = rebuild(node, peers, to, backup=backup, archive=archived)
     if output == "json":
         print_json(result)
         return

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from exchange.domain.orders import Side
+from exchange.domain.units import NodeId
 from exchange.store.errors import DataDirInUse
 from recovery.archive import archive
 from recovery.inspection import inspect
+from recovery.rebuild import rebuild
+from recovery.replay import CannotReplay
 from recovery.verification import verify
 from tests.recovery.cluster import Cluster, account_of
+from tests.recovery.logs import read_frames
 
 
 def test_what_is_archived_is_verified_with_its_segments(traded: Cluster, tmp_path: Path) -> None:
@@ -80,3 +84,36 @@ def test_a_running_node_is_left_alone(market: Cluster, tmp_path: Path) -> None:
     """Interfaces 5: exit code 5."""
     with pytest.raises(DataDirInUse):
         archive(market.paths[0], tmp_path / "archive", before=5)
+
+
+def test_a_proof_older_than_the_base_accuses_nobody(traded: Cluster, tmp_path: Path) -> None:
+    """C3, W5: what was archived cannot be compared, and this log goes on behind it."""
+    one = traded.nodes[NodeId(1)]
+    one.start()  # without its link: node 2 sees nothing of what follows
+    traded.tick(by_us=4_000_000)
+    for number in range(3):
+        traded.place(account_of(1), Side.SELL, 1, 200 + number)
+    one.checkpoint()
+    one.kill()
+    seen = max(frame.seen[NodeId(1)].lsn for frame in read_frames(traded.paths[1]) if frame.seen)
+    result = archive(traded.paths[0], tmp_path / "archive", before=10**9)
+
+    assert seen < result.base_lsn
+    assert not inspect(traded.paths).problems
+    assert [found.code for found in verify(traded.paths).problems] == ["unread"]
+    assert not verify(traded.paths, archive=tmp_path / "archive").problems
+
+
+def test_a_lost_node_is_rebuilt_from_archived_logs(traded: Cluster, tmp_path: Path) -> None:
+    """Issue, item 7: retention is no reason to lose a node."""
+    two = traded.nodes[NodeId(2)]
+    two.start()
+    two.checkpoint()
+    two.kill()
+    whole = rebuild(1, traded.paths[1:], tmp_path / "whole")
+    archive(traded.paths[1], tmp_path / "archive", before=10**9)
+    with pytest.raises(CannotReplay, match="give --archive"):
+        rebuild(1, traded.paths[1:], tmp_path / "new")
+    again = rebuild(1, traded.paths[1:], tmp_path / "new", archive=tmp_path / "archive")
+
+    assert (again.trades, again.suspense) == (whole.trades, whole.suspense)
