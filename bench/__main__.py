@@ -3,6 +3,7 @@
 python -m bench                  all parts, about six minutes on a quiet machine
 python -m bench orders trades    some of them
 python -m bench --scale 0.1 -o json
+python -m bench -o markdown      as docs/performance.md has it
 """
 
 import argparse
@@ -15,7 +16,7 @@ import msgspec
 import trio
 
 from bench import growth, http, orders, recovery, restart, trades
-from bench.figures import Figure, table
+from bench.figures import Figure, markdown, table
 from bench.machine import describe
 
 PARTS = ("orders", "trades", "http", "growth", "restart", "recovery")
@@ -27,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--scale", type=float, default=1.0, help="how much of the full load")
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    parser.add_argument("-o", "--output", choices=("table", "json", "markdown"), default="table")
     parser.add_argument("--dir", type=Path, help="where to measure: another disk")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
@@ -44,7 +45,7 @@ def main() -> int:
     else:
         print("\n".join(f"{name}: {value}" for name, value in machine.items()))
         print()
-        print(table(figures))
+        print(markdown(figures) if arguments.output == "markdown" else table(figures))
     return 1 if any(figure.verdict == "SHORT" for figure in figures) else 0
 
 

@@ -24,9 +24,18 @@ class Figure(msgspec.Struct, frozen=True):
         return "must" if sign * self.value <= sign * self.must else "SHORT"
 
 
+HEAD = ("", "figure", "measured", "must", "aim", "")
+
+
+def markdown(figures: list[Figure]) -> str:
+    """Write figures for `docs/performance.md`."""
+    rows = [HEAD, ("---",) * len(HEAD), *map(_row, figures)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def table(figures: list[Figure]) -> str:
     """Write figures for people."""
-    rows = [("", "figure", "measured", "must", "aim", ""), *map(_row, figures)]
+    rows = [HEAD, *map(_row, figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip()

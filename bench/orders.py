@@ -77,7 +77,6 @@ def _measure(cluster: Cluster, scale: float) -> list[Figure]:
             note=f"{idle * 1e3:.2f} ms, a commit {median(commits) * 1e3:.2f} ms",
         ),
     ]
-    figures.append(_trades(cluster, users, int(ORDERS * scale)))
     half = _run(cluster, users, 8, 1, int(6_000 * scale))
     figures.append(
         Figure(
@@ -90,7 +89,7 @@ def _measure(cluster: Cluster, scale: float) -> list[Figure]:
             note=f"at {half.rate / full.rate:.0%} of the peak rate",
         )
     )
-    return figures
+    return [*figures, _trades(cluster, users, int(ORDERS * scale))]
 
 
 def _trades(cluster: Cluster, users: list[str], orders: int) -> Figure:
