@@ -5,17 +5,21 @@ import datetime
 import os
 import signal
 import sys
+import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
 import trio
 
+from exchange.coordinator import logs
 from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.authority import new_token
 from exchange.coordinator.errors import BadAddress, CoordinatorError
+from exchange.coordinator.logs import Event, Log, LogSettings
 from exchange.coordinator.registry_store import FORMAT_VERSION
 from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.store.errors import StoreError
@@ -80,6 +84,7 @@ class Endpoints(msgspec.Struct):
     show_envvar=True,
     help="Speak TLS, and certify the nodes that come with a join token.",
 )
+@logs.options
 @click.version_option(
     version("stock-exchange"), message=f"%(prog)s %(version)s, store format {FORMAT_VERSION}"
 )
@@ -92,6 +97,8 @@ def main(
     no_auth: bool,
     strict_listing: bool,
     is_tls: bool,
+    log_level: Literal["debug", "info", "warning", "error"],
+    log_format: Literal["auto", "json", "text"],
 ) -> None:
     """Run the coordinator of a cluster: it hands out ids and accounts, and lists instruments.
 
@@ -102,10 +109,16 @@ def main(
     ctx.obj = data_dir
     if ctx.invoked_subcommand is not None:
         return
+    log = Log(
+        LogSettings(log_level, log_format),
+        wall_us=lambda: time.time_ns() // 1000,
+        mono_us=lambda: time.monotonic_ns() // 1000,
+    )
     serve = partial(
         _serve,
         data_dir,
         listen,
+        log,
         is_auth=not no_auth,
         strict_listing=strict_listing,
         is_tls=is_tls,
@@ -116,7 +129,8 @@ def main(
     except* (CoordinatorError, StoreError) as group:
         error = _first(group)
     if error is not None:
-        _fail(str(error), error.exit_code)
+        log(Event("failed", f"error: {error}", exit_code=error.exit_code))
+        sys.exit(error.exit_code)
 
 
 @main.command(
@@ -143,7 +157,7 @@ def token(data_dir: Path, node: int) -> None:
 
 
 async def _serve(
-    data_dir: Path, listen: str, *, is_auth: bool, strict_listing: bool, is_tls: bool
+    data_dir: Path, listen: str, log: Log, *, is_auth: bool, strict_listing: bool, is_tls: bool
 ) -> None:
     """Serve until a signal asks to stop."""
     if not is_auth and not parse_address(listen).is_loopback:
@@ -160,15 +174,16 @@ async def _serve(
                     listen,
                     is_auth=is_auth,
                     strict_listing=strict_listing,
+                    say=log,
                     is_tls=is_tls,
                 )
             )
             endpoints = data_dir / ENDPOINTS
             _write_endpoints(endpoints, serving.address)
-            _greet(serving, data_dir, is_auth=is_auth, is_tls=is_tls)
+            _greet(serving, data_dir, log, is_auth=is_auth, is_tls=is_tls)
             try:
                 async for number in signals:
-                    click.echo(f"stopping: {signal.Signals(number).name}", err=True)
+                    log(Event("node_stopping", f"stopping: {signal.Signals(number).name}"))
                     break
             finally:
                 with contextlib.suppress(FileNotFoundError):
@@ -176,15 +191,17 @@ async def _serve(
             nursery.cancel_scope.cancel()
 
 
-def _greet(serving: Serving, data_dir: Path, *, is_auth: bool, is_tls: bool) -> None:
+def _greet(serving: Serving, data_dir: Path, log: Log, *, is_auth: bool, is_tls: bool) -> None:
     cluster = f"cluster {serving.cluster}" if serving.cluster else "a new cluster"
-    click.echo(f"coordinator of {cluster} on {serving.address}, data in {data_dir}", err=True)
+    text = f"coordinator of {cluster} on {serving.address}, data in {data_dir}"
+    log(Event("coordinator_ready", text, address=serving.address))
     if serving.is_key_new:
-        click.echo(f"operator key written to {serving.operator_key}", err=True)
+        log(Event("operator_key_made", f"operator key written to {serving.operator_key}"))
     flags = f"--coordinator {serving.address}" + ("" if is_auth else " --no-auth")
     if is_tls:
         flags += f" --tls --join $(exchange-coordinator --data-dir {data_dir} token)"
-    click.echo(f"next: exchange-node --data-dir ./node-1 --listen 127.0.0.1:0 {flags}", err=True)
+    text = f"next: exchange-node --data-dir ./node-1 --listen 127.0.0.1:0 {flags}"
+    log(Event("next_step", text))
 
 
 def _write_endpoints(path: Path, address: str) -> None:

@@ -24,6 +24,7 @@ from exchange.coordinator.errors import (
     RegistrationRefused,
     refused,
 )
+from exchange.coordinator.logs import Event
 from exchange.coordinator.registration import (
     instrument_of,
     known_nodes,
@@ -272,7 +273,8 @@ class Membership:
             try:
                 await self._serve_once(backoff)
             except (OSError, ConnectionLost, WireError) as error:
-                self._tell(f"the coordinator at {self._address} is away: {_why(error)}")
+                text = f"the coordinator at {self._address} is away: {_why(error)}"
+                self._tell(Event("coordinator_away", text, address=self._address))
             finally:
                 self._is_tried.set()
             await backoff.wait()

@@ -32,6 +32,7 @@ from exchange.coordinator.core import (
 )
 from exchange.coordinator.joining import Now, answer_joining, is_joining
 from exchange.coordinator.keys import hash_key
+from exchange.coordinator.logs import Event
 from exchange.coordinator.node_link import NodeLink
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.registration import is_registration, registered_line, registration_of
@@ -146,11 +147,12 @@ class Coordinator:
         if isinstance(decision, Decision) and not self._is_named(decision.node_id, caller):
             decision = WRONG_NAME
         if isinstance(decision, Refused):
-            self._say(f"refused a node at {asked.address}: {decision.detail}")
+            text = f"refused a node at {asked.address}: {decision.detail}"
+            self._say(Event("member_refused", text, address=asked.address, code=decision.code))
             await connection.send(encode_line(error_answer(decision.code, decision.detail)))
             return
         for alarm in decision.alarms:
-            self._say(alarm)
+            self._say(Event("registry_alarm", alarm))
         told = await self._tell_cluster(connection, asked, decision)
         if await _is_ok(connection, lines[1:]):
             await self._run_link(connection, asked, decision.node_id, told)
@@ -191,13 +193,15 @@ class Coordinator:
                 if other is not link:
                     other.push(Joined(node_id, asked.address, asked.nonce))
             await self._tell_difference(link, *told)
-            self._say(f"node {node_id} at {asked.address} is live, epoch {asked.epoch}")
+            text = f"node {node_id} at {asked.address} is live, epoch {asked.epoch}"
+            self._say(Event("member_live", text, node_id=node_id, epoch=asked.epoch))
             await link.run(self._ensure)
         finally:
             link.close()
             if self._links.get(node_id) is link:
                 del self._links[node_id]
-                self._say(f"node {node_id} is gone; its accounts are where it is")
+                text = f"node {node_id} is gone; its accounts are where it is"
+                self._say(Event("member_gone", text, node_id=node_id))
 
     async def _tell_difference(
         self, link: NodeLink, nodes: list[NodeEntry], instruments: list[Instrument]

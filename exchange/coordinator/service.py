@@ -25,6 +25,7 @@ from exchange.coordinator.authority import (
 )
 from exchange.coordinator.errors import ListenFailed
 from exchange.coordinator.keys import operator_key
+from exchange.coordinator.logs import Event
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.coordinator.server import Coordinator
@@ -85,7 +86,7 @@ async def serve_coordinator(
                         say=say,
                         authority=authority,
                     )
-                    say(await _live(coordinator, listener, trust))
+                    say(Event("force_failed", await _live(coordinator, listener, trust)))
                     store.close()
                     await trio.sleep(PAUSE_S)
                     store = RegistryStore.open(directory, nonce=b"")

@@ -4,21 +4,26 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import click
 import msgspec
 import trio
 
 from exchange.client.sockets import believe
+from exchange.coordinator import logs
 from exchange.coordinator.addresses import Address
 from exchange.coordinator.errors import CoordinatorError
+from exchange.coordinator.logs import Event, Log, LogSettings
 from exchange.node.command import ADDRESS
 from exchange.node.embedding import Embedding, Https
 from exchange.node.errors import NodeError, first_of
 from exchange.node.files import write_file
+from exchange.node.life import SystemClocks
 from exchange.node.settings import check_https
 
 ENDPOINTS = "endpoints.json"
@@ -72,6 +77,7 @@ class Endpoints(msgspec.Struct, frozen=True):
 )
 @click.option("--plain-http", is_flag=True, help="Serve without TLS; on loopback alone.")
 @click.option("--no-auth", is_flag=True, help="The cluster runs with --no-auth.")
+@logs.options
 @click.version_option(version("stock-exchange"), message="%(prog)s %(version)s")
 def gateway(
     coordinator: Address,
@@ -82,12 +88,17 @@ def gateway(
     tls_ca: Path | None,
     plain_http: bool,
     no_auth: bool,
+    log_level: Literal["debug", "info", "warning", "error"],
+    log_format: Literal["auto", "json", "text"],
 ) -> None:
     """Serve HTTPS and WebSocket for a cluster."""
     listen = Https(https, certificate=tls_cert, key=tls_key, is_plain=plain_http)
     check_https(listen, is_authenticated=not no_auth)
     if tls_ca is not None:
         believe(tls_ca)
+    clocks = SystemClocks()
+    settings = LogSettings(log_level, log_format)
+    log = Log(settings, wall_us=clocks.wall_us, mono_us=clocks.mono_us)
     embedding = Embedding(
         https=listen,
         data_dir=data_dir,
@@ -95,7 +106,7 @@ def gateway(
         is_authenticated=not no_auth,
         node_id=lambda: 0,
         dial=_no_node,
-        tell=_tell,
+        tell=log,
     )
     sys.exit(run(embedding))
 
@@ -105,7 +116,7 @@ def run(embedding: Embedding) -> int:
     try:
         trio.run(_serve, embedding)
     except BaseException as error:
-        return _explain(error)
+        return _explain(error, embedding.tell)
     return 0
 
 
@@ -120,7 +131,8 @@ async def _serve(embedding: Embedding) -> None:
             told = Endpoints(os.getpid(), address, embedding.coordinator)
             write_file(path, msgspec.json.encode(told) + b"\n")
             scheme = "http" if embedding.https.is_plain else "https"
-            _tell(f"gateway on {scheme}://{address}/v1")
+            url = f"{scheme}://{address}/v1"
+            embedding.tell(Event("gateway_ready", f"gateway on {url}", url=url))
             async for _ in signals:
                 break
             path.unlink(missing_ok=True)
@@ -136,18 +148,20 @@ def main() -> None:
     try:
         gateway(prog_name="exchange-gateway")
     except (NodeError, CoordinatorError) as error:
-        sys.exit(_explain(error))
+        sys.exit(_explain(error, _tell))
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, tell: Callable[[str], None]) -> int:
     for kind in (NodeError, CoordinatorError):
         found = first_of(error, kind)
         if found is not None:
-            _tell(f"error: {found}")
-            return int(found.exit_code)  # type: ignore[attr-defined]  # both have one
+            code = int(found.exit_code)  # type: ignore[attr-defined]  # both have one
+            tell(Event("failed", f"error: {found}", exit_code=code))
+            return code
     if first_of(error, KeyboardInterrupt) is not None:
         return INTERRUPTED
-    traceback.print_exception(error)
+    text = "".join(traceback.format_exception(error))
+    tell(Event("failed", f"error: a bug: {error!r}", exit_code=1, traceback=text))
     return 1
 
 

@@ -37,6 +37,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import wrap_app
 
+from exchange.coordinator import logs
 from exchange.gateway.problems import Problem, encode_problem
 from exchange.gateway.streams import BROKEN, GatewayStream
 from exchange.node.sockets import prepare
@@ -105,7 +106,9 @@ class HttpServer:
             await self._talk(stream)
         except Exception as error:
             if not isinstance(error, OSError):
-                self._tell("a connection failed:\n" + "".join(traceback.format_exception(error)))
+                told = "".join(traceback.format_exception(error))
+                text = f"a connection failed: {error!r}"
+                self._tell(logs.Event("connection_failed", text, traceback=told))
         finally:
             if stream is not None:
                 stream.close()

@@ -12,6 +12,7 @@ import trio
 
 from exchange.coordinator.addresses import Address
 from exchange.coordinator.errors import ListenFailed
+from exchange.coordinator.logs import Event
 from exchange.coordinator.service import address_of, open_listener
 from exchange.domain.units import Micros
 from exchange.gateway import accounts, candles, market, openapi, orders, system
@@ -51,7 +52,8 @@ async def serve_embedded(
                 await _serve(embedding, listener, context)
             except Exception as error:  # a bug of the gateway never ends the node
                 text = "".join(traceback.format_exception(error))
-                embedding.tell(f"the gateway failed and begins again:\n{text}")
+                told = f"the gateway failed and begins again: {error!r}"
+                embedding.tell(Event("gateway_failed", told, traceback=text))
             await trio.sleep(PAUSE_S)
 
 
@@ -112,8 +114,10 @@ def _context(
     hosts = [https.listen.host, listener.socket.getsockname()[0]]
     now = datetime.datetime.fromtimestamp(_seconds(), datetime.UTC)
     if development_pair(data_dir, hosts=hosts, now=now):
-        tell(f"made a development certificate: {data_dir / CERTIFICATE}")
-    tell(f"HTTPS certificate SHA-256 {fingerprint(data_dir / CERTIFICATE)}")
+        text = f"made a development certificate: {data_dir / CERTIFICATE}"
+        tell(Event("certificate_made", text))
+    shown = fingerprint(data_dir / CERTIFICATE)
+    tell(Event("certificate_used", f"HTTPS certificate SHA-256 {shown}", sha256=shown))
     return server_context(data_dir / CERTIFICATE, data_dir / KEY)
 
 

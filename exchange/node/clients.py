@@ -54,6 +54,7 @@ from exchange.wire.requests import (
     CreateOrder,
     DeleteOrder,
     FillsList,
+    NodeMetrics,
     NodeStatus,
     OrderAmend,
     OrderCancel,
@@ -84,6 +85,7 @@ NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the 
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
 
+_ENCODE = msgspec.json.Encoder().encode
 BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 List = Callable[[Symbol], Awaitable[Instrument | Refused]]
 
@@ -181,6 +183,7 @@ class Clients:
         access: Access,
         list_symbol: List | None,
         facts: Callable[[], msgspec.Struct],
+        metrics: Callable[[StatusAnswer], msgspec.Struct] | None = None,
         feed: Feed | None = None,
     ) -> None:
         self._feed = feed
@@ -190,6 +193,7 @@ class Clients:
         self._access = access
         self._list_symbol = list_symbol  # None with --strict-listing
         self._facts = facts
+        self._metrics = metrics
         self.guard = Guard(Limits(), lambda: 0)  # whoever runs the node brings its own
         self.deadman = DeadMan(lambda: 0)
         self._connections: dict[int, Connection] = {}
@@ -214,7 +218,7 @@ class Clients:
         if asker is None:
             return
         request = asker.requests.pop(place)
-        if type(body) is StatusAnswer and isinstance(request, NodeStatus):
+        if type(body) is StatusAnswer and isinstance(request, NodeStatus | NodeMetrics):
             asker.put(place, self._status_line(request, body))
         else:
             asker.put(place, self._writer.line(request, body))
@@ -238,8 +242,12 @@ class Clients:
             connection.flush()
         self._touched.clear()
 
-    def _status_line(self, request: NodeStatus, body: StatusAnswer) -> bytes:
+    def _status_line(self, request: NodeStatus | NodeMetrics, body: StatusAnswer) -> bytes:
         """Add what only the shell knows to what the engine says."""
+        if isinstance(request, NodeMetrics):
+            if self._metrics is None:
+                return error_line("not_supported", "nothing is measured here", bytes(request.id))
+            return rich_line("metrics", _ENCODE(self._metrics(body)), bytes(request.id))
         status = msgspec.structs.asdict(body) | msgspec.structs.asdict(self._facts())
         return rich_line("status", msgspec.json.encode(status), bytes(request.id))
 

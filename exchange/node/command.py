@@ -15,10 +15,13 @@ import click
 import trio
 from click.core import ParameterSource
 
+from exchange.coordinator import logs
 from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.errors import BadAddress, CoordinatorError
+from exchange.coordinator.logs import Event, Log, LogSettings
 from exchange.node.embedding import Gateway, Https
 from exchange.node.errors import BadSetting, NodeError, first_of
+from exchange.node.life import SystemClocks
 from exchange.node.limits import Limits
 from exchange.node.service import Service, serve_with_signals
 from exchange.node.settings import CONFIG_NAME, Settings, read_config
@@ -189,6 +192,7 @@ OPTIONS = [
     ),
     click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
     click.option("--strict-listing", is_flag=True, help="Trade only what an operator has listed."),
+    logs.options,
 ]
 
 
@@ -243,10 +247,17 @@ def config(parent: click.Context) -> None:
             continue
         source = parent.get_parameter_source(name)
         value = parent.params.get(name)
-        shown = "" if value is None else str(value).lower() if value in (True, False) else value
+        shown = _shown(name, value)
         click.echo(
             f"{name.replace('_', '-'):<24} {shown!s:<24} {ORIGINS[source] if source else ''}"
         )
+
+
+def _shown(name: str, value: object) -> object:
+    """Return a value as people write it; a token is nobody's business."""
+    if name == "join":
+        return "***" if value else ""
+    return "" if value is None else str(value).lower() if value in (True, False) else value
 
 
 def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Settings:
@@ -270,6 +281,7 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
             idle_s=values["idle_timeout"],
         ),
         https=_https_of(values, is_default=is_https_default),
+        log=LogSettings(values["log_level"], values["log_format"]),
     )
 
 
@@ -287,10 +299,12 @@ def _https_of(values: dict[str, Any], *, is_default: bool) -> Https | None:
 
 def run(settings: Settings, *, gateway: Gateway | None = None) -> int:
     """Run a node to its end; return the exit code."""
+    clocks = SystemClocks()
+    log = Log(settings.log, wall_us=clocks.wall_us, mono_us=clocks.mono_us)
     try:
-        trio.run(serve_with_signals, Service(settings, tell=_tell, gateway=gateway))
+        trio.run(serve_with_signals, Service(settings, tell=log, gateway=gateway))
     except BaseException as error:
-        return _explain(error)
+        return _explain(error, log)
     return 0
 
 
@@ -303,19 +317,21 @@ def main(gateway: Gateway | None = None) -> None:
     try:
         node(prog_name="exchange-node", obj=gateway)
     except (NodeError, CoordinatorError) as error:
-        sys.exit(_explain(error))
+        sys.exit(_explain(error, _tell))
 
 
-def _explain(error: BaseException) -> int:
+def _explain(error: BaseException, tell: Callable[[str], None]) -> int:
     """Say why the node ended, worst first; return the exit code."""
     for kind in (NodeError, StoreError, CoordinatorError):
         found = first_of(error, kind)
         if found is not None:
-            _tell(f"error: {found}")
-            return int(found.exit_code)  # type: ignore[attr-defined]  # all three have one
+            code = int(found.exit_code)  # type: ignore[attr-defined]  # all three have one
+            tell(Event("failed", f"error: {found}", exit_code=code))
+            return code
     if first_of(error, KeyboardInterrupt) is not None:
         return INTERRUPTED
-    traceback.print_exception(error)
+    text = "".join(traceback.format_exception(error))
+    tell(Event("failed", f"error: a bug: {error!r}", exit_code=1, traceback=text))
     return 1
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import trio
 
+from exchange.coordinator.logs import Event
 from exchange.coordinator.tls import Trust
 from exchange.engine.errors import RemoteProtocolError
 from exchange.node.clients import Clients, say_last
@@ -42,6 +43,7 @@ class Door:
         self._links = links
         self._tell = tell
         self._ready = trio.Event()
+        self.refused = 0  # connections that broke TLS or the framing
         self._waiting = 0  # connections that have not said who they are; <= WAITING_MAX
         self._nursery: trio.Nursery | None = None  # while connections are served
 
@@ -82,13 +84,30 @@ class Door:
                 if wire is None:
                     wire = prepare(stream)
                     if self._trust is not None:
-                        wire = await secure(wire, self._trust.server, is_server=True)
+                        wire = await self._secured(wire, self._trust)
                 await self.serve(wire)
         except Exception as error:
             if contains(error, StoreError):
                 raise
             if not contains(error, OSError):
-                self._tell("a connection failed:\n" + "".join(traceback.format_exception(error)))
+                told = "".join(traceback.format_exception(error))
+                self._tell(
+                    Event("connection_failed", f"a connection failed: {error!r}", traceback=told)
+                )
+
+    async def _secured(self, wire: Wire, trust: Trust) -> Wire:
+        """Speak TLS from here on; OSError if the other side does not."""
+        try:
+            return await secure(wire, trust.server, is_server=True)
+        except OSError as error:
+            self._refuse(wire, f"no TLS: {error}")
+            raise
+
+    def _refuse(self, wire: Wire, why: str) -> None:
+        """Count a connection that broke the rules, and tell of it."""
+        self.refused += 1
+        text = f"a connection from {wire.address or 'inside'} was refused: {why}"
+        self._tell(Event("handshake_refused", text, address=wire.address))
 
     async def serve(self, wire: Wire) -> None:
         """Serve one connection, whoever it is."""
@@ -116,7 +135,10 @@ class Door:
             await say_last(wire, line_of_error(error))
         except WireError as error:
             if isinstance(error, RemoteProtocolError):
-                self._tell(f"a link was refused: {error.detail}")
+                text = f"a link was refused: {error.detail}"
+                self._tell(Event("link_refused", text, address=wire.address))
+            else:
+                self._refuse(wire, error.code)
             await say_last(wire, error_line(error.code, error.detail))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass

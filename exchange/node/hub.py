@@ -191,6 +191,16 @@ class Hub:
         return call.body
 
     @property
+    def inputs_waiting(self) -> int:
+        """Return how many inputs wait to be decided."""
+        return len(self._inbox)
+
+    @property
+    def turns_held(self) -> int:
+        """Return how many turns' effects wait for the log."""
+        return len(self._gated)
+
+    @property
     def is_idle(self) -> bool:
         """Tell whether nothing waits: no input, no record, no effect."""
         return not (self._inbox or self._records or self._forcing or self._gated)

@@ -18,11 +18,12 @@ import trio
 
 from exchange.coordinator.core import KnownNode, Registration
 from exchange.coordinator.keys import minted
+from exchange.coordinator.logs import Event
 from exchange.coordinator.member import Membership, dial_tcp
 from exchange.coordinator.tls import Trust
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId
-from exchange.engine.effects import Refused
+from exchange.engine.effects import Alarm, Refused, StatusAnswer
 from exchange.engine.engine import Engine, EngineConfig, Step
 from exchange.engine.inputs import (
     Drain,
@@ -48,12 +49,15 @@ from exchange.node.files import write_file
 from exchange.node.hub import Clocks, Hub
 from exchange.node.limits import Guard
 from exchange.node.links import Links
+from exchange.node.metrics import Forces, Queues, Start, node_metrics, oldest_in_doubt_s
+from exchange.node.monitor import Monitor
 from exchange.node.settings import Settings
 from exchange.node.sockets import dial
 from exchange.store.crash import crash_point
 from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.store import Store
 from exchange.wire.answers import AnswerWriter
+from exchange.wire.metrics import NodeMetrics
 from exchange.wire.translate import Translator
 
 TICK_S = 0.25
@@ -93,6 +97,9 @@ class Facts(msgspec.Struct, frozen=True):
     pid: int
     rss_bytes: int
     clients: int
+    map_used: int
+    map_size: int
+    oldest_in_doubt_s: float
 
 
 class Who:
@@ -133,6 +140,7 @@ class Life:
         clocks: Clocks,
         tell: Callable[[str], None],
         trust: Trust | None = None,
+        start: Start | None = None,
     ) -> None:
         self._store = store
         self._disk = disk
@@ -143,6 +151,9 @@ class Life:
         self._clocks = clocks
         self._tell = tell
         self._begun_us = clocks.mono_us()
+        self._start = start or Start()
+        self.forces = Forces(lambda: clocks.mono_us() / 1e6)
+        self._commit = self.forces.timed(store.commit)
         state = store.state
         self.engine = Engine(
             state, EngineConfig(ack=settings.ack, address=address), has_proof=self._store.has_proof
@@ -155,7 +166,7 @@ class Life:
             store,
             clocks,
             durable_lsn=store.durable_lsn,
-            alarm=lambda alarm: tell(f"alarm {alarm.code}: {alarm.detail}"),
+            alarm=self._sound,
         )
         self.links = Links(
             self.who,
@@ -180,6 +191,7 @@ class Life:
             access=access,
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,
+            metrics=self.metrics,
             feed=self.feed,
         )
         self.feed.connect(self.clients)
@@ -187,7 +199,8 @@ class Life:
         self.clients.deadman = DeadMan(clocks.mono_us)
         self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
         self.door = Door(self.clients, self.links, tell=tell, trust=trust)
-        self.committer: Committer = InlineCommitter(store.commit)
+        self.monitor = Monitor(self.engine.soft, self.forces, clocks, tell=tell)
+        self.committer: Committer = InlineCommitter(self._commit)
         self._is_full = False
 
     async def run(
@@ -231,7 +244,7 @@ class Life:
         if force_time(self._settings.data_dir) >= INLINE_BELOW_S:
             token = trio.lowlevel.current_trio_token()
             wake = partial(_run_soon, token, self.hub.wake)
-            self.committer = ThreadCommitter(self._store.commit, wake)
+            self.committer = ThreadCommitter(self._commit, wake)
 
     async def _become_ready(self, nursery: trio.Nursery) -> None:
         """Wait until every known peer is synced or suspected: at most 3 s (C5, C6)."""
@@ -274,7 +287,7 @@ class Life:
         """Force what is decided, and a checkpoint: the next start redoes nothing."""
         self.committer.close()
         store, ts = self._store, Micros(self._clocks.wall_us())
-        self.hub.finish(self.committer, InlineCommitter(store.commit))
+        self.hub.finish(self.committer, InlineCommitter(self._commit))
         crash_point("drained_checkpoint_absent")
         write = store.prepare(Step([], [], store.state.lsn, {}), ts=ts, force_checkpoint=True)
         store.commit(write)
@@ -289,6 +302,7 @@ class Life:
             await trio.sleep(STORAGE_S)
             seconds += STORAGE_S
             self._look_at_storage()
+            self.monitor.look()
             if seconds % EVICT_S == 0:
                 self._store.evict()
             if seconds % READERS_S == 0:
@@ -300,17 +314,28 @@ class Life:
             self._is_full = usage.is_full
             self.hub.feed([StorageState(usage.is_full)])
             self._tell(
-                f"alarm storage_full: {usage.disk_free} bytes of disk are left; new orders are "
-                "refused, cancels and settlements go on; make room"
+                Event(
+                    "storage_full",
+                    f"alarm storage_full: {usage.disk_free} bytes of disk are left; new orders "
+                    "are refused, cancels and settlements go on; make room",
+                    disk_free=usage.disk_free,
+                    map_used=usage.map_used,
+                    map_size=usage.map_size,
+                )
                 if usage.is_full
-                else "there is room for new orders again"
+                else Event("storage_free", "there is room for new orders again")
             )
+
+    def _sound(self, alarm: Alarm) -> None:
+        """Tell what the engine wants an operator to hear."""
+        text = f"alarm {alarm.code}: {alarm.detail}"
+        self._tell(Event("alarm", text, code=alarm.code, detail=alarm.detail))
 
     # What others ask.
 
     def facts(self) -> Facts:
         """Return what the engine does not know about its node."""
-        store = self._store
+        store, usage = self._store, self._disk.usage()
         return Facts(
             durable_lsn=store.durable_lsn,
             checkpoint_lsn=store.checkpoint_lsn,
@@ -324,6 +349,27 @@ class Life:
             pid=os.getpid(),
             rss_bytes=_resident_bytes(),
             clients=self.clients.count,
+            map_used=usage.map_used,
+            map_size=usage.map_size,
+            oldest_in_doubt_s=oldest_in_doubt_s(store.state, self._clocks.wall_us()),
+        )
+
+    def metrics(self, status: StatusAnswer) -> NodeMetrics:
+        """Return all figures of this node, around what its engine says."""
+        state = self._store.state
+        return node_metrics(
+            status,
+            self.facts(),
+            self.forces,
+            usage=self._disk.usage(),
+            queues=Queues(
+                self.hub.inputs_waiting,
+                self.hub.turns_held,
+                self.clients.guard.refused,
+                self.door.refused,
+            ),
+            start=self._start,
+            seen=lambda peer: state.peer(NodeId(peer)).seen_lsn,
         )
 
     async def _list_symbol(self, symbol: str) -> Instrument | Refused:

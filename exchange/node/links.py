@@ -27,6 +27,7 @@ import trio
 
 from exchange.coordinator.authority import node_name
 from exchange.coordinator.errors import BadAddress
+from exchange.coordinator.logs import Event
 from exchange.domain.units import Clock, Epoch, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
 from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
@@ -254,7 +255,8 @@ class Links:
             if not self._is_secured or wire.peer == node_name(peer):
                 return wire
             await trio.aclose_forcefully(wire.stream)
-            self._tell(f"at {address} is not node {peer}: its certificate is of {wire.peer!r}")
+            text = f"at {address} is not node {peer}: its certificate is of {wire.peer!r}"
+            self._tell(Event("peer_certificate", text, peer=peer, address=address))
             return None
         except (OSError, trio.TooSlowError, BadAddress):
             return None
@@ -330,7 +332,8 @@ class Links:
             self._inbox.feed([LinkClosed(link.peer, link.session)])
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(link.wire.stream)
-        self._tell(f"link to node {link.peer} ended: {link.reason}")
+        text = f"link to node {link.peer} ended: {link.reason}"
+        self._tell(Event("link_ended", text, peer=link.peer, reason=link.reason))
         return has_spoken
 
     async def _write(self, link: Link) -> None:

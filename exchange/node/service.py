@@ -26,6 +26,7 @@ from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.authority import RENEW_DAYS, expires, new_token
 from exchange.coordinator.errors import CoordinatorError
 from exchange.coordinator.joining import join, renew
+from exchange.coordinator.logs import Event
 from exchange.coordinator.member import dial_tcp
 from exchange.coordinator.service import (
     Serving,
@@ -41,6 +42,7 @@ from exchange.node.errors import BadSetting, contains, first_of
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks
 from exchange.node.life import Life, OperatorKey, SystemClocks
+from exchange.node.metrics import Start
 from exchange.node.notify import notify
 from exchange.node.settings import Settings
 from exchange.store.directory import Directory
@@ -99,6 +101,7 @@ class Service:
     def stop(self) -> None:
         """Begin a graceful stop."""
         notify("STOPPING=1", os.environ)
+        self._tell(Event("node_stopping", "stopping: no new orders from here on"))
         self._stop.set()
 
     async def run(self) -> None:
@@ -120,6 +123,7 @@ class Service:
                     await self._live(directory, identity, listener)
                     nursery.cancel_scope.cancel()
             self._endpoints.unlink(missing_ok=True)
+        self._tell(Event("node_stopped", "stopped; the next start redoes nothing"))
 
     async def _embed(self, nursery: trio.Nursery) -> str:
         settings = self._settings
@@ -199,9 +203,12 @@ class Service:
                         coordinator=self._coordinator,
                         address=str(self._advertised),
                     )
-                    self._tell("the certificate of this node is renewed")
+                    self._tell(
+                        Event("certificate_renewed", "the certificate of this node is renewed")
+                    )
                 except CoordinatorError as error:
-                    self._tell(f"the certificate of this node is not renewed: {error}")
+                    text = f"the certificate of this node is not renewed: {error}"
+                    self._tell(Event("certificate_unrenewed", text))
             await trio.sleep(RENEW_S)
 
     async def _identity(self, directory: Directory) -> Identity:
@@ -230,7 +237,8 @@ class Service:
                 failures = 1 if long_ago else failures + 1
                 if failures >= LIVES_MAX:
                     raise
-                self._tell(f"{_first_line(error)}. Opening the log again ({failures})")
+                text = f"{_first_line(error)}. Opening the log again ({failures})"
+                self._tell(Event("force_failed", text, failures=failures))
             await trio.sleep(PAUSE_S * failures)
 
     async def _live_once(
@@ -238,9 +246,23 @@ class Service:
     ) -> None:
         disk = directory.open()
         try:
+            begun_us = self._clocks.mono_us()
             store = Store.open(disk, identity)
+            start = Start(store.redone, (self._clocks.mono_us() - begun_us) / 1e6)
             boot_id = os.urandom(BOOT_ID_SIZE)
             epoch = store.boot(boot_id=boot_id, ts=Micros(self._clocks.wall_us()))
+            self._tell(
+                Event(
+                    "log_opened",
+                    f"log opened in {start.seconds:.1f} s, {start.redone} records redone, "
+                    f"epoch {epoch}",
+                    redone=start.redone,
+                    seconds=start.seconds,
+                    epoch=epoch,
+                    durable_lsn=store.durable_lsn,
+                    checkpoint_lsn=store.checkpoint_lsn,
+                )
+            )
             life = Life(
                 store,
                 disk,
@@ -253,6 +275,7 @@ class Service:
                 clocks=self._clocks,
                 tell=self._tell,
                 trust=self._trust,
+                start=start,
             )
             gc.collect()
             gc.freeze()
@@ -276,7 +299,8 @@ class Service:
         try:
             write_file(self._endpoints, msgspec.json.encode(endpoints) + b"\n")
         except OSError as error:  # a full disk must not end a node that serves (W7)
-            self._tell(f"cannot write {self._endpoints}: {error.strerror}")
+            text = f"cannot write {self._endpoints}: {error.strerror}"
+            self._tell(Event("endpoints_unwritten", text))
         for line in self._greeting(life):
             self._tell(line)
         notify("READY=1", os.environ)
@@ -284,18 +308,30 @@ class Service:
 
     def _greeting(self, life: Life) -> list[str]:
         who = life.who
-        lines = [f"node {who.node_id} serves on {self._tcp}, epoch {who.epoch}"]
+        lines: list[str] = [
+            Event(
+                "node_ready",
+                f"node {who.node_id} serves on {self._tcp}, epoch {who.epoch}",
+                node_id=who.node_id,
+                tcp=str(self._tcp),
+                epoch=who.epoch,
+            )
+        ]
         if self._settings.coordinator is None:
-            lines.append(f"coordinator on {self._coordinator}")
+            text = f"coordinator on {self._coordinator}"
+            lines.append(Event("coordinator_ready", text, address=self._coordinator))
         if self._https is not None and self._settings.https is not None:
             scheme = "http" if self._settings.https.is_plain else "https"
-            lines.append(f"gateway on {scheme}://{self._https}/v1")
+            url = f"{scheme}://{self._https}/v1"
+            lines.append(Event("gateway_ready", f"gateway on {url}", url=url))
         if self._is_first_start:
             path = self._settings.data_dir
             if self._settings.is_authenticated and self._settings.coordinator is None:
-                lines.append(f"operator key in {path / OPERATOR_KEY}")
-            lines.append("now open an account:")
-            lines.append(f"  EXCHANGE_DATA_DIR={path} exchange account open")
+                text = f"operator key in {path / OPERATOR_KEY}"
+                lines.append(Event("operator_key_made", text))
+            lines.append(Event("next_step", "now open an account:"))
+            text = f"  EXCHANGE_DATA_DIR={path} exchange account open"
+            lines.append(Event("next_step", text))
         return lines
 
     @property

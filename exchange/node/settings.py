@@ -8,6 +8,7 @@ import msgspec
 
 from exchange.coordinator.addresses import Address, check_listener
 from exchange.coordinator.errors import BadAddress
+from exchange.coordinator.logs import LogSettings
 from exchange.node.embedding import Https
 from exchange.node.errors import BadSetting
 from exchange.node.limits import Limits
@@ -31,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True):
     is_tls: bool = False  # for clients, nodes and the coordinator
     join: str = ""  # the token of a first start
     https: Https | None = None  # None: no gateway in this process
+    log: LogSettings = LogSettings()
 
     def check(self) -> None:
         """Refuse what must not run: BadAddress."""

@@ -22,6 +22,7 @@ from exchange.domain.units import Epoch, NodeId
 
 COMMAND = [sys.executable, "-m", "exchange.coordinator.command"]
 _ADDRESS = re.compile(rb" on (127\.0\.0\.1):([0-9]+), data in ")
+TEXT = ("--log-format", "text")  # what a person sees on a terminal
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("EXCHANGE_")}
 
 
@@ -31,7 +32,7 @@ class Process:
     def __init__(self, path: Path, *flags: str, **environment: str) -> None:
         self.path = path
         self._process = subprocess.Popen(
-            [*COMMAND, "--data-dir", str(path), "--listen", "127.0.0.1:0", *flags],
+            [*COMMAND, "--data-dir", str(path), "--listen", "127.0.0.1:0", *TEXT, *flags],
             stderr=subprocess.PIPE,
             env={**PLAIN, **environment},
         )
