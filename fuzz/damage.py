@@ -4,9 +4,9 @@ Neither may ever be taken for the truth.  An old copy is kept out by every peer 
 more of its log than it has; a flipped bit is a refusal to start, or a death when it is read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from exchange.domain.units import Lots, Lsn, NodeId
 from exchange.engine.apply import apply
@@ -32,12 +32,19 @@ ALWAYS_READ = frozenset(
 )
 
 
+class Backup(NamedTuple):
+    """A copy of a disk, and what had been moved away from it by then."""
+
+    disk: SimulatedDisk
+    archived: tuple[tuple[bytes, bytes], ...]
+
+
 class Damage:
     """Backups, restores, flipped bits."""
 
     def __init__(self, cluster: "Cluster") -> None:
         self._cluster = cluster
-        self._backups: dict[tuple[int, int], SimulatedDisk] = {}  # by node and time
+        self._backups: dict[tuple[int, int], Backup] = {}  # by node and time
         self.knowing: dict[int, set[int]] = {}  # old copy -> peers that have seen more of its log
         self.restored_lsn: dict[int, int] = {}
         self._repairs: dict[int, Callable[[], None]] = {}
@@ -52,15 +59,16 @@ class Damage:
         cluster, machine = self._cluster, self._cluster.machines[fault.node]
         if machine.process is not None:
             cluster.kill(machine.process, restart_us=SECOND)
-        disk = self._backups[_key(fault)].clone()
+        backup = self._backups[_key(fault)]
+        disk = backup.disk.clone()
         for number in range(fault.boots):  # somebody has tried it before, off the network
             Store.open(disk, machine.identity).boot(
                 boot_id=number.to_bytes(8, "little"), ts=machine.wall_us
             )
-        machine.disk = disk
-        node = fold(disk, machine.identity.node_id)
+        machine.disk, machine.archived = disk, list(backup.archived)
+        node = fold(disk, machine.identity.node_id, backup.archived)
         cluster.exchange.nodes[node.node] = node
-        backup_lsn = fold(self._backups[_key(fault)], node.node).lsn
+        backup_lsn = fold(backup.disk, node.node, backup.archived).lsn
         self.restored_lsn[fault.node] = backup_lsn
         self.knowing[fault.node] = {
             peer.node
@@ -209,13 +217,14 @@ class Damage:
         self._cluster.start(fault.node)
 
     def _back_up(self, fault: Restore) -> None:
-        self._backups[_key(fault)] = self._cluster.machines[fault.node].disk.clone()
+        machine = self._cluster.machines[fault.node]
+        self._backups[_key(fault)] = Backup(machine.disk.clone(), tuple(machine.archived))
 
 
-def fold(disk: SimulatedDisk, node: NodeId) -> Node:
-    """Let the model learn a whole log."""
+def fold(disk: SimulatedDisk, node: NodeId, archived: Sequence[tuple[bytes, bytes]] = ()) -> Node:
+    """Let the model learn a whole log, what was moved away from the disk included."""
     exchange = Exchange()
-    for key, value in disk.scan("log"):
+    for key, value in (*archived, *disk.scan("log")):
         frame = read_frame(key, value)
         for place, record in enumerate(frame.records):
             exchange.learn(node, frame.first_lsn + place, record)

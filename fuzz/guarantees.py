@@ -119,6 +119,8 @@ def run(seed: int) -> Cells:
         cluster.run()
     except Violation as violation:
         return Cells(plan.ack, [], {"lost": 1}, f"python -m fuzz {seed}: {violation}")
+    except Exception as error:  # an assertion of the engine is a finding like any other
+        return Cells(plan.ack, [], {"lost": 1}, f"python -m fuzz {seed}: {error!r}")
     return Cells(plan.ack, failures(plan), dict(cluster.counters))
 
 

@@ -156,5 +156,21 @@ def test_operator_looks_at_the_disk_of_the_decider_after_its_death_not_before() 
     assert script.cluster.exchange.node(NodeId(1)).settled
 
 
+def test_backup_of_an_archived_log_is_folded_with_what_was_archived() -> None:
+    """W5, C3.  The model began to read at LSN 1, and the disk did not."""
+    script = Script(calm(checkpoint_entries=4))
+    for _ in range(5):
+        script.answered(script.sell(1, 1, 100))
+    script.cluster.damage.archive(1)
+    assert script.cluster.counters["log archived"]
+    script.run_while(lambda: not script.is_synced(1, 2))
+    script.back_up(1)
+    script.answered(script.sell(1, 1, 100))
+    script.restore_last(boots=1)
+
+    script.run_ms(8_000)
+    assert script.cluster.counters["old copy stopped"] == 1
+
+
 def _first_order(script: Script) -> int | None:
     return next(iter(script.process(2).engine.state.orders), None)
