@@ -5,6 +5,7 @@ writes in memory, where the store sees them, and forces some megabytes at once. 
 gets its name only when everything is on disk, so a crash leaves nothing that could be started.
 """
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from exchange.store.frames import Frame, Identity
 from exchange.store.store import BootStep, Limits, Store
 
 BATCH_BYTES = 1 << 24
+FREE_MIN = 1 << 20  # bytes; LMDB dies of a bus error where not even its table of readers fits
 UNFINISHED = ".unfinished"  # the suffix of a directory that is being made
 
 
@@ -58,6 +60,10 @@ class BulkDisk:
         changes = [(table, key, value) for (table, key), value in self._changes.items()]
         if changes:
             self._disk.write(sorted(changes, key=lambda change: change[:2]))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is not forced."""
         self._changes.clear()
         self._size = 0
 
@@ -67,6 +73,17 @@ class BulkDisk:
         self._disk.close()
 
 
+def _free_bytes(path: Path) -> int | None:
+    """Return the room on the disk of a path that is not there yet; None if nobody knows."""
+    for place in (path, *path.absolute().parents):
+        try:
+            found = os.statvfs(place)
+        except OSError:
+            continue
+        return found.f_bavail * found.f_frsize
+    return None
+
+
 class Unfinished:
     """A directory in the making.  `name_it` gives it its name; without that nothing is left."""
 
@@ -74,6 +91,10 @@ class Unfinished:
         """Make an empty store; DirectoryUnusable if the path is taken."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise DirectoryUnusable(f"{path} is not empty", remedy="give a new directory")
+        free = _free_bytes(path)
+        if free is not None and free < FREE_MIN:
+            told = f"{path}: its disk has {free} bytes left"
+            raise DirectoryUnusable(told, remedy="make room there, or give a place on another disk")
         self.path = path
         self._unfinished = path.with_name(path.name + UNFINISHED)
         shutil.rmtree(self._unfinished, ignore_errors=True)
@@ -92,6 +113,7 @@ class Unfinished:
         trace: TracebackType | None,
     ) -> None:
         if self._is_open:
+            self.disk.forget()  # the disk may be full: a second try to write would fail as well
             self._close()
             shutil.rmtree(self._unfinished, ignore_errors=True)
 

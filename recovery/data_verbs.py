@@ -15,6 +15,7 @@ import click
 from recovery.advice import OTHERS, quoted
 from recovery.directory import DataDirectory, NoDirectory
 from recovery.problems import EXIT_USAGE, exit_code
+from recovery.segments import naming
 from recovery.terminal import Refused, output_option, path_argument, print_json, reading
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def dump_verb(path: Path, file: IO[bytes], archived: Path | None) -> None:
     """
     from recovery.dump import dump
 
-    with refusals(), reading() as progress:
+    with refusals(), reading() as progress, naming(Path(getattr(file, "name", "-"))):
         end = dump(path, file, archive=archived, progress=progress)
     click.echo(f"{end.records} records through LSN {end.lsn}, digest {end.digest}", err=True)
 
@@ -249,7 +250,7 @@ def _text(file: Path | None) -> Iterator[IO[str]]:
     if file is None:
         yield sys.stdout
         return
-    with file.open("w", encoding="utf-8", newline="") as opened:
+    with _whole(file), file.open("w", encoding="utf-8", newline="") as opened:
         yield opened
 
 
@@ -258,8 +259,20 @@ def _binary(file: Path | None) -> Iterator[IO[bytes]]:
     if file is None:
         yield sys.stdout.buffer
         return
-    with file.open("wb") as opened:
+    with _whole(file), file.open("wb") as opened:
         yield opened
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """Leave no file that ends in the middle: nobody could tell it from a whole one."""
+    try:
+        with naming(file):
+            yield
+    except BaseException:
+        if file.is_file():
+            file.unlink()
+        raise
 
 
 VERBS = (salvage_verb, replay_verb, dump_verb, load_verb, export_verb, archive_verb)

@@ -13,6 +13,7 @@ import itertools
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -116,9 +117,23 @@ def read_segment(segment: Segment) -> Iterator[tuple[bytes, bytes]]:
 def write_segment(path: Path, header: Header, frames: Iterable[bytes]) -> None:
     """Write a segment, force it, give it its name, force the directory."""
     new = path.with_name(path.name + ".new")
+    try:
+        _write(new, header, frames)
+        new.rename(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _write(path: Path, header: Header, frames: Iterable[bytes]) -> None:
     hasher = blake2b(digest_size=DIGEST)
     packer = zlib.compressobj()
-    with new.open("wb") as file:
+    with naming(path), path.open("wb") as file:
 
         def put(data: bytes) -> None:
             hasher.update(data)
@@ -131,12 +146,19 @@ def write_segment(path: Path, header: Header, frames: Iterable[bytes]) -> None:
         file.write(hasher.digest())
         file.flush()
         os.fsync(file.fileno())
-    new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give the errors of writing to an open file its name."""
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def segment_name(header: Header) -> str:

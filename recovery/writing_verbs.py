@@ -14,6 +14,7 @@ from exchange.domain.units import parse_id
 from recovery.advice import quoted
 from recovery.data_verbs import archive_option, refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, exit_code
+from recovery.segments import naming
 from recovery.terminal import Refused, output_option, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -170,7 +171,8 @@ def _plan(paths: list[Path], file: Path, output: str) -> None:
     if code in (EXIT_DAMAGED, EXIT_USAGE):
         print_lines(problems_text(problems))
         raise Refused("no plan was made", code)
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+    with naming(file):
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
     if output == "json":
         print_json(plan)
     else:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from exchange.store.errors import DirectoryUnusable
+from exchange.domain.units import NodeId
+from exchange.store.errors import DirectoryUnusable, StoreFailed
 from exchange.store.frames import Identity
-from recovery.bulk import BulkDisk, NewDirectory
+from recovery.bulk import BulkDisk, NewDirectory, Unfinished
 from recovery.directory import DataDirectory
 from tests.recovery.cluster import Cluster
 from tests.recovery.logs import read_frames
+
+WHOSE = Identity("test", NodeId(1), bytes(16))
 
 
 class Memory:
@@ -82,3 +85,38 @@ def test_a_directory_in_use_is_not_overwritten(tmp_path: Path) -> None:
 
     with pytest.raises(DirectoryUnusable, match="not empty"):
         NewDirectory(tmp_path / "there", Identity("c", 1, b"x" * 16))  # type: ignore[arg-type]
+
+
+class FullDisk:
+    """A disk without room."""
+
+    def write(self, changes: object) -> None:
+        raise StoreFailed("no room", is_full=True)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    """W7: what was half made would keep the disk full."""
+    with (
+        pytest.raises(StoreFailed),
+        Unfinished(tmp_path / "new", WHOSE) as new,
+    ):
+        new.disk._disk.close()
+        new.disk._disk = FullDisk()  # type: ignore[assignment]
+        new.disk.write([("meta", b"key", b"value")])
+        new.disk.flush()
+
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W7: LMDB would die of a bus error, without a word."""
+    monkeypatch.setattr("recovery.bulk.FREE_MIN", 1 << 62)
+
+    with pytest.raises(DirectoryUnusable, match="make room"):
+        Unfinished(tmp_path / "new" / "deeper", WHOSE)
+    assert not any(tmp_path.iterdir())

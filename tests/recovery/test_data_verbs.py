@@ -1,5 +1,6 @@
 """The verbs that make data, through the command line (interfaces 5)."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -83,3 +84,21 @@ def test_a_moment_is_an_lsn_or_a_time_with_its_zone() -> None:
     for text in ("1970-01-01T00:00:01", "", "-5", "x", "9" * 30):
         with pytest.raises(Refused):
             parse_moment(text)
+
+
+def test_an_export_that_fails_leaves_no_half_file(
+    traded: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue, item 6: nobody could tell it from a whole one."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("recovery.export.write_csv", full)
+    file = tmp_path / "x.csv"
+    words = ["export", str(traded.paths[0]), "trades", "--format", "csv", "--file", str(file)]
+    result = CliRunner().invoke(cli, words)
+
+    assert result.exit_code == 1
+    assert f"{file}: No space left on device; make room" in result.output
+    assert not file.exists()
