@@ -10,9 +10,11 @@ from exchange.client import results
 from exchange.client.connection import Request
 from exchange.client.errors import ClientError
 from exchange.gateway import schema
+from exchange.gateway.metrics import exposition
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import refuse
 from exchange.gateway.resources import Call, Handler, Reply, Resource
+from exchange.wire.metrics import NodeMetrics
 from exchange.wire.numbers import time_text
 
 LOOK_S = 1.0  # a node that does not say within this how it is, is not well
@@ -41,10 +43,24 @@ async def status(call: Call) -> Reply:
     return Reply(_ENCODE(schema.Status(call.nodes.cluster_id, summaries)))
 
 
-async def metrics(_call: Call) -> Reply:
-    """Say what Prometheus asks for."""
-    await trio.lowlevel.checkpoint()
-    return Reply(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+async def metrics(call: Call) -> Reply:
+    """Say what Prometheus asks for: of this process, and of its node or else of all nodes."""
+    nodes = call.nodes
+    ids = [nodes.local_id] if nodes.local_id else await nodes.node_ids()
+    found: dict[int, NodeMetrics | None] = dict.fromkeys(ids)
+
+    async def ask(node_id: int) -> None:
+        try:
+            answer = await nodes.ask(node_id, Request("node.metrics", {}), within=LOOK_S)
+            found[node_id] = results.decode(answer, NodeMetrics)
+        except ClientError:
+            return
+
+    async with trio.open_nursery() as nursery:
+        for node_id in ids:
+            nursery.start_soon(ask, node_id)
+    text = generate_latest() + exposition(found)
+    return Reply(text, content_type=CONTENT_TYPE_LATEST)
 
 
 def clock(wall_us: Callable[[], int]) -> Handler:

@@ -34,3 +34,5 @@ def test_metrics_are_text_for_prometheus(house: House) -> None:
 
     assert answer.headers["content-type"].startswith("text/plain")
     assert "process_cpu_seconds_total" in answer.text
+    assert 'exchange_node_up{node="1"} 1.0' in answer.text
+    assert 'exchange_ready{node="1"} 1.0' in answer.text
