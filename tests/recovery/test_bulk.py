@@ -99,15 +99,16 @@ class FullDisk:
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     """W7: what was half made would keep the disk full."""
-    with (
-        pytest.raises(StoreFailed),
-        Unfinished(tmp_path / "new", WHOSE) as new,
-    ):
-        new.disk._disk.close()
-        new.disk._disk = FullDisk()  # type: ignore[assignment]
-        new.disk.write([("meta", b"key", b"value")])
-        new.disk.flush()
 
+    def make() -> None:
+        with Unfinished(tmp_path / "new", WHOSE) as new:
+            new.disk._disk.close()
+            new.disk._disk = FullDisk()  # type: ignore[assignment]
+            new.disk.write([("meta", b"key", b"value")])
+            new.disk.flush()
+
+    with pytest.raises(StoreFailed):
+        make()
     assert not any(tmp_path.iterdir())
 
 
