@@ -20,11 +20,14 @@ NODE = (
     "address",
     "state",
     "epoch",
-    "applied_lsn",
-    "open_orders",
-    "in_doubt",
-    "trades",
+    "durable_lsn",
     "peers",
+    "lag",
+    "in_doubt",
+    "oldest_s",
+    "trades",
+    "open_orders",
+    "map",
 )
 
 
@@ -37,7 +40,11 @@ Examples:
 )
 @with_session(is_account=False)
 def status(session: Session) -> int:
-    """Show all nodes of the cluster, and whether their books agree."""
+    """Show all nodes of the cluster, what is in doubt, and whether their books agree.
+
+    Lag is how many of a node's own order events its slowest peer does not show yet; exit code
+    3 says that a node cannot be reached.
+    """
 
     async def work(cluster: "Cluster") -> int:
         from exchange.client.overview import overview
@@ -98,7 +105,11 @@ def replay(
     from exchange.client.sources import open_flow
 
     if is_generated == (file is not None):
-        raise UsageError("give a FILE, or --generate")
+        if file is not None and file.name.isdigit():
+            raise UsageError(f"--generate takes no number; say --generate --orders {file.name}")
+        raise UsageError(
+            "give a FILE or --generate, not both" if file else "give a FILE, or --generate"
+        )
     source, flow = open_flow(
         file,
         symbol=symbol,

@@ -1,6 +1,7 @@
 """The whole cluster at one glance, whatever of it can be reached."""
 
 import msgspec
+import trio
 
 from exchange.client import results
 from exchange.client.cluster import Cluster
@@ -30,13 +31,23 @@ class Overview(msgspec.Struct, frozen=True):
         """Say in one sentence how the cluster is."""
         if self.unreachable:
             names = ", ".join(f"node {node_id}" for node_id in sorted(self.unreachable))
-            return f"{names} cannot be reached; the others trade on without it"
+            return f"{names} cannot be reached; {self._sums()}; the others trade on without it"
         busy, unequal = restless(self.statuses), unequal_books(self.statuses)
         if not busy and not unequal:
-            return f"cluster {self.cluster}: at rest, all books are equal"
+            return f"cluster {self.cluster}: at rest, all books are equal; {self._sums()}"
         if not busy:
             return f"cluster {self.cluster}: {unequal[0]}"
-        return f"cluster {self.cluster}: at work, {busy[0]}"
+        return f"cluster {self.cluster}: at work, {busy[0]}; {self._sums()}"
+
+    def _sums(self) -> str:
+        """Add up what the nodes say."""
+        states = self.statuses
+        trades = sum(status.trades for status in states)
+        orders = sum(status.open_orders for status in states)
+        doubts = sum(status.offers_in_doubt for status in states)
+        oldest = max((status.oldest_in_doubt_s for status in states), default=0.0)
+        doubt = f"{doubts} in doubt, the oldest for {oldest:.1f} s" if doubts else "none in doubt"
+        return f"{trades} trades, {orders} open orders, {doubt}"
 
     def plain(self) -> dict[str, object]:
         """Return what JSON shows."""
@@ -54,11 +65,14 @@ class Overview(msgspec.Struct, frozen=True):
             "address": self.addresses.get(status.node_id, ""),
             "state": _state(status),
             "epoch": status.epoch,
-            "applied_lsn": status.applied_lsn,
-            "open_orders": status.open_orders,
-            "in_doubt": status.offers_in_doubt,
-            "trades": status.trades,
+            "durable_lsn": status.durable_lsn,
             "peers": f"{synced} of {len(status.peers)} synced",
+            "lag": _lag(status),
+            "in_doubt": status.offers_in_doubt,
+            "oldest_s": round(status.oldest_in_doubt_s, 1),
+            "trades": status.trades,
+            "open_orders": status.open_orders,
+            "map": f"{status.map_used / 2**20:.1f} MiB",
         }
 
     def _missing(self, node_id: int) -> dict[str, object]:
@@ -69,14 +83,26 @@ class Overview(msgspec.Struct, frozen=True):
 async def overview(cluster: Cluster) -> Overview:
     """Ask every node that is known."""
     node_ids = await cluster.node_ids()
-    statuses: list[results.NodeStatus] = []
+    found: dict[int, results.NodeStatus] = {}
     unreachable: dict[int, str] = {}
-    for node_id in node_ids:
+
+    async def ask(node_id: int) -> None:
         try:
-            statuses.append(await cluster.status(node_id, within=ASK_SECONDS))
+            found[node_id] = await cluster.status(node_id, within=ASK_SECONDS)
         except ClientError as error:
             unreachable[node_id] = str(error)
+
+    async with trio.open_nursery() as nursery:
+        for node_id in node_ids:
+            nursery.start_soon(ask, node_id)
+    statuses = [found[node_id] for node_id in sorted(found)]
     return Overview(await cluster.name(), cluster.addresses(), statuses, unreachable)
+
+
+def _lag(status: results.NodeStatus) -> int:
+    """Return how many own events the slowest peer that is synced does not show."""
+    synced = [peer for peer in status.peers if peer.state == "synced"]
+    return max((peer.sent_seq - peer.acknowledged_seq for peer in synced), default=0)
 
 
 def _state(status: results.NodeStatus) -> str:

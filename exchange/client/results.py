@@ -204,6 +204,12 @@ class NodeStatus(msgspec.Struct, frozen=True):
     trades: int = 0  # decided here since the log began
     offers: int = 0
     declines: int = 0
+    frozen: int = 0  # trades that an operator and the decider see differently (S4)
+    durable_lsn: int = 0
+    checkpoint_lsn: int = 0
+    oldest_in_doubt_s: float = 0.0
+    map_used: int = 0  # bytes of the LMDB map
+    map_size: int = 0
 
 
 Result = TypeVar("Result")

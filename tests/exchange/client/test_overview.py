@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from exchange.client.cluster_process import LocalCluster
 from exchange.client.overview import Overview, overview
 
@@ -24,7 +26,8 @@ async def test_rest_is_told_as_rest(statuses: Statuses) -> None:
     busy = Overview("abc", {}, statuses(2, offers_in_doubt=1), {})
     unequal = Overview("abc", {}, statuses(2, open_orders=3), {})
 
-    assert quiet.verdict() == "cluster abc: at rest, all books are equal"
+    told = "cluster abc: at rest, all books are equal; 0 trades, 0 open orders, none in doubt"
+    assert quiet.verdict() == told
     assert "1 offers in doubt" in busy.verdict()
     assert "shows 0 orders" in unequal.verdict()
 
@@ -36,6 +39,27 @@ async def test_unreachable_node_is_a_row(statuses: Statuses) -> None:
     assert found.rows()[1] == {"node": 2, "address": "b:2", "state": "unreachable"}
     assert "node 2 cannot be reached" in found.verdict()
     assert found.plain()["unreachable"] == {"2": "no answer"}
+
+
+async def test_doubt_lag_and_room_are_shown(statuses: Statuses) -> None:
+    """S4, issue, item 5: how much is in doubt and for how long, how far peers are behind."""
+    changes = {
+        "offers_in_doubt": 2,
+        "oldest_in_doubt_s": 61.26,
+        "stream_seq": 9,
+        "durable_lsn": 70,
+        "map_used": 3 << 20,
+    }
+    slow = statuses(3)
+    peer = msgspec.structs.replace(slow[0].peers[0], sent_seq=9, acknowledged_seq=4)
+    gone = msgspec.structs.replace(slow[0].peers[1], state="suspected", acknowledged_seq=0)
+    slow[0] = msgspec.structs.replace(slow[0], peers=[peer, gone], **changes)
+    found = Overview("abc", {}, slow, {})
+
+    shown = ("durable_lsn", "lag", "in_doubt", "oldest_s", "map", "peers")
+    row = found.rows()[0]
+    assert [row[name] for name in shown] == [70, 5, 2, 61.3, "3.0 MiB", "1 of 2 synced"]
+    assert found.verdict().endswith("2 in doubt, the oldest for 61.3 s")
 
 
 async def test_state_is_told_in_words(statuses: Statuses) -> None:
