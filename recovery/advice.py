@@ -13,8 +13,10 @@ numbers wrong and every digest right       | bisect
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+from recovery.directory import marked
 from recovery.problems import Problem, Severity
 from recovery.proof import Outcome, Verdict
 
@@ -86,15 +88,20 @@ def _lead_on(found: Problem, paths: Sequence[str]) -> str:
     if code in _REPLAY:
         return f"exchange-recover replay {quoted(path)} --to NEW_DIR"
     if code == "store_missing":
-        return f"exchange-recover recover-node --node N --to NEW_DIR {OTHERS}"
+        return f"exchange-recover recover-node --node {_number(path)} --to NEW_DIR {OTHERS}"
     if code in _BRING_FORWARD:
-        start = "exchange-recover recover-node --node N --backup"
+        start = f"exchange-recover recover-node --node {_number(path)} --backup"
         return f"{start} {quoted(path)} --to NEW_DIR {OTHERS}"
     if code == "ledger_unbalanced":
         return f"exchange-recover bisect {quoted(path)} --invariant ledger"
     if code.startswith("audit_") or code == "record_impossible":
         return f"exchange-recover bisect {quoted(path)} --invariant audit"
     return found.remedy
+
+
+def _number(path: str) -> str:
+    found = marked(Path(path))
+    return str(found.node_id) if found else "N"
 
 
 def path_of(found: Problem, paths: Sequence[str]) -> str | None:

@@ -1,5 +1,6 @@
 """Each hint leads on, and none leads back."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,15 @@ def test_what_is_not_there_is_a_usage_error_with_its_path(traded: Cluster, tmp_p
         assert result.exit_code == 2
         assert nowhere in result.output
         assert result.output.endswith("next: give the --data-dir of a node\n")
+
+
+def test_a_missing_store_leads_to_the_others(traded: Cluster) -> None:
+    """W4: the file beside it says which node is lost."""
+    shutil.rmtree(traded.paths[0] / "store")
+    result = CliRunner().invoke(cli, ["verify", str(traded.paths[0])])
+
+    assert result.exit_code == 4
+    assert "next: exchange-recover recover-node --node 1 --to NEW_DIR " in result.output
 
 
 @pytest.mark.parametrize("size", [0, 100, 4096, 12_288])
