@@ -13,6 +13,7 @@ from fuzz.checkers import Violation
 from fuzz.cluster import Cluster
 from fuzz.counters import RARE
 from fuzz.plan import draw_plan
+from fuzz.summary import say
 
 RUNS_FOR_ALL = 1_000  # a campaign of so many runs has to reach every rare state
 
@@ -59,9 +60,9 @@ def campaign(seeds: Iterable[int], style: Style, *, processes: int) -> Iterator[
         yield from pool.imap_unordered(run, seeds, chunksize=20)
 
 
-def report(results: Iterable[Result], *, failures_max: int = 20) -> int:
+def report(results: Iterable[Result], *, start: int = 0, failures_max: int = 20) -> int:
     """Say how it went; return how many runs failed, plus rare states that were not reached."""
-    begun, runs, failures = time.perf_counter(), 0, 0
+    begun, runs, failures = time.monotonic(), 0, 0
     counters: Counter[str] = Counter()
     for result in results:
         runs += 1
@@ -72,13 +73,15 @@ def report(results: Iterable[Result], *, failures_max: int = 20) -> int:
             if failures >= failures_max:
                 break
     missing = [name for name in RARE if not counters[name]] if runs >= RUNS_FOR_ALL else []
-    took = time.perf_counter() - begun
+    took = time.monotonic() - begun
     print(f"{runs} runs, {failures} failed")
     for name, count in sorted(counters.items()):
         print(f"{count:12}  {name}")
     for name in missing:
         print(f"NOT REACHED: {name}: {RARE[name]}")
     print(f"{took:.1f} s, {runs / took:.0f} runs/s", file=sys.stderr)
+    rate = round(runs / took, 1)
+    say("runs", start, begun, runs=runs, failed=failures, runs_per_s=rate, not_reached=missing)
     return failures + len(missing)
 
 

@@ -15,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import inf
 from pathlib import Path
+from random import Random
 
 import msgspec
 
 from fuzz.plan import BIASES
 from fuzz.planted import PLANTED, Planted
+from fuzz.summary import rounds, say, some_seed
 
 ROOT = Path(__file__).parent.parent
 CHOSEN = (
@@ -89,20 +92,28 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="of planted bugs; all if there is none")
     parser.add_argument("--chosen", action="store_true", help="the six of `make test`")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="for each hunter")
+    parser.add_argument("--minutes", type=float, help="as many, in a drawn order, as fit")
+    parser.add_argument("--seed", type=int, help="of that order")
     options = parser.parse_args()
+    seed, begun = some_seed(options.seed), time.monotonic()
     names = CHOSEN if options.chosen else options.names
     seconds = CHOSEN_SECONDS if options.chosen else options.seconds
     bugs = [bug for bug in PLANTED if not names or bug.name in names]
     _check_tests({hunter for bug in bugs for hunter in bug.hunters if hunter not in BIASES})
-    survivors = []
-    for bug in bugs:
+    survivors, tried = list[str](), 0
+    if options.minutes is not None:
+        Random(seed).shuffle(bugs)
+    time_left = rounds(inf if options.minutes is None else options.minutes)
+    for bug, _ in zip(bugs, time_left, strict=False):
+        tried += 1
         caught = try_bug(bug, seconds)
         outcome = f"by {caught.hunter}" if caught.hunter else "SURVIVES"
         print(f"{caught.seconds:7.1f} s  {bug.rule:4} {bug.name:45} {outcome}: {caught.what[:160]}")
         sys.stdout.flush()
         if not caught.hunter:
             survivors.append(bug.name)
-    print(f"{len(bugs) - len(survivors)} of {len(bugs)} planted bugs caught")
+    print(f"{tried - len(survivors)} of {tried} planted bugs caught")
+    say("mutants", seed, begun, caught=tried - len(survivors), tried=tried, survive=survivors)
     return 1 if survivors else 0
 
 

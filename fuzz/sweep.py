@@ -12,15 +12,18 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import msgspec
 import trio
 
 from exchange.client.cluster_process import Server, StartError
 from fuzz.images.record import Client, can_record
+from fuzz.summary import say, some_seed
 
 CALLS = "pwrite64,pwritev,writev,fdatasync"
 ORDERS = 8
@@ -188,7 +191,10 @@ def main() -> int:
     """Sweep, and print what happened."""
     parser = argparse.ArgumentParser(prog="python -m fuzz.sweep", description=__doc__)
     parser.add_argument("--step", type=int, default=1, help="every how many-th call")
+    parser.add_argument("--minutes", type=float, help="as many points, in a drawn order, as fit")
+    parser.add_argument("--seed", type=int, help="of that order")
     arguments = parser.parse_args()
+    seed, begun = some_seed(arguments.seed), time.monotonic()
     why_not = can_record()
     if why_not:
         print(f"skipped: {why_not}")
@@ -201,13 +207,19 @@ def main() -> int:
         last = calls_of_scenario(base, work)
         print(f"{last} calls", file=sys.stderr)
         points = [*kills(1, last, arguments.step), *failures(1, last // 3, 3 * arguments.step)]
+        if arguments.minutes is not None:
+            Random(seed).shuffle(points)
         for point in points:
+            if arguments.minutes and time.monotonic() - begun > 60 * arguments.minutes:
+                break
             outcome = trio.run(run_point, base, work, point)
             counts[f"exit {outcome.exit_code}"] += 1
             for problem in outcome.wrong:
                 is_wrong = True
                 print(f"{point.name}: {problem}")
-    print(f"{sum(counts.values())} points: {dict(counts)}")
+    tried = sum(counts.values())
+    print(f"{tried} points: {dict(counts)}")
+    say("sweep", seed, begun, points=tried, of=len(points), exits=counts, failed=is_wrong)
     return 1 if is_wrong else 0
 
 
