@@ -12,7 +12,6 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 unreachable, 6 in doubt, 130 interrupted.
 import importlib
 import os
 import sys
-from importlib.metadata import version
 
 import click
 
@@ -21,6 +20,7 @@ from exchange.client.subcommands import suggest
 
 INTERRUPTED = 130
 USAGE = 2
+TRACEBACK = "EXCHANGE_TRACEBACK"
 # name -> module and one line; modules are imported when they are used, to start fast.
 COMMANDS = {
     "account": ("commands_account", "Open an account, look at it, fund it, close it."),
@@ -81,6 +81,8 @@ class Commands(click.Group):
 def _print_version(ctx: click.Context, _param: click.Parameter, is_asked: bool) -> None:
     if not is_asked or ctx.resilient_parsing:
         return
+    from importlib.metadata import version  # costs 20 ms; only this needs it
+
     from exchange.store.frames import FORMAT_VERSION
 
     click.echo(f"exchange {version('stock-exchange')}, store format {FORMAT_VERSION}")
@@ -108,11 +110,19 @@ def main() -> None:
     """Run a command; every error is one line on stderr and an exit code."""
     if not __debug__:
         sys.exit("error: assertions are off; start Python without -O")
+    if sys.stdout is None:  # closed by who started us: nobody wants to read it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open until the end
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit code."""
+    try:
+        "".join(arguments).encode()
+    except UnicodeEncodeError:
+        return _fail("an argument is not text in UTF-8", USAGE)
     try:
         result = exchange.main(arguments, prog_name="exchange", standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -121,30 +131,45 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except BrokenPipeError:  # `exchange trades AAPL | head`
+    except BaseExceptionGroup as group:  # of several errors at once the first is told
+        errors = leaves(group)
+        interrupts = [error for error in errors if isinstance(error, KeyboardInterrupt)]
+        return _ended([*interrupts, *errors][0], group)
+    except BaseException as error:
+        return _ended(error, error)
+
+
+def _ended(error: BaseException, whole: BaseException) -> int:
+    """Say in one line why a command ended; return the exit code.  What is unforeseen is a bug."""
+    match error:
+        case BrokenPipeError():  # `exchange trades AAPL | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case KeyboardInterrupt() | click.Abort():
+            click.echo("interrupted", err=True)
+            return INTERRUPTED
+        case ClientError():
+            return _fail(str(error), error.exit_code)
+        case OSError():
+            _forget_output()
+            return _fail(str(error), 1)
+        case Exception() if not os.environ.get(TRACEBACK):
+            told = f"this should not happen: {type(error).__name__}: {error}"
+            return _fail(f"{told}; {TRACEBACK}=1 shows where, please report it", 1)
+    raise whole
+
+
+def _fail(message: str, exit_code: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return exit_code
+
+
+def _forget_output() -> None:
+    """Throw away what cannot be written, so that Python does not try it again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    except ClientError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
-    except BaseExceptionGroup as group:
-        return _of_group(group)
-
-
-def _of_group(group: BaseExceptionGroup[BaseException]) -> int:
-    """End for the first of several errors at once; ours are told, others are bugs."""
-    errors = leaves(group)
-    if any(isinstance(error, KeyboardInterrupt) for error in errors):
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    first = errors[0]
-    if not isinstance(first, ClientError):
-        raise group
-    click.echo(f"error: {first}", err=True)
-    return first.exit_code
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """`exchange account`: open, show, deposit, withdraw, close."""
 
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
 from exchange.client import output
-from exchange.client.session import Session, with_session
-from exchange.client.settings import forget, remember
+from exchange.client.session import Session, saved, with_session
+from exchange.client.settings import forget, known_accounts
 from exchange.client.subcommands import Subcommands
 
 if TYPE_CHECKING:
@@ -45,16 +47,18 @@ def open_(session: Session) -> None:
     from exchange.client import results
 
     async def work(cluster: "Cluster") -> None:
-        name = await cluster.name()
+        name, path = await cluster.name(), session.settings.accounts
+        known_accounts(path, name)  # if it cannot be read say so before there is a key to lose
         opened = await cluster.open_account()
-        path = session.settings.accounts
-        remember(path, name, opened.user_id, opened.api_key)
         row = results.plain(opened)
         columns = ["user_id", *(["api_key"] if opened.api_key else [])]
         output.show_one(row, session.form, columns=columns)
-        what = "user id and key are" if opened.api_key else "the user id is"
-        output.talk(f"saved: {what} in {path}; commands use this account until you open another")
-        output.talk("next: exchange account deposit USD 10000")
+        if saved(path, name, opened.user_id, opened.api_key):
+            what = "user id and key are" if opened.api_key else "the user id is"
+            output.talk(
+                f"saved: {what} in {path}; commands use this account until you open another"
+            )
+        output.talk(f"next: {_as_now()}exchange account deposit USD 10000")
 
     session.run(work)
 
@@ -136,6 +140,12 @@ def close(session: Session) -> None:
         output.talk(f"account {user_id} is closed")
 
     session.run(work)
+
+
+def _as_now() -> str:
+    """Return what has to stand before the next command if it was given for this one alone."""
+    data_dir = os.environ.get("EXCHANGE_DATA_DIR")
+    return f"EXCHANGE_DATA_DIR={shlex.quote(data_dir)} " if data_dir else ""
 
 
 def _move(session: Session, verb: str, asset: str, quantity: str) -> None:

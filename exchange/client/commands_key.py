@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exchange.client import output
-from exchange.client.session import Session, with_session
-from exchange.client.settings import remember
+from exchange.client.session import Session, saved, with_session
 from exchange.client.subcommands import Subcommands
 
 if TYPE_CHECKING:
@@ -79,8 +78,8 @@ def rotate(session: Session, key_id: str) -> None:
         made = await client.rotate_key(key_id)
         if made.key_id == MAIN:
             path = session.settings.accounts
-            remember(path, await cluster.name(), made.user_id, made.api_key)
-            output.talk(f"saved in {path}")
+            if saved(path, await cluster.name(), made.user_id, made.api_key):
+                output.talk(f"saved in {path}")
         _show_new(session, made)
 
     session.run(work)

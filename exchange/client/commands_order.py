@@ -84,6 +84,8 @@ def _placing(side: str) -> click.Command:
         client_order_id: str | None,
         self_trade_prevention: str | None,
     ) -> int:
+        _check_given(client_order_id, "--client-order-id")
+
         async def work(cluster: "Cluster") -> int:
             client = await session.account(cluster)
             placed = await client.place(
@@ -167,7 +169,8 @@ def cancel(
     symbol: str | None,
 ) -> int:
     """Cancel an order, and say what was removed and what is still in doubt."""
-    if is_all == bool(order_id or client_order_id):
+    _check_given(symbol, "--symbol")
+    if [is_all, bool(order_id), bool(client_order_id)].count(True) != 1:
         raise UsageError("give an order id, --client-order-id or --all, one of them")
 
     async def work(cluster: "Cluster") -> int:
@@ -257,6 +260,12 @@ def fills(session: Session, from_seq: int, limit: int) -> None:
         )
 
     session.run(work)
+
+
+def _check_given(text: str | None, option: str) -> None:
+    """Refuse an option that is empty: in a script a variable that was never set."""
+    if text == "":
+        raise UsageError(f"{option} is empty")
 
 
 def told(placed: "Placed", node_id: int) -> str:

@@ -15,6 +15,7 @@ unknown about it, so it ends as Unreachable.
 """
 
 import os
+import socket
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from itertools import count
@@ -31,6 +32,7 @@ CONNECT_SECONDS_MAX = 3.0  # loopback answers at once, a distant server within o
 REQUEST_SECONDS = 10.0  # longer than a node needs to suspect a dead peer (B5: 3 s)
 BACKOFF_SECONDS_MIN = 0.02
 BACKOFF_SECONDS_MAX = 1.0
+ANOTHER = "is that the TCP address of an exchange?"  # it listens, and talks of something else
 _NOT_NOW = {"not_ready", "draining", "unavailable"}  # nothing was done; it may work soon
 
 Dial = Callable[[], Awaitable[trio.abc.Stream]]
@@ -210,7 +212,8 @@ class _Attempt:
 
     def at_deadline(self, seconds: float) -> Unreachable | OutcomeUnknown | Refused:
         """Say what is known when no answer came in time."""
-        why = self._trouble or self._connection.refusal
+        why = self._connection.refusal or self._trouble
+        ask = "is it running?" if self._connection.refusal or not why else ANOTHER
         what = f"{self._request.verb} at {self._connection.name}"
         told = f"no answer within {seconds:g} s{f' ({why})' if why else ''}"
         is_unknown = self._is_in_flight or self._is_open
@@ -218,7 +221,7 @@ class _Attempt:
             return self._unknown(f"{what}: {told}")
         if isinstance(self._outcome, Refused) and not is_unknown:
             return self._outcome
-        return Unreachable(f"{what}: {told}; is it running?")
+        return Unreachable(f"{what}: {told}; {ask}")
 
     async def _once(self, link: Link) -> Outcome:
         request_id, line = self._line or encode_request(self._request)
@@ -261,5 +264,7 @@ def _reason(error: BaseException) -> str:
         if inside is None:
             break
         error = inside
+    if isinstance(error, socket.gaierror):
+        return "there is no such host"
     number = getattr(error, "errno", None)
     return os.strerror(number).lower() if isinstance(number, int) else str(error)

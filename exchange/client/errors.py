@@ -69,3 +69,8 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for error in group.exceptions:
         found.extend(leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
     return found
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, without numbers and paths that are told anyway."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

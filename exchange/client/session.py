@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from exchange.client import output
-from exchange.client.errors import Refused, UsageError
-from exchange.client.settings import Settings, known_accounts, read_settings
+from exchange.client.errors import Refused, UsageError, reason
+from exchange.client.settings import Settings, known_accounts, read_settings, remember
 
 if TYPE_CHECKING:
     from exchange.client.account import AccountClient
@@ -27,8 +27,12 @@ HINTS = {
         "the operator key lies in the server's data directory: set EXCHANGE_DATA_DIR to it, "
         "or EXCHANGE_OPERATOR_KEY"
     ),
-    "unauthorized": "set EXCHANGE_API_KEY to the key that `exchange account open` printed",
+    "unauthorized": (
+        "an account's key is saved where `exchange account open` was run; elsewhere set "
+        "EXCHANGE_API_KEY to it, and EXCHANGE_ACCOUNT to the account"
+    ),
 }
+OPERATOR = "operator key"  # in the server's words, where that is the one that is missing or wrong
 
 
 class Session:
@@ -127,9 +131,24 @@ OUTPUT = click.option(
 )
 
 
+def saved(path: Path, cluster: str, user_id: str, api_key: str) -> bool:
+    """Remember an account; say what to do where that is not possible."""
+    try:
+        remember(path, cluster, user_id, api_key)
+    except OSError as error:
+        output.talk(
+            f"could not be saved in {path}: {reason(error)}; keep the key, and set "
+            f"EXCHANGE_ACCOUNT={user_id} and EXCHANGE_API_KEY for the next commands"
+        )
+        return False
+    return True
+
+
 async def _explained(cluster: "Cluster", refused: Refused) -> Refused:
     """Add what a person can do about a refusal."""
     hint = HINTS.get(refused.code, "")
+    if OPERATOR in refused.detail:
+        hint = HINTS["forbidden"]
     if refused.code == "unknown_instrument":
         hint = await _similar(cluster, refused.detail)
     return Refused(refused.code, f"{refused.detail}\n{hint}") if hint else refused

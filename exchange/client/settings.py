@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from exchange.client.errors import UsageError
+from exchange.client.errors import UsageError, reason
 
 DEFAULT_URL = "tcp://127.0.0.1:7401"  # a coordinator; `exchange-node` embeds one there
 FILE_BYTES_MAX = 1 << 20
@@ -153,7 +153,9 @@ def _read_accounts(path: Path) -> dict[str, Known]:
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"cannot read {path}: {error}; move it away to start afresh") from error
+        raise UsageError(
+            f"cannot read {path}: {reason(error)}; move it away to start afresh"
+        ) from error
 
 
 def _endpoint(url: str | None, data_dir: Path | None, configured: str) -> Endpoint:
@@ -177,7 +179,7 @@ def _endpoints_in(data_dir: Path) -> _Endpoints:
         remedy = f"start it: exchange-node --data-dir {data_dir}"
         raise UsageError(f"there is no {path}, so no server runs there; {remedy}") from None
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        raise UsageError(f"cannot read {path}: {reason(error)}") from error
     if not found.tcp and not found.coordinator:
         raise UsageError(f"{path} names no address")
     return found
@@ -197,7 +199,10 @@ def _config_path(environment: Mapping[str, str]) -> Path:
     if named:
         return Path(named)
     base = environment.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(base).expanduser() / "exchange" / "config.toml"
+    try:
+        return Path(base).expanduser() / "exchange" / "config.toml"
+    except RuntimeError:
+        raise UsageError("there is no home directory: set HOME or EXCHANGE_CONFIG") from None
 
 
 def _read_config(path: Path) -> _Config:
@@ -207,6 +212,6 @@ def _read_config(path: Path) -> _Config:
     except FileNotFoundError:
         return _Config()
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the config file {path}: {error}") from error
+        raise UsageError(f"cannot read the config file {path}: {reason(error)}") from error
     except msgspec.ValidationError as error:
         raise UsageError(f"the config file {path}: {error}") from error

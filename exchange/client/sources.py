@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-from exchange.client.errors import UsageError
+from exchange.client.errors import UsageError, reason
 from exchange.client.flow import Flow, FlowError
 from exchange.client.flow_file import read_flow
 from exchange.client.flow_random import generate
@@ -48,7 +48,7 @@ def _read(file: Path) -> str:
         with gzip.open(file, "rb") if is_packed else file.open("rb") as data:
             content = data.read(FILE_BYTES_MAX + 1)
     except (OSError, EOFError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
+        raise UsageError(f"cannot read {file}: {reason(error)}") from error
     if len(content) > FILE_BYTES_MAX:
         raise UsageError(f"{file} is longer than {FILE_BYTES_MAX} bytes")
     try:

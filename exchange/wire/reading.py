@@ -49,7 +49,13 @@ def _exactly(read: Callable[[str], Count], number: bytes, name: str, hint: str) 
     try:
         return read(_text_of(number))
     except (NumberError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RefusedError(f"invalid_{name}", f"{name}: {error}; {hint}") from error
+        raise RefusedError(f"invalid_{name}", f"{_named(name, error)}; {hint}") from error
+
+
+def _named(name: str, error: Exception) -> str:
+    """Say which field an error is about, once."""
+    text = str(error)
+    return text if text.startswith(f"{name} ") else f"{name}: {text}"
 
 
 def read_amount(
@@ -59,7 +65,7 @@ def read_amount(
     try:
         amount = asset_scale(decimals).count(_text_of(number), name)
     except (NumberError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        detail = f"{name}: {error}; {asset} has {decimals} decimals"
+        detail = f"{_named(name, error)}; {asset} has {decimals} decimals"
         raise RefusedError(f"invalid_{name}", detail) from error
     if amount > AMOUNT_MAX:
         detail = f"{name} is out of range: up to {asset_scale(decimals).text(AMOUNT_MAX)} {asset}"

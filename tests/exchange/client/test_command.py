@@ -1,5 +1,6 @@
 """What people type: exit codes, help, versions, typos."""
 
+import os
 import re
 import subprocess
 import sys
@@ -108,12 +109,51 @@ def test_group_of_our_errors_ends_as_the_first(monkeypatch: pytest.MonkeyPatch) 
     assert run(["status"]) == 3
 
 
-def test_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that is none of ours keeps its traceback."""
-    monkeypatch.setattr(command.exchange, "main", raising(ExceptionGroup("", [KeyError()])))
+def test_bug_is_one_line_and_can_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Issue 5: nobody is shown a traceback; who looks for a bug asks for it."""
+    monkeypatch.setattr(command.exchange, "main", raising(ExceptionGroup("", [KeyError("x")])))
 
+    assert run(["status"]) == 1
+    assert "this should not happen: KeyError" in capsys.readouterr().err
+    monkeypatch.setenv("EXCHANGE_TRACEBACK", "1")
     with pytest.raises(ExceptionGroup):
         run(["status"])
+
+
+def test_argument_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Bytes that are not UTF-8 reach Python as lone surrogates."""
+    assert run(["book", "\udcff"]) == 2
+    assert "UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("redirect", [">/dev/full", ">&-", "2>&-", ">&- 2>&-"])
+def test_output_that_cannot_be_written_is_no_traceback(redirect: str) -> None:
+    """A full disk and closed streams: at most one line says so."""
+    line = f"'{sys.executable}' -m exchange.client.command --help {redirect}"
+    done = subprocess.run(["sh", "-c", line], check=False, capture_output=True, text=True)
+
+    assert done.returncode in (0, 1)
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interfaces 4: shell completion, as `exchange --help` tells it."""
+    words = [sys.executable, "-m", "exchange.client.command"]
+
+    def completed(instruction: str, **variables: str) -> str:
+        environment = {**os.environ, "_EXCHANGE_COMPLETE": f"{shell}_{instruction}", **variables}
+        return subprocess.run(
+            words, env=environment, capture_output=True, text=True, check=False
+        ).stdout
+
+    last = "or" if shell == "fish" else "1"
+    assert f"_EXCHANGE_COMPLETE={shell}_complete" in completed("source")
+    found = completed("complete", COMP_WORDS="exchange or", COMP_CWORD=last)
+    assert "order" in found
+    assert "account" not in found
 
 
 def raising(error: BaseException) -> Callable[..., None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 People = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
 
 
 def test_account_that_was_opened_is_remembered(
@@ -72,3 +73,30 @@ def test_operator_is_needed_and_the_error_says_where_the_key_is(
 
     assert people("account", "open") == 1
     assert "account.create" in capsys.readouterr().err
+
+
+def test_key_that_cannot_be_saved_is_shown(
+    people: People, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """Interfaces 4: the key is shown once; a home that cannot be written must not lose it."""
+
+    def refuse(*_args: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("exchange.client.session.remember", refuse)
+    assert people("account", "open", "-o", "json") == 0
+
+    shown = capsys.readouterr()
+    assert "api_key" in shown.out
+    assert "could not be saved" in shown.err
+    assert "EXCHANGE_API_KEY" in shown.err
+
+
+def test_without_the_operator_key_the_way_to_it_is_told(
+    people: People, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    """Interfaces 4: the hint does not send people to the command that has just failed."""
+    monkeypatch.delenv("EXCHANGE_OPERATOR_KEY")
+    assert people("account", "open") == 1
+
+    assert "EXCHANGE_DATA_DIR" in capsys.readouterr().err

@@ -68,3 +68,11 @@ def test_replay_over_orders_of_others_is_refused(
 
     assert people("replay", path, "--symbol", symbol, "--accounts", "3") == 2
     assert "open orders of others" in capsys.readouterr().err
+
+
+def test_number_after_generate_is_answered_with_the_right_option(
+    people: People, capsys: Captured
+) -> None:
+    """Interfaces 4: suggestions."""
+    assert people("replay", "--generate", "500") == 2
+    assert "--generate --orders 500" in capsys.readouterr().err

@@ -125,3 +125,19 @@ def test_doubt_and_replay_are_told() -> None:
 
     assert "2 in doubt" in line
     assert line.endswith("at LSN 9; nothing was done, this id was used before")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel", "--all", "--symbol", ""),
+        ("cancel", "1-2", "--client-order-id", "x"),
+        ("buy", "AAPL", "1", "5", "--client-order-id", ""),
+    ],
+)
+def test_what_an_unset_variable_would_widen_is_refused(
+    people: People, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--symbol "$UNSET"` must not cancel every order, nor an empty name lose a retry's safety."""
+    assert people("order", *words) == 2
+    assert "error: " in capsys.readouterr().err

@@ -68,3 +68,12 @@ def test_talk_is_not_data(capsys: Captured) -> None:
     output.talk("done")
 
     assert capsys.readouterr() == ("", "done\n")
+
+
+def test_one_is_not_many() -> None:
+    """People read it."""
+    assert [output.counted(number, "order") for number in (0, 1, 2)] == [
+        "0 orders",
+        "1 order",
+        "2 orders",
+    ]

@@ -171,7 +171,7 @@ def test_refused_price_names_the_tick_size() -> None:
 
     assert code == "invalid_price"
     assert detail == (
-        "price: price 60005 is not a whole number of 10; the tick size of BTC-USD is 10"
+        "price 60005 is not a whole number of 10; the tick size of BTC-USD is 10"
     )
 
 
