@@ -14,7 +14,8 @@ any order and leave in the order of their places, all of a turn in one send.
     a bad key                                 | one error line, then closed
     too many clients                          | one error line, then closed
     idle for `Limits.idle_s`                  | closed
-    too many requests a second                | answered so; cancels always have budget
+    too many requests a second                | answered so, and not read for PENALTY_S;
+                                              | cancels always have budget
     too many requests or bytes outstanding    | not read until there is room
     a question with a long answer             | taken when few requests are outstanding
     nothing read by the client for `STALL_S`  | closed
@@ -82,6 +83,8 @@ LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bound
 NO_TICKET = 0  # of inputs whose answer nobody waits for
 FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel always has budget
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
+PENALTY_S = 0.5  # refusing is work too: a flood waits in its own connection, not in the hub
+PENALTY_SIZE = 1 << 12  # bytes read after it
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
 
@@ -107,6 +110,7 @@ class Connection:
         self.number = number
         self.budget = budget
         self.is_watched = False  # its account's orders are canceled when it ends
+        self.is_over = False  # its budget, in what was read last
         self.reads = 0
         self.seen = (-1, -1)  # reads and pushes at the last look for idle ones
         self.scope = trio.CancelScope()
@@ -334,11 +338,15 @@ class Clients:
             if broken is not None:
                 await _end(connection, broken)
                 return
+            size = READ_SIZE
+            if connection.is_over:
+                connection.is_over, size = False, PENALTY_SIZE
+                await trio.sleep(PENALTY_S)
             await connection.wait_outstanding(OUTSTANDING_MAX)
             await connection.outbox.wait_below(UNSENT_MAX)
             await self._inbox.wait_room()
             try:
-                data = await connection.wire.receive(READ_SIZE)
+                data = await connection.wire.receive(size)
             except BROKEN:
                 return
             if not data:
@@ -459,6 +467,8 @@ class Clients:
         if budget.take():
             return True
         self.guard.refused += 1
+        is_own = caller is connection.caller  # not that of one of a gateway's users
+        connection.is_over = is_own and bool(connection.wire.address)
         return False
 
     def _translated(self, request: Request, account: AccountId, ticket: Ticket) -> Input | Tell:

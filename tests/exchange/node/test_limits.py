@@ -5,6 +5,7 @@ from functools import partial
 import trio
 import trio.testing
 
+from exchange.node.clients import PENALTY_S
 from exchange.node.limits import BURST_S, REMEMBERED, Budget, Guard, Limits
 from exchange.node.sockets import Wire
 from tests.exchange.node.fakes import Clocks
@@ -158,3 +159,19 @@ async def test_idle_client_is_closed_and_a_busy_one_is_not(
 
         assert shop.clients.count == 1
         assert await idle.line() == b""
+
+
+async def test_flood_beyond_its_budget_is_read_slowly(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Issue 5: refusing is work too; the flood waits in its own connection, and nobody else."""
+    shop = a_shop(Limits(key_rate=1), is_authenticated=True)
+    async with shop.open() as nursery:
+        flooder = connect(shop, nursery, "192.0.2.7")
+        await flooder.send({"user_id": "1-1", "api_key": ALICE_KEY})
+        begun = trio.current_time()  # noqa: TID251 - the clock of the test
+        for _ in range(3):
+            await flooder.ask(*[order("buy", 1, 1)] * (BURST_S + 1))
+        took = trio.current_time() - begun  # noqa: TID251
+
+    assert took >= 2 * PENALTY_S
