@@ -12,6 +12,7 @@ Logs of some size are audited in processes of their own, beside the rest.
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -200,10 +201,21 @@ def _auditors(archive: Path | None) -> Iterator[Callable[[Look, bool], Wait]]:
             if pool is None:
                 context = multiprocessing.get_context("fork")
                 workers = os.cpu_count() or 1
-                pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+                pool = ProcessPoolExecutor(workers, context, initializer=_die_quietly)
+                stack.enter_context(pool)
             return pool.submit(_audit_file, file, archive, has_halves).result
 
-        yield start
+        try:
+            yield start
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()  # nobody waits for it any more
+            raise
+
+
+def _die_quietly() -> None:
+    """Let an interrupt end an auditor without a word: the process that asked it speaks."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _audit_file(file: Path, archive: Path | None, has_halves: bool) -> LogAudit | str:

@@ -1,6 +1,8 @@
 """Verify finds what was changed behind the store's back (W4, W5)."""
 
 import hashlib
+import multiprocessing
+import signal
 from pathlib import Path
 
 import lmdb
@@ -98,3 +100,20 @@ def test_reading_verbs_change_nothing(doubtful: Cluster) -> None:
     before = state()
     verify(doubtful.paths)
     assert state() == before
+
+
+def test_an_interrupt_ends_the_auditors_too(
+    traded: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interfaces 4: nobody waits for a second opinion that nobody will read."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recovery.verification.SMALL", 0)
+    monkeypatch.setattr("recovery.verification._audit_file", lambda *_: signal.pause())
+    monkeypatch.setattr("recovery.verification.check_pages", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        verify(traded.paths)
+
+    assert not multiprocessing.active_children()
