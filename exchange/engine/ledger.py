@@ -167,6 +167,5 @@ def advance_clock(state: State, stamp: int) -> None:
 def advance_number(state: State, packed: int) -> None:
     assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
     number, scalars = packed & NUMBER_MAX, state.scalars
-    if number > scalars.number:
-        scalars.number = number
+    scalars.number = max(scalars.number, number)
     state.scalars_table.dirty.add("node")

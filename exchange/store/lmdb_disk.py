@@ -162,10 +162,6 @@ class LmdbDisk:
         """Clear the slots of readers that died; return how many there were (W8)."""
         return int(self._env.reader_check())
 
-    def copy_to(self, path: Path) -> None:
-        """Write a consistent copy of the environment into an existing empty directory."""
-        self._env.copy(str(path))
-
     def _check_names(self) -> None:
         """Refuse a table of another name: a flipped bit in a name would empty a table unseen."""
         with self._env.begin() as read:

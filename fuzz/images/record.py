@@ -111,7 +111,9 @@ def _descriptors(pid: int, file: Path) -> dict[int, bool]:
     """Return the descriptors of a file in a process, and whether each is synchronous."""
     found = {}
     for link in Path(f"/proc/{pid}/fd").iterdir():
-        if link.readlink() == file:
+        with suppress(FileNotFoundError):  # closed since it was listed
+            if link.readlink() != file:
+                continue
             flags = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
             value = int(re.search(r"^flags:\s*(\d+)", flags, re.MULTILINE)[1], 8)  # type: ignore[index]
             found[int(link.name)] = bool(value & O_DSYNC)

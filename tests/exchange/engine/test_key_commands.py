@@ -1,5 +1,6 @@
 """Keys are durable, and die for good."""
 
+from exchange.domain.units import AccountId
 from exchange.engine import inputs
 from exchange.engine.effects import AnswerBody, Done, KeyAnswer, KeysAnswer, Refused
 from exchange.engine.key_commands import KEYS_MAX, MAIN, key_id_of
@@ -108,3 +109,37 @@ def test_account_has_a_bounded_number_of_keys() -> None:
 
     assert isinstance(answer, Refused)
     assert answer.code == "too_many_keys"
+
+
+def test_keys_of_an_unknown_account_are_nobodys() -> None:
+    """Fails closed."""
+    engines = a_node()
+    nobody = AccountId(engines.account(1) + 77)
+
+    for answer in (
+        told(engines, inputs.CreateKey(7, nobody, "k1", a_hash(1), 1, 0)),
+        told(engines, inputs.RevokeKey(7, nobody, MAIN)),
+        engines.ask(1, inputs.KeysQuery(nobody)),
+    ):
+        assert isinstance(answer, Refused)
+        assert answer.code == "unknown_account"
+
+
+def test_full_storage_makes_no_new_keys() -> None:
+    """W7: new work is refused before there is no room."""
+    engines = a_node()
+    engines.step(1, inputs.StorageState(is_full=True))
+    answer = create(engines, 1)
+
+    assert isinstance(answer, Refused)
+    assert answer.code == "storage_full"
+
+
+def test_main_key_that_is_not_there_cannot_be_removed() -> None:
+    """Interfaces section 3: unknown and removed look alike."""
+    engines = a_node()
+    told(engines, inputs.SetKey(7, engines.account(1), b""))
+    answer = told(engines, inputs.RevokeKey(7, engines.account(1), MAIN))
+
+    assert isinstance(answer, Refused)
+    assert answer.code == "unknown_key"

@@ -137,3 +137,13 @@ def test_unknown_things_are_refused() -> None:
         answer = engines.ask(1, question)
         assert isinstance(answer, Refused)
         assert answer.code.startswith("unknown_")
+
+
+def test_orders_of_one_symbol_are_those_of_no_other() -> None:
+    """Interfaces 1."""
+    engines = traded()
+    other = plain_ticker("MSFT").symbol
+    answer = engines.ask(2, inputs.OrdersQuery(engines.account(2), None, other, Seq(0), 10))
+
+    assert isinstance(answer, OrdersAnswer)
+    assert answer.orders == []

@@ -8,7 +8,7 @@ from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import AccountId, Clock, Epoch, Lots, NodeId, OrderId, Seq, make_id
 from exchange.engine import inputs
-from exchange.engine.effects import CloseLink, OrderAnswer, Send
+from exchange.engine.effects import Alarm, CloseLink, OrderAnswer, Send
 from exchange.engine.messages import (
     Applied,
     Batch,
@@ -469,3 +469,15 @@ def test_node_does_not_know_itself_as_a_peer() -> None:
     engines.step(1, inputs.KnowPeer(NodeId(1), b"", ""))
 
     assert set(engines.engine(1).soft.links) == {2}
+
+
+def test_stamp_ahead_of_its_senders_clock_quarantines_once() -> None:
+    """S2, B7: told and alarmed once, however much of it comes."""
+    engines = Engines(2)
+    events = an_event(engines, stamp=(engines.engine(2).clock + 5) << 13)
+    for _ in range(2):
+        engines.step(1, say(engines, events))
+
+    alarms = [effect for _, effect in engines.effects if isinstance(effect, Alarm)]
+    assert [alarm.code for alarm in alarms] == ["peer_quarantined"]
+    assert link(engines, 1, 2).quarantine

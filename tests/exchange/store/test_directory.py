@@ -1,12 +1,15 @@
 """One process, one node, one directory; and no directory is ever taken for a new one."""
 
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -47,7 +50,9 @@ from tests.exchange.store.scene import (
 OTHER = Identity("test", PEER, bytes([2]) * 16)
 HOLD = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 from exchange.store.directory import Directory
 directory = Directory.lock(Path(sys.argv[1]))
 print("locked", flush=True)
@@ -334,3 +339,71 @@ def test_a_copy_without_locks_can_be_read(tmp_path: Path) -> None:
     assert read_identity(disk) == IDENTITY
     disk.close()
     assert not (path / STORE / "lock.mdb").exists()
+
+
+def failing(error: int) -> "Callable[..., NoReturn]":
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(error, os.strerror(error))
+
+    return fail
+
+
+def test_a_lock_that_the_file_system_cannot_give_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W6: as some network file systems do."""
+    monkeypatch.setattr(directory_module.fcntl, "flock", failing(errno.ENOLCK))
+
+    with pytest.raises(DirectoryUnusable, match="No locks available"):
+        Directory.lock(tmp_path / "data")
+
+
+def test_a_full_disk_does_not_keep_a_node_from_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W7: the pid is for people, the lock is the kernel's."""
+    monkeypatch.setattr(directory_module.os, "pwrite", failing(errno.ENOSPC))
+    with Directory.lock(tmp_path / "data") as directory:
+        monkeypatch.undo()
+        with pytest.raises(DataDirInUse) as refused:
+            Directory.lock(tmp_path / "data")
+
+        assert refused.value.holder is None
+        directory.close()
+        directory.close()  # twice is once
+
+
+@pytest.mark.parametrize(("error", "is_fatal"), [(errno.ENOSPC, False), (errno.EIO, True)])
+def test_a_marker_that_cannot_be_written_stops_nobody_if_the_disk_is_only_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, is_fatal: bool
+) -> None:
+    """W7."""
+    path = born(tmp_path / "data")
+    (path / MARKER).unlink()
+    monkeypatch.setattr(directory_module, "_force_directory", failing(error))
+
+    if is_fatal:
+        with pytest.raises(OSError, match="Input/output"):
+            started(path)
+    else:
+        started(path)
+
+
+def test_a_marker_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W6: it is no new directory for that."""
+    path = born(tmp_path / "data")
+    monkeypatch.setattr(Path, "read_bytes", failing(errno.EACCES))
+    with Directory.lock(path) as directory, pytest.raises(DirectoryUnusable):
+        directory.identity()
+
+
+def test_a_ballast_that_cannot_be_looked_at_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W7."""
+    path = born(tmp_path / "data")
+    monkeypatch.setattr(directory_module, "_ballast", failing(errno.EIO))
+    with Directory.lock(path) as directory, pytest.raises(DirectoryUnusable):
+        directory.open()

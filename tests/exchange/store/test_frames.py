@@ -126,3 +126,10 @@ def test_a_frame_of_a_later_version_is_not_guessed_at() -> None:
         read_frame(log_key(1), value)
 
     assert refused.value.exit_code == 4
+
+
+def test_head_that_is_no_integer_tells_no_lsn() -> None:
+    """W4: read ahead of any check, so it must stand anything."""
+    from exchange.store.frames import _integer
+
+    assert _integer(b"\xc1\x00", 0) == (-1, 1)

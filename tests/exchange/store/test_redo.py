@@ -2,12 +2,12 @@
 
 import pytest
 
-from exchange.domain.units import Lsn
+from exchange.domain.units import Epoch, Lsn, Micros
 from exchange.engine.messages import Proof
 from exchange.engine.state import State
 from exchange.store import crash
 from exchange.store.errors import DamagedLog
-from exchange.store.frames import genesis, log_key
+from exchange.store.frames import FORMAT_VERSION, Frame, genesis, log_key, seal_frame
 from exchange.store.redo import redo, store_seen
 from fuzz.disk import SimulatedDisk
 from tests.exchange.store.scene import (
@@ -91,3 +91,16 @@ def test_the_head_of_a_frame_comes_behind_its_records() -> None:
     assert again.state.peers == store.state.peers
     assert again.state.peers[PEER].seen_lsn == 4
     check(again)
+
+
+def test_a_gap_that_the_digests_do_not_show_is_refused() -> None:
+    """W4: a frame that follows in the chain, and not in the numbers."""
+    store = open_store(SimulatedDisk())
+    force_all(store, deposits(3))
+    frame = Frame(FORMAT_VERSION, Lsn(9), 1, Epoch(1), Micros(1), {}, deposits(1)[:1])
+    value, _ = seal_frame(frame, BEGINNING.digest)
+    disk = SimulatedDisk()
+    disk.write([("log", log_key(9), value)])
+
+    with pytest.raises(DamagedLog, match="next frame begins at LSN 9"):
+        redo(disk, empty_state(), BEGINNING)

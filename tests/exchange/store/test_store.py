@@ -336,3 +336,13 @@ def test_crash_points_of_a_frame_come_in_order(monkeypatch: pytest.MonkeyPatch) 
         "frame_forced_effects_held",
         "epoch_forced_nobody_told",
     ]
+
+
+def test_digest_of_an_lsn_that_no_frame_ends_at_is_unknown() -> None:
+    """C3: also when the frame is missing from the disk."""
+    store = open_store(SimulatedDisk())
+    force_all(store, deposits(30), size=5)
+    for key, _ in list(store.disk.scan("log"))[:2]:
+        store.disk.write([("log", key, None)])
+
+    assert store.digest_at(Lsn(4)) is None
