@@ -272,6 +272,9 @@ class Membership:
         while True:
             try:
                 await self._serve_once(backoff)
+            except _TurnedAway as error:
+                text = f"{self._address}: {error}. Until then accounts and listings wait"
+                self._tell(Event("coordinator_away", text, address=self._address))
             except (OSError, ConnectionLost, WireError) as error:
                 text = f"the coordinator at {self._address} is away: {_why(error)}"
                 self._tell(Event("coordinator_away", text, address=self._address))
@@ -314,7 +317,7 @@ class Membership:
             except RegistrationRefused as error:
                 if isinstance(error, IdentityRefused):
                     raise
-                raise ConnectionLost(str(error)) from error
+                raise _TurnedAway(str(error)) from error
             self._member.on_registered(
                 known_nodes(told), listed_instruments(told), told.operator_key_hash
             )
@@ -379,6 +382,10 @@ class Membership:
         if problem != self._said:
             self._said = problem
             self._say(problem)
+
+
+class _TurnedAway(ConnectionLost):
+    """The coordinator is there and will not have this node; an operator may repair that."""
 
 
 def _finish(link: Link, request_id: int, answer: Instrument | Refused) -> None:

@@ -58,6 +58,9 @@ def decode_text(line: bytes) -> str:
         raise RequestError("malformed_json", _told(error)) from error
 
 
+_FIRST_ID = re.compile(rb'\A\s*\{\s*"id"\s*:\s*(-?(?:0|[1-9][0-9]{0,18})|"[ !#-\[\]-~]{0,64}")\s*,')
+
+
 def decode_object(
     decoder: msgspec.json.Decoder[Decoded], line: bytes, not_built: frozenset[str]
 ) -> Decoded:
@@ -92,9 +95,9 @@ def _explained(
     not_built: frozenset[str],
 ) -> RequestError:
     told = _told(error)
-    if not isinstance(error, msgspec.ValidationError):
-        return RequestError("malformed_json", told)
     verb, request_id = _head(line)
+    if not isinstance(error, msgspec.ValidationError):
+        return RequestError("malformed_json", told, request_id)
     if _BAD_VERB.match(told):
         if verb in not_built:
             return RequestError("not_supported", f"{verb} is not built yet", request_id)
@@ -114,7 +117,8 @@ def _head(line: bytes) -> tuple[str, bytes]:
         verb = _TEXT.decode(head.type) if bytes(head.type)[:1] == b'"' else ""
         return verb, bytes(head.id)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, RequestError):
-        return "", b""
+        first = _FIRST_ID.match(line)  # JSON that no decoder takes: half a surrogate pair, NaN
+        return "", first[1] if first else b""
 
 
 def _told(error: Exception) -> str:

@@ -244,7 +244,10 @@ async def test_node_of_another_cluster_trades_on_and_tries_again(
         await pass_time(60)
 
         assert not membership.is_connected
-        assert any("other_cluster" in sentence for sentence in house.said)
+        (told,) = [sentence for sentence in house.said if "other_cluster" in sentence]
+        assert "refused this node" in told
+        assert "cluster elsewhere" in told
+        assert "away" not in told
 
 
 @pytest.mark.parametrize(

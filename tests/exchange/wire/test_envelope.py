@@ -88,6 +88,26 @@ def test_error_carries_the_id_of_the_request() -> None:
     assert raised.value.request_id == b'"x-1"'
 
 
+@pytest.mark.parametrize(
+    ("line", "request_id"),
+    [
+        (b'{"id":7,"type":"ping","value":"\\ud800"}', b"7"),
+        (b'{"id":"x-1","type":"ping","value":NaN}', b'"x-1"'),
+        (b'{"id":"\\ud800","type":"ping"}', b""),
+        (b'{"id":[7],"type":"ping","value":NaN}', b""),
+        (b'{"id":7}x', b""),
+    ],
+)
+def test_malformed_line_is_answered_by_its_id_where_that_can_be_read(
+    line: bytes, request_id: bytes
+) -> None:
+    """Interfaces section 1: half a surrogate pair in a value is no reason to lose the id."""
+    with pytest.raises(RequestError) as raised:
+        decoded(line)
+
+    assert raised.value.request_id == request_id
+
+
 def test_error_never_echoes_a_whole_request() -> None:
     """Faults 3: an unknown field may be 64 KiB long."""
     with pytest.raises(RequestError) as raised:
