@@ -1,6 +1,7 @@
 """One process, one node, one directory; and no directory is ever taken for a new one."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -352,7 +353,7 @@ def test_a_lock_that_the_file_system_cannot_give_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """W6: as some network file systems do."""
-    monkeypatch.setattr(directory_module.fcntl, "flock", failing(errno.ENOLCK))
+    monkeypatch.setattr(fcntl, "flock", failing(errno.ENOLCK))
 
     with pytest.raises(DirectoryUnusable, match="No locks available"):
         Directory.lock(tmp_path / "data")
@@ -362,7 +363,7 @@ def test_a_full_disk_does_not_keep_a_node_from_its_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """W7: the pid is for people, the lock is the kernel's."""
-    monkeypatch.setattr(directory_module.os, "pwrite", failing(errno.ENOSPC))
+    monkeypatch.setattr(os, "pwrite", failing(errno.ENOSPC))
     with Directory.lock(tmp_path / "data") as directory:
         monkeypatch.undo()
         with pytest.raises(DataDirInUse) as refused:
