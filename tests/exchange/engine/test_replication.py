@@ -188,6 +188,22 @@ def test_impossible_event_quarantines_the_peer(change: dict[str, int]) -> None:
     assert link(engines, 1, 2).replica.orders == {}
 
 
+def test_forged_stream_of_foreign_orders_changes_no_book() -> None:
+    """B7, issue 5: a peer tells of a third node's orders, and of this node's own."""
+    for owner in (3, 1):
+        engines = Engines(3)
+        engines.sell(3, 1000, 5)
+        books = [dict(link(engines, 1, peer).replica.orders) for peer in (2, 3)]
+        forged = an_event(
+            engines, order_id=OrderId(make_id(owner, 1)), account=AccountId(make_id(owner, 1))
+        )
+        engines.step(1, say(engines, forged))
+
+        assert link(engines, 1, 2).quarantine
+        assert not link(engines, 1, 3).quarantine
+        assert [dict(link(engines, 1, peer).replica.orders) for peer in (2, 3)] == books
+
+
 def test_rewound_order_quarantines_the_peer() -> None:
     """B7."""
     engines = Engines(2)

@@ -425,6 +425,30 @@ def test_reply_for_an_unknown_offer_changes_nothing() -> None:
     assert engines.balance(1, "AAPL") == before
 
 
+def reply_of(engines: Engines, sender: int, offer: Offer, quantity: int) -> inputs.PeerBatch:
+    """Forge a reply to an offer of node 1, from a certified peer."""
+    session = engines.engine(1).soft.links[NodeId(sender)].session
+    assert session is not None
+    engine = engines.engine(sender)
+    reply = Reply(offer.offer_id, Lots(quantity))
+    return inputs.PeerBatch(Batch(session, engine.clock, engine.proof, [reply], NodeId(sender)))
+
+
+@pytest.mark.parametrize(("sender", "quantity"), [(3, 5), (2, 6), (2, -1)])
+def test_forged_reply_to_an_offer_moves_nothing(sender: int, quantity: int) -> None:
+    """B7, issue 5: neither a third node nor more than was offered settles a trade."""
+    engines = Engines(3)
+    engines.sell(2, 1000, 5)
+    before = (engines.balance(1, "AAPL"), engines.balance(1, "USD"))
+    engines.step(1, engines.place(1, Side.BUY, 1000, 5))
+    message = next(m for m in the_offer(engines).batch.messages if isinstance(m, Offer))
+    records = engines.step(1, reply_of(engines, sender, message, quantity))
+
+    assert not [record for record in records if isinstance(record, TradeSettled)]
+    assert engines.balance(1, "AAPL") == before[0]
+    assert engines.log(1, TradeSettled) == []
+
+
 def test_two_orders_that_cross_at_the_same_instant_make_one_offer() -> None:
     """S2, faults 2.1: no duel, no decline, no livelock; a thousand times."""
     engines = Engines(2)
