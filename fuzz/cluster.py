@@ -195,6 +195,11 @@ class Cluster:
                 machine.process.armed = ""
                 machine.process.paused_until_us = 0
                 machine.process.set_full(is_full=False)
+        for machine in self.machines.values():  # the coordinator is there again (C1)
+            for peer in self.machines.values():
+                process = machine.process
+                if process is not None and peer is not machine and not process.knows(peer):
+                    process.hear_of(peer)
 
     def settle(self) -> None:
         """Wait until nothing is under way any more; raises Violation if that takes too long."""

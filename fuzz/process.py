@@ -177,6 +177,10 @@ class Process:
             self._is_turn_due = True
             self.cluster.at(self.cluster.plan.turn_us, self._turn)
 
+    def knows(self, machine: "Machine") -> bool:
+        """Tell whether the coordinator, or the log, has named a node to us."""
+        return NodeId(machine.node) in self.engine.soft.links
+
     def hear_of(self, machine: "Machine") -> None:
         """Hear from the coordinator that a node has joined (C1)."""
         identity = machine.identity

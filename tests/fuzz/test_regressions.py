@@ -5,6 +5,7 @@ from exchange.engine.effects import OrderAnswer
 from exchange.engine.inputs import PeerBatch
 from exchange.engine.messages import Ack, Batch, PeerMessage, Proof, SnapshotEnd
 from exchange.engine.records import OfferId
+from fuzz.campaign import run_seed
 from fuzz.plan import Pause, Resolve
 from fuzz.script import SECOND, Script, calm
 
@@ -170,6 +171,13 @@ def test_backup_of_an_archived_log_is_folded_with_what_was_archived() -> None:
 
     script.run_ms(8_000)
     assert script.cluster.counters["old copy stopped"] == 1
+
+
+def test_nodes_that_missed_each_others_names_meet_when_the_coordinator_is_back() -> None:
+    """C1.  A newcomer died before it stored its peers, and nobody ever told it of them again."""
+    result = run_seed(2226)
+
+    assert not result.failure
 
 
 def _first_order(script: Script) -> int | None:
