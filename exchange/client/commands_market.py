@@ -22,6 +22,7 @@ INSTRUMENT = (
     "base_decimals",
     "quote_decimals",
 )
+UNREACHABLE = 3
 LEVEL = ("side", "price", "quantity", "orders")
 NODE = click.option(
     "--node",
@@ -148,18 +149,24 @@ Examples:
     help="The newest so many.",
 )
 @with_session(is_account=False)
-def trades(session: Session, symbol: str, limit: int) -> None:
-    """Show the trades of SYMBOL, oldest first: the tapes of all nodes in one."""
+def trades(session: Session, symbol: str, limit: int) -> int:
+    """Show the trades of SYMBOL, oldest first: the tapes of all nodes in one.
 
-    async def work(cluster: "Cluster") -> None:
+    The exit code is 3 if a node is away and its trades are missing.
+    """
+
+    async def work(cluster: "Cluster") -> int:
         from exchange.client.tape import Newest
 
         tape = Newest(cluster, await cluster.node_ids(), symbol)
         await tape.read(limit)
         output.show(tape.rows, session.form, columns=TRADE)
         output.talk(f"{len(tape.rows)} of {output.counted(tape.count, 'trade')} of {symbol}")
+        for node_id, why in tape.missing.items():
+            output.talk(f"without those of node {node_id}: {why}")
+        return UNREACHABLE if tape.missing else 0
 
-    session.run(work)
+    return session.run(work)
 
 
 @click.command(

@@ -6,6 +6,7 @@ from msgspec import Raw, json
 
 from exchange.client.cluster import Cluster
 from exchange.client.connection import Connection, Request
+from exchange.client.errors import Unreachable
 from exchange.client.link import Answer
 from exchange.client.results import Trade, Trades, plain
 from exchange.client.tape import Newest
@@ -25,6 +26,8 @@ class ScriptedNode(Connection):
         """Answer a page."""
         await trio.lowlevel.checkpoint()
         self.asked += 1
+        if not self.tape:
+            raise Unreachable("away")
         limit = min(request.value["limit"], self.page_max)
         start = request.value.get("from_seq", 1) - 1
         if request.value.get("newest"):
@@ -69,3 +72,12 @@ async def test_newest_trades_are_read_over_several_pages(monkeypatch: pytest.Mon
     assert [row["seq"] for row in newest.rows] == list(range(11, 21))
     assert newest.count == 20
     assert cluster.nodes[1].asked == 3
+
+
+async def test_trades_of_a_node_that_is_away_are_said_to_be_missing() -> None:
+    """C1: the others' tapes are there all the same."""
+    newest = Newest(Scripted({1: [], 2: [a_trade(1, "a")]}, 10), [1, 2], "X")
+    await newest.read(3)
+
+    assert [row["node"] for row in newest.rows] == [2]
+    assert newest.missing == {1: "away"}
