@@ -25,7 +25,7 @@ from exchange.gateway.problems import (
 )
 from exchange.gateway.resources import Call, Reply, Resource, value_reply
 
-CLIENT_ORDER_ID_BYTES = 9  # 72 random bits: no two in the life of an account
+CLIENT_ORDER_ID_BYTES = 9  # 72 random bits a request: no two in the life of an account
 REJECTED = b'"status":"rejected"'
 REPLAYED = {"Idempotent-Replayed": "true"}
 _ENCODER = msgspec.json.Encoder()
@@ -53,7 +53,8 @@ async def place(call: Call) -> Reply:
         raise ProblemError(of_validation(error)) from error
     if not 0 < len(values) <= schema.ORDERS_MAX:
         raise refuse(400, "invalid_value", f"send 1 to {schema.ORDERS_MAX} orders", "")
-    requests = [_request(value, call.key) for value in values]
+    token = secrets.token_urlsafe(CLIENT_ORDER_ID_BYTES)
+    requests = [_request(value, call.key, f"{token}-{place}") for place, value in enumerate(values)]
     node_id = await call.node_id()
     if not is_list:
         return await _place_one(call, node_id, requests[0])
@@ -131,12 +132,12 @@ async def amend(call: Call) -> Reply:
     return value_reply(await call.ask("order.amend", terms | call.path, repeat=Repeat.SAFE))
 
 
-def _request(value: dict[str, msgspec.Raw], key: str) -> Request:
-    """Return the node's request; a client order id is made where there is none."""
+def _request(value: dict[str, msgspec.Raw], key: str, new_name: str) -> Request:
+    """Return the node's request; where there is no client order id it gets the new one."""
     given = value.get("client_order_id")
     name: str | None = None
     if given is None or bytes(given) == b"null":
-        name = secrets.token_urlsafe(CLIENT_ORDER_ID_BYTES)
+        name = new_name
         value["client_order_id"] = msgspec.Raw(b'"%b"' % name.encode())
     return Request("order.create", value, Repeat.SAFE, key, None, name)
 
