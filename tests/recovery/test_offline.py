@@ -6,8 +6,8 @@ import pytest
 
 from exchange.domain.units import Micros, Units
 from exchange.engine.records import Transferred
-from exchange.store.errors import DataDirInUse, DirectoryUnusable
-from recovery.offline import OfflineNode, now
+from exchange.store.errors import DataDirInUse
+from recovery.offline import NotOfNode, OfflineNode, now
 from recovery.verification import verify
 from tests.recovery.cluster import USD, Cluster, account_of
 
@@ -33,6 +33,6 @@ def test_records_are_one_frame_more(traded: Cluster) -> None:
 
 def test_a_path_without_data_is_not_made_into_one(tmp_path: Path) -> None:
     """W4: nothing registers as a new node."""
-    with pytest.raises(DirectoryUnusable):
+    with pytest.raises(NotOfNode):
         OfflineNode.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
