@@ -170,9 +170,7 @@ def test_refused_price_names_the_tick_size() -> None:
     code, detail = refusal("order.create", value)
 
     assert code == "invalid_price"
-    assert detail == (
-        "price 60005 is not a whole number of 10; the tick size of BTC-USD is 10"
-    )
+    assert detail == ("price 60005 is not a whole number of 10; the tick size of BTC-USD is 10")
 
 
 def test_rich_order_is_placed_with_all_it_says() -> None:
