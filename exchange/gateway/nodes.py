@@ -34,6 +34,8 @@ LOOK_WITHIN_S = 2.0
 PAUSE_S = 0.05
 NOT_NOW = frozenset(["not_ready", "draining", "unavailable"])
 
+FINAL = (Answer, Refused, BadAnswer)
+
 Answered = Answer | ClientError
 
 
@@ -208,7 +210,7 @@ class _Batch:
 
     def _answer(self, place: int) -> Answered:
         outcome = self._outcomes.get(place)
-        if isinstance(outcome, Answer | Refused | BadAnswer):
+        if isinstance(outcome, FINAL):
             return outcome
         if outcome is None or place in self._sent:
             name = self._requests[place].client_order_id
