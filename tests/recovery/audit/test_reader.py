@@ -130,8 +130,15 @@ def swap(record: Any) -> Any:  # noqa: ANN401 - any record with these fields
     return msgspec.structs.replace(record, maker=record.taker, taker=record.maker)
 
 
+def one_seller(record: Any) -> Any:  # noqa: ANN401 - as above
+    """Put the first order, which sells for the maker's account, in the place of the taker."""
+    return msgspec.structs.replace(record, taker=OrderId((1 << 50) + 1))
+
+
 LOCAL_FAULTS: list[tuple[str, Edit, str]] = [
     ("swap buyer and seller", change(LocalTrade, swap), "audit_age"),
+    ("trade two sellers", change(LocalTrade, one_seller), "audit_sides"),
+    ("trade with oneself", change(LocalTrade, one_seller), "audit_self_trade"),
     (
         "trade at the taker's price",
         change(LocalTrade, lambda r: msgspec.structs.replace(r, price=101)),
