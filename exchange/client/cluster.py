@@ -85,7 +85,7 @@ class Cluster:
             connection = Connection(
                 self._nursery,
                 lambda: self._dial_node(node_id),
-                name=f"node {node_id}",
+                name=self.endpoint.node if node_id == ANY_NODE else f"node {node_id}",
                 hello=user.hello() if user else b"",
             )
             self._connections[key] = connection
@@ -115,13 +115,19 @@ class Cluster:
 
     async def name(self) -> str:
         """Return the id of the cluster, from the coordinator or, without one, from the node."""
-        if self._coordinator is not None:
-            try:
-                return (await self.info()).cluster
-            except Unreachable:
-                if not self.endpoint.node:
-                    raise
-        return (await self.status(ANY_NODE)).cluster
+        info = await self.info_if_there()
+        return info.cluster if info else (await self.status(ANY_NODE)).cluster
+
+    async def info_if_there(self, *, within: float = REQUEST_SECONDS) -> results.ClusterInfo | None:
+        """Return what the coordinator knows; None if we know a node and can do without it (C1)."""
+        if self._coordinator is None:
+            return None
+        try:
+            return await self.info(within=LOOKUP_SECONDS if self.endpoint.node else within)
+        except Unreachable:
+            if not self.endpoint.node:
+                raise
+            return None
 
     @property
     def coordinator(self) -> Connection:
@@ -191,8 +197,9 @@ class Cluster:
 
     async def node_ids(self, *, within: float = REQUEST_SECONDS) -> list[int]:
         """Return the ids of all nodes, from the coordinator or from the one node we know."""
-        if self._coordinator is not None:
-            return sorted(node.node_id for node in (await self.info(within=within)).nodes)
+        info = await self.info_if_there(within=within)
+        if info is not None:
+            return sorted(node.node_id for node in info.nodes)
         status = await self.status(ANY_NODE, within=within)
         self._addresses.update((peer.node_id, peer.address) for peer in status.peers)
         self._addresses[status.node_id] = self.endpoint.node

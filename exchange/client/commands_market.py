@@ -227,17 +227,12 @@ async def _seen_from(cluster: "Cluster", node: int | None) -> int:
     """Return the node whose view is shown: the one asked for, else the first that is there."""
     if node is not None:
         return await _known(cluster, node)
-    if cluster.endpoint.coordinator:
-        try:
-            nodes = (await cluster.info()).nodes
-        except Unreachable:
-            if not cluster.endpoint.node:
-                raise
-        else:
-            if not nodes:
-                raise Unreachable("no node has joined this cluster yet")
-            return min(nodes, key=lambda one: (not one.is_connected, one.node_id)).node_id
-    return (await cluster.status(0)).node_id
+    info = await cluster.info_if_there()
+    if info is None:
+        return (await cluster.status(0)).node_id
+    if not info.nodes:
+        raise Unreachable("no node has joined this cluster yet")
+    return min(info.nodes, key=lambda one: (not one.is_connected, one.node_id)).node_id
 
 
 async def _known(cluster: "Cluster", node: int) -> int:

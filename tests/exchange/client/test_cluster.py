@@ -104,3 +104,15 @@ async def test_error_in_the_block_is_not_wrapped(live: LocalCluster) -> None:
     with pytest.raises(KeyError):
         async with live.connect():
             raise KeyError
+
+
+async def test_coordinator_that_is_away_is_not_needed_where_a_node_is_known(
+    live: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C1: a data directory names both; the node alone answers for the market."""
+    monkeypatch.setattr("exchange.client.cluster.LOOKUP_SECONDS", 0.1)
+    endpoint = Endpoint(coordinator="127.0.0.1:1", node=address_of(live, 0))
+    async with open_cluster(endpoint) as cluster:
+        assert await cluster.node_ids() == [1, 2]
+        assert await cluster.info_if_there() is None
+        assert (await cluster.status(2)).cluster == await cluster.name()
