@@ -6,6 +6,7 @@ import pytest
 from exchange.domain.orders import Side, Status
 from exchange.domain.units import Lots, NodeId, OrderId, Seq
 from exchange.engine import inputs
+from exchange.engine.apply import apply
 from exchange.engine.effects import Alarm, OrderAnswer, Refused, Send
 from exchange.engine.messages import Ack, Batch, Events, Offer, Reply
 from exchange.engine.records import (
@@ -19,6 +20,7 @@ from exchange.engine.records import (
     TradeOffered,
     TradeSettled,
 )
+from exchange.engine.settlement import unresolved_offers
 from tests.support.engines import Engines, redo
 
 
@@ -570,3 +572,20 @@ def test_offer_from_the_side_of_the_maker_is_declined() -> None:
     (declined,) = engines.log(2, TradeDeclined)
     assert isinstance(declined, TradeDeclined)
     assert declined.reason == "wrong side"
+
+
+@pytest.mark.parametrize("decided", [0, 2])
+def test_decider_is_asked_for_what_an_operator_decided_and_no_more(decided: int) -> None:
+    """S4, S5: whoever has not handled the offer may still do just that; others are not asked."""
+    engines = a_trade_in_flight()
+    state, soft = engines.state(1), engines.engine(1).soft
+    (((decider, offer_id), offer),) = state.offers.items()
+    decision = HeuristicDecision(
+        *(decider, offer_id, offer.trade_id, Lots(decided), "operator", "gone for good"), soft.wall
+    )
+    apply(state, decision)
+
+    (asked,) = unresolved_offers(soft, NodeId(2))
+    assert asked.is_withdrawn is not bool(decided)
+    assert not decided or asked.quantity == decided
+    assert unresolved_offers(soft, NodeId(3)) == []
