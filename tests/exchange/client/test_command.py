@@ -186,3 +186,18 @@ def test_completion_names_the_commands() -> None:
     )
 
     assert b"status" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--help"], ["book", "X", "--url", "tcp://127.0.0.1:1"]])
+def test_commands_import_no_part_of_the_gateway(words: list[str]) -> None:
+    """Issue 5, item 6: the HTTP parts cost 0.6 s of start-up."""
+    script = (
+        "import sys; from exchange.client import cluster, command; "
+        f"cluster.FIRST_SECONDS = 0.01; command.run({words!r}); "
+        "print({'litestar', 'hypercorn', 'prometheus_client'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stderr.splitlines()[-1] == "set()"
