@@ -72,7 +72,7 @@ class Overview(msgspec.Struct, frozen=True):
             "oldest_s": round(status.oldest_in_doubt_s, 1),
             "trades": status.trades,
             "open_orders": status.open_orders,
-            "map": f"{status.map_used / 2**20:.1f} MiB",
+            "map": f"{status.map_used >> 10} KiB",
         }
 
     def _missing(self, node_id: int) -> dict[str, object]:

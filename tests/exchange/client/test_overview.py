@@ -58,7 +58,7 @@ async def test_doubt_lag_and_room_are_shown(statuses: Statuses) -> None:
 
     shown = ("durable_lsn", "lag", "in_doubt", "oldest_s", "map", "peers")
     row = found.rows()[0]
-    assert [row[name] for name in shown] == [70, 5, 2, 61.3, "3.0 MiB", "1 of 2 synced"]
+    assert [row[name] for name in shown] == [70, 5, 2, 61.3, "3072 KiB", "1 of 2 synced"]
     assert found.verdict().endswith("2 in doubt, the oldest for 61.3 s")
 
 

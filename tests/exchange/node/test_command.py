@@ -1,5 +1,6 @@
 """`exchange-node`: what it says, and how it ends."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,12 @@ def test_damaged_directory_ends_with_4(tmp_path: Path, capsys: pytest.CaptureFix
 
     assert run(Settings(tmp_path, listen=ANYWHERE, coordinator_listen=ANYWHERE)) == 4
     assert "exchange-recover" in capsys.readouterr().err
+
+
+def test_config_does_not_print_a_token(tmp_path: Path) -> None:
+    """Interfaces 4, issue, item 5: each value and its origin, and nobody's secrets."""
+    asked = CliRunner().invoke(node, ["--data-dir", str(tmp_path), "--join", "a-token", "config"])
+
+    assert "a-token" not in asked.output
+    assert re.search(r"^join +\*\*\* +flag$", asked.output, re.MULTILINE)
+    assert re.search(r"^log-level +info +default$", asked.output, re.MULTILINE)
