@@ -28,7 +28,7 @@ FIRST_ENDS = {"line_too_long", "not_utf8", "unauthorized", "invalid_value"}
 def over_tcp(target: Target, lines: Sequence[bytes], *, is_known: bool) -> None:
     """Send lines after a hello, or instead of one; each is answered, in order, with its id."""
     hello = target.hello() if is_known else b""
-    sent = [line for line in lines if line.strip()]
+    sent = [line for line in lines if line not in (b"", b"\r")]  # blanks are a bad request
     whole = hello + b"".join(line + b"\n" for line in lines) + LAST
     with target.connect(target.tcp) as connection:
         received = _talk(connection, whole, until=END)
