@@ -589,3 +589,17 @@ def test_decider_is_asked_for_what_an_operator_decided_and_no_more(decided: int)
     assert asked.is_withdrawn is not bool(decided)
     assert not decided or asked.quantity == decided
     assert unresolved_offers(soft, NodeId(3)) == []
+
+
+def test_offer_with_a_stamp_ahead_of_its_senders_clock_is_quarantined() -> None:
+    """S2, B7: a younger stamp than anybody could have given yet."""
+    engines = a_trade_in_flight()
+    item = the_offer(engines)
+    (offer,) = (message for message in item.batch.messages if isinstance(message, Offer))
+    stamp = type(offer.taker_stamp)((item.batch.clock + 5) << 13)
+    ahead = msgspec.structs.replace(offer, taker_stamp=stamp)
+    batch = msgspec.structs.replace(item.batch, messages=[ahead])
+    engines.step(2, inputs.PeerBatch(batch))
+
+    assert engines.engine(2).soft.links[NodeId(1)].quarantine
+    assert not engines.log(2, TradeAccepted)
