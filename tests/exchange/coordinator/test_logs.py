@@ -69,6 +69,19 @@ def test_a_line_for_people_is_a_sentence() -> None:
     ]
 
 
+@pytest.mark.parametrize(("is_terminal", "begins"), [(True, "2"), (False, "{")])
+def test_a_terminal_gets_text_and_all_else_json(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, begins: str
+) -> None:
+    """Issue, item 5: JSON when stderr is not a terminal."""
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    log = Log(LogSettings(), stream=stream, wall_us=lambda: 10**15, mono_us=lambda: 0)
+    log(Event("peer_suspected", "node 2 is suspected"))
+
+    assert stream.getvalue().startswith(begins)
+
+
 @given(st.text())
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_no_text_forges_a_line(form: str, text: str) -> None:

@@ -36,3 +36,16 @@ def test_metrics_are_text_for_prometheus(house: House) -> None:
     assert "process_cpu_seconds_total" in answer.text
     assert 'exchange_node_up{node="1"} 1.0' in answer.text
     assert 'exchange_ready{node="1"} 1.0' in answer.text
+
+
+def test_no_key_is_in_the_log(house: House) -> None:
+    """Issue, item 5: keys never appear in logs, good ones or bad ones."""
+    person = house.open_account(USD="5")
+    bad = f"{person.user_id}.{'Zz' * 21}Z"
+    assert person.call("GET", "/v1/account").status_code == 200
+    assert person.call("POST", "/v1/orders", {"api_key": person.key}).status_code == 400
+    assert house.call("GET", "/v1/account", key=bad).status_code == 401
+
+    said = house.server.log.read_text()
+    for key in (person.key, bad, house.operator_key):
+        assert key.rpartition(".")[2] not in said
