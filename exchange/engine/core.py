@@ -23,7 +23,6 @@ from exchange.engine.decision import (
     Decision,
     FollowUp,
     MatchAgainst,
-    MatchAll,
     MatchOrder,
 )
 from exchange.engine.effects import Answer, CloseLink, Effect, Send, order_answer
@@ -125,8 +124,6 @@ class Core:
                 return decide_match_order(self.soft, item)
             case MatchAgainst():
                 return decide_match_against(self.soft, item)
-            case MatchAll():
-                return decide_match_all(self.soft)
             case _:
                 assert_never(item)
 

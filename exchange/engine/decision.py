@@ -24,11 +24,7 @@ class MatchAgainst(msgspec.Struct, frozen=True, gc=False):
     stamp: Stamp
 
 
-class MatchAll(msgspec.Struct, frozen=True):
-    """Match all own orders, oldest first: the node has become ready (C6)."""
-
-
-FollowUp = MatchOrder | MatchAgainst | MatchAll
+FollowUp = MatchOrder | MatchAgainst
 
 
 class Acknowledge(msgspec.Struct, frozen=True, gc=False):
