@@ -38,7 +38,7 @@ from exchange.node.access import BAD_KEY, Access, Caller
 from exchange.node.deadman import DeadMan
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
-from exchange.node.hub import TICKET_SHIFT, Item, Later, Tell
+from exchange.node.hub import INSIDE, TICKET_SHIFT, Item, Later, Tell
 from exchange.node.limits import RATE_LIMITED, TOO_MANY, Budget, Guard, Limits
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
@@ -96,7 +96,7 @@ List = Callable[[Symbol], Awaitable[Instrument | Refused]]
 class Inbox(Protocol):
     """Where requests go: the hub."""
 
-    def feed(self, items: list[Item]) -> None: ...
+    def feed(self, items: list[Item], source: int) -> None: ...
     async def wait_room(self) -> None: ...
     async def call(self, question: Callable[[Ticket], Input | Tell]) -> AnswerBody: ...
 
@@ -287,7 +287,8 @@ class Clients:
                 connection.outbox.end()
         finally:
             if connection.is_watched and connection.caller.account is not None:
-                self._inbox.feed([CancelAll(NO_TICKET, connection.caller.account, None)])
+                cancel = CancelAll(NO_TICKET, connection.caller.account, None)
+                self._inbox.feed([cancel], connection.number)  # behind what it has placed
             self.guard.leave(wire.address)
             del self._connections[connection.number]
             self._touched.pop(connection.number, None)
@@ -310,7 +311,7 @@ class Clients:
     def cancel_silent(self) -> None:
         """Cancel the orders of accounts whose dead-man switch was not armed again in time."""
         for account in self.deadman.due():
-            self._inbox.feed([CancelAll(NO_TICKET, account, None)])
+            self._inbox.feed([CancelAll(NO_TICKET, account, None)], INSIDE)
 
     def _budget(self, wire: Wire, caller: Caller) -> Budget:
         if caller.account is None:
@@ -363,7 +364,7 @@ class Clients:
         item = self._item(connection, request)
         if isinstance(item, Unlisted):
             item = await self._listed(item)
-        self._inbox.feed([item])
+        self._inbox.feed([item], connection.number)
         return True
 
     async def _take(self, connection: Connection, lines: list[bytes]) -> bool:
@@ -380,19 +381,19 @@ class Clients:
                 may_go_on = False
                 break
             if type(request) in LONG and connection.outstanding >= LONG_MAX:
-                self._inbox.feed(items)
+                self._inbox.feed(items, connection.number)
                 items = []
                 connection.flush()
                 await connection.wait_outstanding(LONG_MAX - 1)
                 await connection.outbox.wait_below(UNSENT_MAX)
             item = self._item(connection, request)
             if isinstance(item, Unlisted):
-                self._inbox.feed(items)
+                self._inbox.feed(items, connection.number)
                 items = []
                 item = await self._listed(item)
             items.append(item)
         if items:
-            self._inbox.feed(items)
+            self._inbox.feed(items, connection.number)
         connection.flush()
         return may_go_on
 

@@ -2,7 +2,7 @@
 
 Theory of operation
 ===================
-Readers append to one inbox whatever a socket read held, and wake the hub once (E6).  A turn:
+Readers put whatever a socket read held into one inbox, and wake the hub once (E6).  A turn:
 
     begin(now) -> handle every input -> drain -> prepare one frame -> force it
                -> forced(proof) -> release the effects whose gate is durable, in order
@@ -44,9 +44,10 @@ from exchange.node import crashes
 from exchange.node.committer import Committer
 from exchange.node.errors import OldCopy
 from exchange.node.feed import Publication
+from exchange.node.inbox import Inbox
 from exchange.store.store import Write
 
-TURN_MAX = 1024  # inputs decided in one turn: bounds how long one batch holds up the next
+TURN_MAX = 512  # inputs decided in one turn: bounds how long one batch holds up the next
 INBOX_MAX = 65_536  # inputs that wait; above it readers stop reading
 INSIDE = 0  # the connection number of tickets that the node itself waits for
 TICKET_SHIFT = 40  # ticket = connection << 40 | place on the connection
@@ -137,7 +138,7 @@ class Hub:
         self._peers: Peers
         self._feed: FeedLike | None = None
         self._alarm = alarm
-        self._inbox: list[Item] = []
+        self._inbox: Inbox[Item] = Inbox()
         self._wake = trio.Event()
         self._room = trio.Event()
         self._turned = trio.Event()
@@ -159,9 +160,9 @@ class Hub:
         self._peers = peers
         self._feed = feed
 
-    def feed(self, items: Sequence[Item]) -> None:
-        """Hand over inputs, in order; never waits."""
-        self._inbox.extend(items)
+    def feed(self, items: Sequence[Item], source: int = INSIDE) -> None:
+        """Hand over inputs of a connection, or of peers and the node itself; never waits."""
+        self._inbox.put(source, items)
         self._wake.set()
 
     def wake(self) -> None:
@@ -235,8 +236,7 @@ class Hub:
             self.turn(inline)
 
     def _decide(self) -> None:
-        batch = self._inbox[:TURN_MAX]
-        del self._inbox[:TURN_MAX]
+        batch = self._inbox.take(TURN_MAX)
         if len(self._inbox) <= INBOX_MAX:
             self._room.set()
             self._room = trio.Event()
