@@ -71,7 +71,7 @@ from exchange.wire.requests import (
 )
 from exchange.wire.translate import NeedsListing, Translator
 
-READ_SIZE = 1 << 16
+READ_SIZE = 1 << 14  # bounds how long others wait while one read is translated
 OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
 UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
 NO_ACCOUNT = AccountId(0)  # of public requests

@@ -47,7 +47,7 @@ from exchange.node.feed import Publication
 from exchange.node.inbox import Inbox
 from exchange.store.store import Write
 
-TURN_MAX = 512  # inputs decided in one turn: bounds how long one batch holds up the next
+TURN_MAX = 128  # inputs decided in one turn: bounds how long one batch holds up the next
 INBOX_MAX = 65_536  # inputs that wait; above it readers stop reading
 INSIDE = 0  # the connection number of tickets that the node itself waits for
 TICKET_SHIFT = 40  # ticket = connection << 40 | place on the connection
