@@ -128,10 +128,9 @@ class Directory:
         disk = LmdbDisk(self.path / STORE, ballast=ballast)
         try:
             inside = read_identity(disk)
-            if inside is None:
+            if inside is None or marked is None:  # `identity` has asked inside too
                 raise DamagedDirectory(self.path, "the environment has no identity")
-            if marked is not None:
-                check_identity(inside, marked)
+            check_identity(inside, marked)
             _write_marker(self.path, inside)
         except BaseException:
             disk.close()

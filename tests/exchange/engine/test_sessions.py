@@ -6,8 +6,17 @@ import pytest
 from exchange.domain.orders import Side
 from exchange.domain.units import Epoch, NodeId, Seq
 from exchange.engine import inputs
-from exchange.engine.effects import Alarm, CloseLink, OrderAnswer, Stop
-from exchange.engine.messages import Batch, Heartbeat, Hello, Offer, Proof, Session
+from exchange.engine.effects import Alarm, CloseLink, OrderAnswer, Send, Stop
+from exchange.engine.messages import (
+    Applied,
+    Batch,
+    Heartbeat,
+    Hello,
+    Offer,
+    Proof,
+    Resumed,
+    Session,
+)
 from exchange.engine.records import OfferId, PeerSeen
 from exchange.engine.soft import Link
 from tests.support.engines import START_US, Engines
@@ -338,3 +347,23 @@ def test_new_incarnation_ends_a_quarantine() -> None:
 
     assert link(engines, 2, 1).state == "synced"
     assert link(engines, 1, 2).state == "synced"
+
+
+def test_fault_behind_the_end_of_its_session_ends_nothing_more() -> None:
+    """S6: heard at all only with sessions off, as marks are tested; there is no link to close."""
+    engines = Engines(2, is_session_checked=False)
+    session = link(engines, 1, 2).session
+    assert session is not None
+    engine = engines.engine(2)
+    epoch = engine.state.scalars.epoch
+    gap = Resumed(epoch, Seq(99))
+    batch = Batch(
+        session, engine.clock, engine.proof, [gap, gap, Applied(epoch, Seq(99))], NodeId(2)
+    )
+    engines.effects.clear()
+    engines.step(1, inputs.PeerBatch(batch))
+
+    kinds = [type(effect) for _, effect in engines.effects]
+    assert kinds.count(CloseLink) == 1
+    assert Send not in kinds[kinds.index(CloseLink) :]
+    assert link(engines, 1, 2).quarantine  # the third message is a lie, said without a session

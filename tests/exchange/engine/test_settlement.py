@@ -603,3 +603,18 @@ def test_offer_with_a_stamp_ahead_of_its_senders_clock_is_quarantined() -> None:
 
     assert engines.engine(2).soft.links[NodeId(1)].quarantine
     assert not engines.log(2, TradeAccepted)
+
+
+def test_second_impossible_offer_is_no_second_quarantine() -> None:
+    """B7: settlement with a quarantined peer goes on, and its people were alarmed once."""
+    engines = a_trade_in_flight()
+    item = the_offer(engines)
+    (offer,) = (message for message in item.batch.messages if isinstance(message, Offer))
+    forged = msgspec.structs.replace(offer, quantity=Lots(0))
+    batch = msgspec.structs.replace(item.batch, messages=[forged, forged])
+    engines.effects.clear()
+    engines.step(2, inputs.PeerBatch(batch))
+
+    alarms = [effect for _, effect in engines.effects if isinstance(effect, Alarm)]
+    assert [alarm.code for alarm in alarms] == ["peer_quarantined"]
+    assert engines.log(2, TradeAccepted) == []

@@ -21,6 +21,7 @@ from exchange.store.directory import (
     LOCK,
     NEW_STORE,
     STORE,
+    UNACCEPTED,
     Directory,
     holder_of,
     read_only,
@@ -37,6 +38,7 @@ from exchange.store.errors import (
     WrongDirectory,
 )
 from exchange.store.frames import Identity
+from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.meta import read_identity
 from tests.exchange.store.scene import (
     IDENTITY,
@@ -408,3 +410,30 @@ def test_a_ballast_that_cannot_be_looked_at_is_named(
     monkeypatch.setattr(directory_module, "_ballast", failing(errno.EIO))
     with Directory.lock(path) as directory, pytest.raises(DirectoryUnusable):
         directory.open()
+
+
+def test_a_rebuilt_directory_is_no_nodes_until_it_is_accepted(tmp_path: Path) -> None:
+    """C3: what a rebuilt node has lost, its operator must say yes to."""
+    path = born(tmp_path / "data")
+    (path / STORE).rename(path / UNACCEPTED)
+
+    with Directory.lock(path) as directory:
+        for use in (directory.identity, directory.open):
+            with pytest.raises(DirectoryUnusable, match="not accepted yet") as refused:
+                use()
+            assert "--accept" in str(refused.value)
+
+
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_an_environment_of_nobody_is_damage(tmp_path: Path, is_marked: bool) -> None:
+    """W4, C3: an empty database in the place of the store is not taken for a new node."""
+    path = born(tmp_path / "data")
+    shutil.rmtree(path / STORE)
+    (path / STORE).mkdir()
+    (path / STORE / "data.mdb").touch()
+    LmdbDisk(path / STORE).close()
+    if not is_marked:
+        (path / MARKER).unlink()
+
+    with pytest.raises(DamagedDirectory, match="no identity"):
+        started(path)

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
@@ -307,6 +309,47 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
 
     assert refused.value.exit_code == 4
     assert (tmp_path / "data.mdb").read_bytes() == content
+
+
+def test_a_table_of_tables_that_lmdb_cannot_read_is_damage(path: Path) -> None:
+    """W4: the root page of all tables is of no kind that there is."""
+    disk = LmdbDisk(path)
+    disk.write([("log", b"1", b"frame")])
+    disk.close()
+    file = path / "data.mdb"
+    image = bytearray(file.read_bytes())
+    for page in range(2, len(image) // 4096):
+        image[page * 4096 + 10 : page * 4096 + 12] = b"\x04\x00"
+    file.write_bytes(image)
+
+    with pytest.raises(DamagedDirectory, match="LMDB cannot read it"):
+        LmdbDisk(path)
+
+
+@pytest.mark.parametrize("room", [1 << 30, 0])
+def test_a_map_that_does_not_fit_is_halved_until_it_does(
+    path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """W7: other things than RLIMIT_AS limit the address space; with none at all, it is named."""
+    really: Any = lmdb.open
+    asked: list[int] = []
+
+    def narrow(path: str, *, map_size: int, **options: object) -> Any:  # noqa: ANN401
+        asked.append(map_size)
+        if map_size > room:
+            raise lmdb.MemoryError("no room")
+        return really(path, map_size=map_size, **options)
+
+    monkeypatch.setattr(lmdb, "open", narrow)
+    if room:
+        disk = LmdbDisk(path)
+        assert disk.usage().map_size == room
+        disk.close()
+    else:
+        with pytest.raises(DirectoryUnusable, match="no address space"):
+            LmdbDisk(path)
+        assert asked[-1] == lmdb_disk.MAP_SIZE_MIN
+    assert all(size == 2 * half for size, half in pairwise(asked))
 
 
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:

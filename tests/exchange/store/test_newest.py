@@ -10,12 +10,13 @@ import pytest
 from exchange.store.directory import STORE, Directory
 from exchange.store.errors import DamagedDirectory
 from exchange.store.lmdb_disk import LmdbDisk
-from exchange.store.newest import is_newest
+from exchange.store.newest import BRANCH, is_newest
 from exchange.store.pages import FORCE_FAILED, check_pages
 from tests.exchange.store.scene import IDENTITY, check, deposits, force, open_store
 
 PAGE = 4096
 TRANSACTION = 16 + 128  # place of its number in a meta page
+ROOT = 16 + 112  # ... and of the page with the names of all tables
 
 
 def transactions(file: Path) -> list[int]:
@@ -109,6 +110,41 @@ def test_what_is_no_lmdb_file_is_not_this_modules_business(tmp_path: Path, conte
     (tmp_path / "data.mdb").write_bytes(content)
 
     assert is_newest(tmp_path / "data.mdb")
+
+
+def test_the_log_is_found_among_more_tables_than_a_page_holds(tmp_path: Path) -> None:
+    """W4: the table of tables is a tree then."""
+    with lmdb.open(str(tmp_path), max_dbs=201) as many:
+        tables = [many.open_db(f"{number:03} of them".encode()) for number in range(200)]
+        log = many.open_db(b"log")
+        for lsn in range(1, 4):
+            with many.begin(write=True) as write:
+                write.put(lsn.to_bytes(8, "big"), b"frame", db=log)
+                write.put(b"key", bytes(lsn), db=tables[lsn])
+    file = tmp_path / "data.mdb"
+    numbers = transactions(file)
+    assert is_newest(file)
+    renumber(file, numbers.index(min(numbers)), max(numbers) + 1)
+
+    assert not is_newest(file)
+
+
+@pytest.mark.parametrize("is_older", [True, False])
+def test_a_tree_that_goes_in_circles_has_no_end_of_the_log(
+    path: Path, tmp_path: Path, is_older: bool
+) -> None:
+    """W4: looking for it ends all the same; hidden in the newer state, the start is refused."""
+    image = bytearray((path / STORE / "data.mdb").read_bytes())
+    numbers = transactions(path / STORE / "data.mdb")
+    number = numbers.index(min(numbers) if is_older else max(numbers))
+    (root,) = struct.unpack_from("<Q", image, number * PAGE + ROOT)
+    node = PAGE - 8  # the one node of the page, its child is the page itself
+    struct.pack_into("<QHHHH", image, root * PAGE, root, 0, BRANCH, 18, node)
+    struct.pack_into("<H", image, root * PAGE + 16, node)
+    struct.pack_into("<HHHH", image, root * PAGE + node, root & 0xFFFF, root >> 16, 0, 0)
+    (tmp_path / "data.mdb").write_bytes(image)
+
+    assert is_newest(tmp_path / "data.mdb") is is_older
 
 
 def test_after_a_failed_force_the_older_meta_page_may_know_more(path: Path) -> None:
