@@ -59,7 +59,7 @@ fuzz-images: $(TESTS)
 	$(BIN)/python -m fuzz.images $(FOR)
 
 fuzz-sweep: $(TESTS)
-	$(BIN)/python -m fuzz.sweep $(FOR)
+	$(BIN)/python -m fuzz.sweep --nodes 3 --double $(FOR)
 
 fuzz-chaos: $(TESTS)
 	$(BIN)/python -m fuzz.chaos --nodes 3 $(FOR)
@@ -67,13 +67,13 @@ fuzz-chaos: $(TESTS)
 fuzz-mutants: $(TESTS)
 	$(BIN)/python -m fuzz.mutants $(FOR)
 
-# Which branches of engine and store no test takes: 11 of 940 are left, so not yet 100.
+# Every branch of engine and store is taken by a test of its rules; fails where one is not.
 COVERED := --include='exchange/engine/*,exchange/store/*'
 coverage: $(TESTS)
 	$(BIN)/coverage run --source=exchange/engine,exchange/store -m pytest -q tests/exchange/engine \
 	    tests/exchange/store tests/fuzz/test_regressions.py tests/recovery/test_resolution.py
 	$(BIN)/coverage run --append --source=exchange/engine,exchange/store -m fuzz --runs 150
-	$(BIN)/coverage report --show-missing --skip-covered --fail-under=99 $(COVERED)
+	$(BIN)/coverage report --show-missing --skip-covered --fail-under=100 $(COVERED)
 
 hostile: $(TESTS)
 	$(BIN)/python -m fuzz.hostile --inputs 100000

@@ -1,56 +1,23 @@
-"""Fault sweeps on a real node: its k-th write or force is where it dies, or where it fails.
+"""One real node whose k-th write or force is where it dies, or where it fails.
 
 strace stands between the node and the kernel: it kills at a call, or lets the call fail, be
 cut short, or lie.  A scripted scenario runs against the node; whatever it acknowledged must
 be there when the node is started again without the tracer, and the log must verify.
-
-    python -m fuzz.sweep                every k of the scenario, and every kind of failure
-    python -m fuzz.sweep --step 7       every seventh
 """
 
-import argparse
 import shutil
 import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 
 import msgspec
 import trio
 
 from exchange.client.cluster_process import Server, StartError
-from fuzz.images.record import Client, can_record
-from fuzz.summary import say, some_seed
+from fuzz.images.record import Client
+from fuzz.sweep.points import Calls, Point, calls_in, counted, traced
 
-CALLS = "pwrite64,pwritev,writev,fdatasync"
 ORDERS = 8
-REST_SECONDS_MAX = 20.0
 CLEAN_EXITS = {0, 1, 4, -9}  # ended by the tracer, or with a clear error
-
-
-class Point(msgspec.Struct, frozen=True):
-    """Where and how a call goes wrong."""
-
-    name: str
-    inject: str  # in strace's words
-
-
-def kills(first: int, last: int, step: int) -> Iterator[Point]:
-    """Yield a SIGKILL at every k-th write call."""
-    for number in range(first, last, step):
-        yield Point(f"kill at call {number}", f"{CALLS}:signal=KILL:when={number}")
-
-
-def failures(first: int, last: int, step: int) -> Iterator[Point]:
-    """Yield calls that fail once, fail from then on, or are cut short."""
-    for number in range(first, last, step):
-        for call, error in (("fdatasync", "EIO"), ("pwrite64", "EIO"), ("pwrite64", "ENOSPC")):
-            for when in (f"{number}", f"{number}+"):
-                yield Point(f"{call} {error} at {when}", f"{call}:error={error}:when={when}")
-        yield Point(f"pwrite64 cut short at {number}", f"pwrite64:retval=100:when={number}")
 
 
 class Outcome(msgspec.Struct):
@@ -71,8 +38,7 @@ async def run_point(base: Path, work: Path, point: Point) -> Outcome:
     arguments = ["--no-auth", "--coordinator-listen", "127.0.0.1:0"]
     server = Server("node", directory, arguments)
     user = (base.parent / "user").read_text()
-    trace = ["-e", f"trace={CALLS}", "-e", f"inject={point.inject}"]
-    server.prefix = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", *trace]
+    server.prefix = traced(point.inject)
     told: dict[str, str] = {}
     try:
         endpoints = await server.start()
@@ -168,12 +134,12 @@ def _missing(tcp: str, user: str, told: dict[str, str]) -> list[str]:
     return wrong
 
 
-def calls_of_scenario(base: Path, work: Path) -> int:
+def calls_of_scenario(base: Path, work: Path) -> Calls:
     """Count the write calls of one undisturbed run of the scenario, its start included."""
     log = work / "count"
     server = Server("node", work / "counted", ["--no-auth", "--coordinator-listen", "127.0.0.1:0"])
     shutil.copytree(base, server.directory)
-    server.prefix = ["strace", "-D", "-f", "-qq", "-o", str(log), "-e", f"trace={CALLS}"]
+    server.prefix = counted(log)
 
     async def run() -> None:
         try:
@@ -184,44 +150,4 @@ def calls_of_scenario(base: Path, work: Path) -> int:
             server.kill()
 
     trio.run(run)
-    return sum("(" in line for line in log.read_text().splitlines())
-
-
-def main() -> int:
-    """Sweep, and print what happened."""
-    parser = argparse.ArgumentParser(prog="python -m fuzz.sweep", description=__doc__)
-    parser.add_argument("--step", type=int, default=1, help="every how many-th call")
-    parser.add_argument("--minutes", type=float, help="as many points, in a drawn order, as fit")
-    parser.add_argument("--seed", type=int, help="of that order")
-    arguments = parser.parse_args()
-    seed, begun = some_seed(arguments.seed), time.monotonic()
-    why_not = can_record()
-    if why_not:
-        print(f"skipped: {why_not}")
-        return 0
-    counts: Counter[str] = Counter()
-    is_wrong = False
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        base = trio.run(prepare, work)
-        last = calls_of_scenario(base, work)
-        print(f"{last} calls", file=sys.stderr)
-        points = [*kills(1, last, arguments.step), *failures(1, last // 3, 3 * arguments.step)]
-        if arguments.minutes is not None:
-            Random(seed).shuffle(points)
-        for point in points:
-            if arguments.minutes and time.monotonic() - begun > 60 * arguments.minutes:
-                break
-            outcome = trio.run(run_point, base, work, point)
-            counts[f"exit {outcome.exit_code}"] += 1
-            for problem in outcome.wrong:
-                is_wrong = True
-                print(f"{point.name}: {problem}")
-    tried = sum(counts.values())
-    print(f"{tried} points: {dict(counts)}")
-    say("sweep", seed, begun, points=tried, of=len(points), exits=counts, failed=is_wrong)
-    return 1 if is_wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return calls_in(log)
