@@ -121,20 +121,29 @@ def test_a_reader_that_hangs_up_ends_it_quietly(traded: Cluster) -> None:
     assert done.stderr == b""
 
 
+# Who runs the tests in the background has had SIGINT ignored, and that is inherited.
+AS_AT_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from recovery.command import main
+main()
+"""
+
+
 def test_an_interrupt_ends_it_with_130(traded: Cluster) -> None:
     """Interfaces 4."""
     words = ["log", str(traded.paths[0]), "--follow", "-o", "jsonl"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "recovery.command", *words],
+    with subprocess.Popen(
+        [sys.executable, "-c", AS_AT_A_TERMINAL, *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
 
     assert process.returncode == 130
     assert b"Traceback" not in told
