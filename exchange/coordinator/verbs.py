@@ -99,7 +99,7 @@ _ENCODER = msgspec.json.Encoder()
 def decode_verb(line: bytes) -> Verb | Bye:
     """Read one line of a client; RequestError if it is not a request."""
     if line.lstrip()[:1] != b'"':
-        return decode_object(_VERB, line, frozenset())
+        return decode_object(_VERB, line)
     text = decode_text(line)
     if text in OPEN_ACCOUNT:
         return OpenAccount()

@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from exchange.domain.units import CLIENT_ORDER_ID_MAX
+from exchange.wire.candles import Interval, TimeText
 from exchange.wire.requests import DEPTH_MAX, PAGE, PAGE_MAX, SEQ_MAX
 
 ORDERS_MAX = 1_000  # in one request
 CURSOR_MAX = 4_096  # characters: a place for each of some hundred nodes
-CANDLES_MAX = 1_000
 END = r"$(?!\n)"  # the end in JSON Schema's dialect and in Python's, where `$` forgives a line feed
 ORDER_OR_PROBLEM = {
     "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Order", "Problem")]
@@ -315,15 +315,12 @@ class Candles(msgspec.Struct, frozen=True):
     candles: list[Candle]
 
 
-Interval = Literal["1s", "1m", "5m", "15m", "1h", "1d"]
-
-
 class CandlesQuery(Query, frozen=True, rename={"from_": "from", "to": "to"}):
     """Intervals without a trade have no candle.  Times are RFC 3339; by default the last ones."""
 
     interval: Interval = "1m"
-    from_: Annotated[str, Meta(max_length=40)] | None = None
-    to: Annotated[str, Meta(max_length=40)] | None = None
+    from_: TimeText | None = None
+    to: TimeText | None = None
 
 
 # The service.

@@ -2,9 +2,10 @@
 
 Theory of operation
 ===================
-One task per connection reads and one writes; none waits for an answer.  Each request gets
-the next place on its connection; its ticket is (connection, place).  Answers come back in
-any order and leave in the order of their places, all of a turn in one send.
+One task per connection reads and one writes; none waits for an answer, but for those that are
+gathered in parts.  Each request gets the next place on its connection; its ticket is
+(connection, place).  Answers come back in any order and leave in the order of their places,
+all of a turn in one send.
 
     what happens                              | what becomes of the connection
     ------------------------------------------+-----------------------------------------
@@ -23,7 +24,6 @@ any order and leave in the order of their places, all of a turn in one send.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -35,14 +35,15 @@ from exchange.domain.units import AccountId, Symbol
 from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
 from exchange.engine.inputs import CancelAll, Input, ListInstrument, PlaceOrder, Ticket
 from exchange.node.access import BAD_KEY, Access, Caller
+from exchange.node.connection import BROKEN, Connection, end, say_last
 from exchange.node.deadman import DeadMan
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
-from exchange.node.hub import INSIDE, TICKET_SHIFT, Item, Later, Tell
+from exchange.node.hub import INSIDE, PLACE_MASK, TICKET_SHIFT, Item, Later, Tell
 from exchange.node.limits import RATE_LIMITED, TOO_MANY, Budget, Guard, Limits
-from exchange.node.outbox import Outbox
+from exchange.node.parts import InParts, Parts
 from exchange.node.sockets import Wire
-from exchange.wire.answers import AnswerWriter, error_line, line_of_error, rich_line
+from exchange.wire.answers import AnswerWriter, error_line, rich_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
 from exchange.wire.handshake import ClientHello
@@ -52,6 +53,7 @@ from exchange.wire.requests import (
     Bye,
     CancelAfter,
     CancelOnDisconnect,
+    CandlesGet,
     CreateOrder,
     DeleteOrder,
     FillsList,
@@ -77,7 +79,16 @@ UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
 NO_ACCOUNT = AccountId(0)  # of public requests
 HOT: frozenset[type] = frozenset([CreateOrder, OrderCreate])
 LONG: frozenset[type] = frozenset(
-    [ReadMarket, ReadOrders, BookGet, OrdersList, FillsList, TradesList, TransfersList]
+    [
+        ReadMarket,
+        ReadOrders,
+        BookGet,
+        OrdersList,
+        FillsList,
+        TradesList,
+        TransfersList,
+        CandlesGet,
+    ]
 )
 LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory
 NO_TICKET = 0  # of inputs whose answer nobody waits for
@@ -85,11 +96,8 @@ FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel alway
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 PENALTY_S = 0.5  # refusing is work too: a flood waits in its own connection, not in the hub
 PENALTY_SIZE = 1 << 12  # bytes read after it
-LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
-LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
 
 _ENCODE = msgspec.json.Encoder().encode
-BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 List = Callable[[Symbol], Awaitable[Instrument | Refused]]
 
 
@@ -98,81 +106,9 @@ class Inbox(Protocol):
 
     def feed(self, items: list[Item], source: int) -> None: ...
     async def wait_room(self) -> None: ...
-    async def call(self, question: Callable[[Ticket], Input | Tell]) -> AnswerBody: ...
-
-
-class Connection:
-    """The requests of one client that are not answered yet."""
-
-    def __init__(
-        self, number: int, wire: Wire, caller: Caller, budget: Budget | None = None
-    ) -> None:
-        self.number = number
-        self.budget = budget
-        self.is_watched = False  # its account's orders are canceled when it ends
-        self.is_over = False  # its budget, in what was read last
-        self.reads = 0
-        self.seen = (-1, -1)  # reads and pushes at the last look for idle ones
-        self.scope = trio.CancelScope()
-        self.wire = wire
-        self.caller = caller
-        self.outbox = Outbox(wire.stream, file=wire.file)
-        self.requests: dict[int, Request] = {}  # by place, waiting for the engine
-        self._early: dict[int, bytes] = {}  # answered, but not those before them
-        self._lines: list[bytes] = []  # answers to send with the next flush
-        self._given = 0  # places given out
-        self._answered = 0  # all places below are answered; answered <= given
-        self._moved = trio.Event()
-
-    @property
-    def outstanding(self) -> int:
-        """Return how many requests are not answered."""
-        return self._given - self._answered
-
-    def place(self, request: Request) -> int:
-        """Give a request the next place."""
-        place = self._given
-        self._given = place + 1
-        self.requests[place] = request
-        return place
-
-    def put_error(self, error: RequestError | FramingError) -> None:
-        """Answer a line that is no request, in its place."""
-        self._given += 1
-        self.put(self._given - 1, line_of_error(error))
-
-    def put_unasked(self, lines: bytes) -> None:
-        """Take lines that answer nothing: they leave with the next flush."""
-        self._lines.append(lines)
-
-    def put(self, place: int, line: bytes) -> None:
-        """Take the answer for a place; it leaves when all before it have."""
-        if place != self._answered:
-            self._early[place] = line
-            return
-        self._lines.append(line)
-        self._answered += 1
-        while self._early and self._answered in self._early:
-            self._lines.append(self._early.pop(self._answered))
-            self._answered += 1
-
-    def flush(self) -> None:
-        """Send what may leave, with one send."""
-        if self._lines:
-            self.outbox.push(b"".join(self._lines))
-            self._lines.clear()
-            self._moved.set()
-
-    async def wait_outstanding(self, limit: int) -> None:
-        """Wait until at most `limit` requests are not answered."""
-        while self.outstanding > limit:
-            self._moved = trio.Event()
-            await self._moved.wait()
-
-    def check(self) -> None:
-        """Assert the invariants."""
-        assert self._answered not in self._early, "an answer is held back for nothing"
-        assert len(self.requests) + len(self._early) == self.outstanding, "a place is lost"
+    async def call(
+        self, question: Callable[[Ticket], Input | Tell], source: int = ...
+    ) -> AnswerBody: ...
 
 
 class Clients:
@@ -184,6 +120,7 @@ class Clients:
         *,
         translator: Translator,
         writer: AnswerWriter,
+        parts: Parts,
         access: Access,
         list_symbol: List | None,
         facts: Callable[[], msgspec.Struct],
@@ -194,6 +131,7 @@ class Clients:
         self._inbox = inbox
         self._translator = translator
         self._writer = writer
+        self._parts = parts
         self._access = access
         self._list_symbol = list_symbol  # None with --strict-listing
         self._facts = facts
@@ -337,7 +275,7 @@ class Clients:
             return
         while await self._take(connection, lines):
             if broken is not None:
-                await _end(connection, broken)
+                await end(connection, broken)
                 return
             size = READ_SIZE
             if connection.is_over:
@@ -362,9 +300,9 @@ class Clients:
         if isinstance(request, Bye):
             return False
         item = self._item(connection, request)
-        if isinstance(item, Unlisted):
-            item = await self._listed(item)
-        self._inbox.feed([item], connection.number)
+        found = [item] if not isinstance(item, Unlisted | Gathered) else await self._found(item)
+        self._inbox.feed(found, connection.number)
+        connection.flush()
         return True
 
     async def _take(self, connection: Connection, lines: list[bytes]) -> bool:
@@ -387,17 +325,19 @@ class Clients:
                 await connection.wait_outstanding(LONG_MAX - 1)
                 await connection.outbox.wait_below(UNSENT_MAX)
             item = self._item(connection, request)
-            if isinstance(item, Unlisted):
+            if isinstance(item, Unlisted | Gathered):
                 self._inbox.feed(items, connection.number)
                 items = []
-                item = await self._listed(item)
-            items.append(item)
+                connection.flush()
+                items += await self._found(item)
+            else:
+                items.append(item)
         if items:
             self._inbox.feed(items, connection.number)
         connection.flush()
         return may_go_on
 
-    def _item(self, connection: Connection, request: Request) -> "Item | Unlisted":
+    def _item(self, connection: Connection, request: Request) -> "Item | Unlisted | Gathered":
         """Return what the hub is to do about a request; it has its place from here on."""
         ticket = connection.number << TICKET_SHIFT | connection.place(request)
         caller = self._access.speaker(request, connection.caller)
@@ -424,6 +364,8 @@ class Clients:
             return Later(
                 partial(self._follow, connection.number, request, account, key_hash, ticket)
             )
+        if not is_hot and isinstance(request, InParts):
+            return Gathered(connection, request, ticket & PLACE_MASK)
         translated = self._translator.translate(request, account, ticket)
         if type(translated) is PlaceOrder:
             return translated
@@ -480,6 +422,16 @@ class Clients:
             translated = Refused("unknown_instrument", f"{name} is not listed")
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated
 
+    async def _found(self, waiting: "Unlisted | Gathered") -> list[Item]:
+        """Wait for what a request needs; return what is left for the hub to do."""
+        if isinstance(waiting, Unlisted):
+            return [await self._listed(waiting)]
+        connection = waiting.connection
+        line = await self._parts.line(waiting.request, connection.number)
+        del connection.requests[waiting.place]
+        connection.put(waiting.place, line)
+        return []
+
     async def _listed(self, unlisted: "Unlisted") -> Input | Tell:
         """List a symbol in the cluster, then at this node, then translate the request (M2)."""
         symbol = unlisted.symbol
@@ -502,31 +454,9 @@ class Unlisted(msgspec.Struct, frozen=True):
     ticket: Ticket
 
 
-async def _end(connection: Connection, error: FramingError) -> None:
-    """Say what was wrong after all answers, and give the client the time to read it."""
-    connection.put_error(error)
-    connection.flush()
-    await connection.wait_outstanding(0)
-    await connection.outbox.wait_below(0)
-    await linger(connection.wire.stream)
+class Gathered(msgspec.Struct, frozen=True):
+    """A request whose answer is gathered in parts."""
 
-
-async def say_last(wire: Wire, line: bytes) -> None:
-    """Send one last line to a client, and give it the time to read it."""
-    with trio.move_on_after(LINGER_S):
-        try:
-            await wire.stream.send_all(line)
-        except BROKEN:
-            return
-    await linger(wire.stream)
-
-
-async def linger(stream: trio.abc.Stream) -> None:
-    """Throw away what still comes: closing over it would reset the connection, unread lines too."""
-    if isinstance(stream, trio.abc.HalfCloseableStream):
-        with suppress(*BROKEN):
-            await stream.send_eof()
-    left = LINGER_SIZE
-    with trio.move_on_after(LINGER_S), suppress(*BROKEN):
-        while left > 0 and (data := await stream.receive_some(READ_SIZE)):
-            left -= len(data)
+    connection: Connection
+    request: InParts
+    place: int

@@ -9,7 +9,8 @@ import trio
 from exchange.coordinator.logs import Event
 from exchange.coordinator.tls import Trust
 from exchange.engine.errors import RemoteProtocolError
-from exchange.node.clients import Clients, say_last
+from exchange.node.clients import Clients
+from exchange.node.connection import say_last
 from exchange.node.errors import contains
 from exchange.node.limits import WAITING_MAX
 from exchange.node.links import Links

@@ -178,13 +178,15 @@ class Hub:
         """Wait for the end of a turn."""
         await self._turned.wait()
 
-    async def call(self, question: Callable[[Ticket], Input | Tell]) -> AnswerBody:
-        """Have an input handled, and return its answer once it may be told."""
+    async def call(
+        self, question: Callable[[Ticket], Input | Tell], source: int = INSIDE
+    ) -> AnswerBody:
+        """Have an input handled behind those of its source; return its answer when it may leave."""
         self._call_number += 1
         number = self._call_number
         call = self._calls[number] = _Call()
         try:
-            self.feed([question(INSIDE << TICKET_SHIFT | number)])
+            self.feed([question(INSIDE << TICKET_SHIFT | number)], source)
             await call.answered.wait()
         finally:
             del self._calls[number]

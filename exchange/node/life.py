@@ -51,6 +51,7 @@ from exchange.node.limits import Guard
 from exchange.node.links import Links
 from exchange.node.metrics import Forces, Queues, Start, node_metrics, oldest_in_doubt_s
 from exchange.node.monitor import Monitor
+from exchange.node.parts import Parts
 from exchange.node.settings import Settings
 from exchange.node.sockets import dial
 from exchange.store.crash import crash_point
@@ -188,6 +189,7 @@ class Life:
             self.hub,
             translator=Translator(state, mint=partial(minted, state.cluster)),
             writer=AnswerWriter(state.instruments),
+            parts=Parts(self.hub, state.instruments, wall_us=clocks.wall_us),
             access=access,
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,

@@ -6,7 +6,7 @@ What an order's first answer says is all inside `value`, so that a retry gets th
 what differs between the two (`lsn`, `visible`, `replayed`) stands beside it (faults 2.15).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 import msgspec
@@ -117,8 +117,6 @@ class AnswerWriter:
                 return _cash(body)
             case effects.AccountAnswer():
                 return _stock(body)
-            case effects.BookAnswer():
-                return _market(body)
             case effects.OrdersAnswer():
                 return _own_orders(body)
             case effects.RemovedAnswer() if isinstance(request, requests.DeleteOrder):
@@ -181,9 +179,10 @@ def _stock(body: effects.AccountAnswer) -> bytes:
     return f"{{{','.join(rows)}}}\n".encode()
 
 
-def _market(body: effects.BookAnswer) -> bytes:
+def market_line(books: Iterable[effects.SymbolBook]) -> bytes:
+    """Answer `R market`."""
     rows = []
-    for book in body.books:
+    for book in books:
         rule = book.instrument.rule
         tick, lot = rule.tick, rule.lot
         sell, buy = (
@@ -218,7 +217,7 @@ def _own_orders(body: effects.OrdersAnswer) -> bytes:
         )
         for symbol, sides in sorted(levels.items())
     ]
-    return _market(effects.BookAnswer(books))
+    return market_line(books)
 
 
 def _rows(levels: Mapping[int, int], *, is_descending: bool) -> list[tuple[Ticks, Lots, int]]:

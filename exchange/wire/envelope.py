@@ -61,14 +61,12 @@ def decode_text(line: bytes) -> str:
 _FIRST_ID = re.compile(rb'\A\s*\{\s*"id"\s*:\s*(-?(?:0|[1-9][0-9]{0,18})|"[ !#-\[\]-~]{0,64}")\s*,')
 
 
-def decode_object(
-    decoder: msgspec.json.Decoder[Decoded], line: bytes, not_built: frozenset[str]
-) -> Decoded:
+def decode_object(decoder: msgspec.json.Decoder[Decoded], line: bytes) -> Decoded:
     """Read a request; RequestError names what is wrong and carries the request's id."""
     try:
         request = decoder.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise _explained(error, line, not_built) from error
+        raise _explained(error, line) from error
     if isinstance(request, Rich):
         _check_id(request.id)
     return request
@@ -92,15 +90,12 @@ def _is_utf8(text: bytes) -> bool:
 def _explained(
     error: msgspec.MsgspecError | RecursionError | UnicodeDecodeError,
     line: bytes,
-    not_built: frozenset[str],
 ) -> RequestError:
     told = _told(error)
     verb, request_id = _head(line)
     if not isinstance(error, msgspec.ValidationError):
         return RequestError("malformed_json", told, request_id)
     if _BAD_VERB.match(told):
-        if verb in not_built:
-            return RequestError("not_supported", f"{verb} is not built yet", request_id)
         return RequestError("unknown_verb", f"there is no request of type {verb!r}", request_id)
     if "missing required field" in told:
         return RequestError("missing_field", told, request_id)

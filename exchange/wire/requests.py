@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from exchange.domain.units import CLIENT_ORDER_ID_MAX
+from exchange.wire.candles import Interval, TimeText
 from exchange.wire.envelope import Form, Rich, decode_object, decode_text
 from exchange.wire.feeds import ORDERS, FeedSubscribe, FeedUnsubscribe
 
@@ -302,6 +303,21 @@ class TradesList(Rich, frozen=True, gc=False, tag="trades.list"):
     value: TradesFilter
 
 
+class CandlesFilter(
+    Value, frozen=True, gc=False, rename={"from_": "from", "to": "to", "symbol": "symbol"}
+):
+    """Times are RFC 3339; by default the last candles."""
+
+    symbol: Text
+    interval: Interval = "1m"
+    from_: TimeText | None = None
+    to: TimeText | None = None
+
+
+class CandlesGet(Rich, frozen=True, gc=False, tag="candles.get"):
+    value: CandlesFilter
+
+
 class NodeStatus(Rich, frozen=True, gc=False, tag="node.status"):
     value: Value | None = None
 
@@ -344,18 +360,14 @@ Request = (
     | CancelOnDisconnect
     | BookGet
     | TradesList
+    | CandlesGet
     | NodeStatus
     | NodeMetrics
     | FeedSubscribe
     | FeedUnsubscribe
 )
 
-NOT_BUILT = frozenset(
-    [
-        "candles.get",
-    ]
-)
-_PUBLIC = (ReadMarket, BookGet, TradesList, NodeStatus, NodeMetrics)
+_PUBLIC = (ReadMarket, BookGet, TradesList, CandlesGet, NodeStatus, NodeMetrics)
 _READ = (ReadBalance, ReadStock, ReadOrders, OrderGet, OrdersList, FillsList, AccountGet)
 _KEYS = (KeyCreate, KeyRotate, KeyRevoke, KeyList)
 _OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw)
@@ -374,7 +386,7 @@ def decode_request(line: bytes) -> Request | Bye:
         text = decode_text(line)
         if text == BYE:
             return Bye()
-    return decode_object(_REQUEST, line, NOT_BUILT)
+    return decode_object(_REQUEST, line)
 
 
 def power_of(request: Request) -> Power:

@@ -167,6 +167,8 @@ class Translator:
                 raise AssertionError("the two hot verbs are translated before")
             case requests.CancelAfter() | requests.CancelOnDisconnect():
                 raise AssertionError("the shell keeps the dead-man switch")
+            case requests.ReadMarket() | requests.CandlesGet():
+                raise AssertionError("the shell gathers these in parts")
             case FeedSubscribe() | FeedUnsubscribe():
                 raise AssertionError("the shell's feed takes these")
             case _:
@@ -274,7 +276,6 @@ class Translator:
 def _query(
     request: requests.ReadBalance
     | requests.ReadStock
-    | requests.ReadMarket
     | requests.ReadOrders
     | requests.OrderGet
     | requests.OrdersList
@@ -291,8 +292,6 @@ def _query(
     match request:
         case requests.ReadBalance() | requests.ReadStock():
             return inputs.AccountQuery(account)
-        case requests.ReadMarket():
-            return inputs.BookQuery(None, None)
         case requests.ReadOrders():
             return inputs.OrdersQuery(
                 account, is_open=True, symbol=None, cursor=Seq(0), limit=EVERYTHING

@@ -158,20 +158,36 @@ def _levels(
 
 def trades_value(body: effects.TradesAnswer) -> bytes:
     """Write the trades that this node decided."""
+    return _ENCODE({"trades": told_trades(body), "next_seq": body.next_seq})
+
+
+class ToldTrade(msgspec.Struct, frozen=True, gc=False):
+    """A trade as it is told."""
+
+    seq: int
+    trade_id: str
+    symbol: str
+    price: str
+    quantity: str
+    aggressor: str
+    ts: str
+
+
+def told_trades(body: effects.TradesAnswer) -> list[ToldTrade]:
+    """Write the numbers of trades."""
     rule = body.instrument.rule
-    trades = [
-        {
-            "seq": trade.seq,
-            "trade_id": format_id(trade.trade_id),
-            "symbol": trade.symbol,
-            "price": number_text(rule.tick, trade.price),
-            "quantity": number_text(rule.lot, trade.quantity),
-            "aggressor": SIDE_NAMES[trade.aggressor],
-            "ts": time_text(trade.ts),
-        }
+    return [
+        ToldTrade(
+            trade.seq,
+            format_id(trade.trade_id),
+            trade.symbol,
+            number_text(rule.tick, trade.price),
+            number_text(rule.lot, trade.quantity),
+            SIDE_NAMES[trade.aggressor],
+            time_text(trade.ts),
+        )
         for trade in body.trades
     ]
-    return _ENCODE({"trades": trades, "next_seq": body.next_seq})
 
 
 def key_value(body: effects.KeyAnswer) -> bytes:

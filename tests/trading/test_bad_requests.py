@@ -34,7 +34,7 @@ BAD_LINES = [
     (b'{"type":"U balance","value":' + b"[" * 60_000, "malformed_json"),
     (b'{"type":"nope"}', "unknown_verb"),
     (rich("order.shout"), "unknown_verb"),
-    (rich("candles.get", symbol="ACME"), "not_supported"),
+    (rich("candles.get", symbol="NOPE"), "unknown_instrument"),
     # Fields.
     (order(colour="red"), "unknown_field"),
     (order(side="HOLD"), "invalid_value"),

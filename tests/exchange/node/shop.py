@@ -26,6 +26,7 @@ from exchange.node.door import Door
 from exchange.node.feed import Feed
 from exchange.node.hub import Hub
 from exchange.node.links import Links
+from exchange.node.parts import Parts
 from exchange.node.sockets import Wire
 from exchange.node.topics import BOOK_US
 from exchange.wire.answers import AnswerWriter
@@ -113,6 +114,7 @@ class Shop:
             self.hub,
             translator=Translator(self.state, mint=partial(minted, CLUSTER)),
             writer=AnswerWriter(self.state.instruments),
+            parts=Parts(self.hub, self.state.instruments, wall_us=self.clocks.wall_us),
             access=access,
             list_symbol=list_symbol,
             facts=Facts,

@@ -7,10 +7,6 @@ import trio.testing
 from exchange.domain.instruments import Instrument, plain_ticker
 from exchange.engine.effects import Refused
 from exchange.node import clients as module
-from exchange.node.access import Caller
-from exchange.node.clients import Connection
-from exchange.node.sockets import Wire
-from exchange.wire.requests import ReadMarket
 from tests.exchange.node.shop import ALICE_KEY, OPERATOR_KEY, Shop, order, rich
 
 
@@ -199,26 +195,6 @@ async def test_answers_for_a_client_that_left_are_dropped() -> None:
         assert shop.clients.count == 1
 
 
-async def test_reading_stops_while_too_much_is_outstanding(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Faults 3: bounded queues."""
-    monkeypatch.setattr(module, "OUTSTANDING_MAX", 10)
-    connection = Connection(1, Wire(trio.testing.memory_stream_pair()[0]), Caller())
-    places = [connection.place(ReadMarket()) for _ in range(11)]
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(connection.wait_outstanding, module.OUTSTANDING_MAX)
-        await trio.testing.wait_all_tasks_blocked()
-        assert nursery.child_tasks
-        connection.requests.pop(places[0])
-        connection.put(places[0], b"1\n")
-        connection.flush()
-
-    connection.check()
-    assert connection.outstanding == 10
-
-
 async def test_long_answers_are_asked_for_a_few_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -233,21 +209,6 @@ async def test_long_answers_are_asked_for_a_few_at_a_time(
 
         assert answers == [{"AAPL": {"sell": [], "buy": []}}] * 50
         assert shop.hub.turns - turns >= 50 / module.LONG_MAX
-
-
-def test_early_answers_wait_for_the_earlier_places() -> None:
-    """Interfaces section 1: in order, however they come."""
-    connection = Connection(1, Wire(trio.testing.memory_stream_pair()[0]), Caller())
-    places = [connection.place(ReadMarket()) for _ in range(4)]
-
-    for place in (2, 1, 0, 3):
-        connection.requests.pop(place)
-        connection.put(place, b"%d\n" % place)
-        connection.check()
-    connection.flush()
-
-    assert connection.outbox.unsent == len(b"0\n1\n2\n3\n")
-    assert places == [0, 1, 2, 3]
 
 
 async def test_status_says_what_only_the_shell_knows() -> None:

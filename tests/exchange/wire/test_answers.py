@@ -23,7 +23,7 @@ from exchange.domain.units import (
 from exchange.engine import effects
 from exchange.engine.effects import AnswerBody, OrderAnswer, Refused
 from exchange.engine.state import Listing
-from exchange.wire.answers import AnswerWriter, error_line, line_of_error
+from exchange.wire.answers import AnswerWriter, error_line, line_of_error, market_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.requests import Bye, decode_request
 from tests.exchange.wire.shop import AAPL, ORDER, PAIR
@@ -90,18 +90,6 @@ ANSWERS: list[tuple[bytes, AnswerBody, bytes]] = [
         balance("AAPL", 100, 0, 0),
         b'"ok"',
     ),
-    (
-        b'{"type":"R market"}',
-        effects.BookAnswer([book(asks=((1055, 100),))]),
-        b'{"AAPL":{"sell":[{"quantity":100,"price":10.55}],"buy":[]}}',
-    ),
-    (
-        b'{"type":"R market"}',
-        effects.BookAnswer([book(bids=((1050, 1), (1000, 2))), book(PAIR, asks=((6000, 250),))]),
-        b'{"AAPL":{"sell":[],"buy":[{"quantity":1,"price":10.5},{"quantity":2,"price":10}]},'
-        b'"BTC-USD":{"sell":[{"quantity":0.25,"price":60000}],"buy":[]}}',
-    ),
-    (b'{"type":"R market"}', effects.BookAnswer([]), b"{}"),
     (C_ORDER, effects.Done(), b'"ok"'),
     (C_ORDER, REJECTED, b'"notEnough"'),
     (C_ORDER, NO_FUNDS, b'"notEnough"'),
@@ -118,6 +106,26 @@ ANSWERS: list[tuple[bytes, AnswerBody, bytes]] = [
 def test_answer_of_the_document(line: bytes, body: AnswerBody, wanted: bytes) -> None:
     """Interfaces section 1."""
     assert answer(line, body) == wanted + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("books", "wanted"),
+    [
+        (
+            [book(asks=((1055, 100),))],
+            b'{"AAPL":{"sell":[{"quantity":100,"price":10.55}],"buy":[]}}',
+        ),
+        (
+            [book(bids=((1050, 1), (1000, 2))), book(PAIR, asks=((6000, 250),))],
+            b'{"AAPL":{"sell":[],"buy":[{"quantity":1,"price":10.5},{"quantity":2,"price":10}]},'
+            b'"BTC-USD":{"sell":[{"quantity":0.25,"price":60000}],"buy":[]}}',
+        ),
+        ([], b"{}"),
+    ],
+)
+def test_market_of_the_document(books: list[effects.SymbolBook], wanted: bytes) -> None:
+    """Interfaces section 1."""
+    assert market_line(books) == wanted + b"\n"
 
 
 def own(side: Side, price: int, quantity: int, **changes: object) -> OrderAnswer:

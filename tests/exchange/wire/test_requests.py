@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from exchange.wire import requests
 from exchange.wire.errors import RequestError
 from exchange.wire.requests import (
-    NOT_BUILT,
     PAGE_MAX,
     Bye,
     Power,
@@ -61,6 +60,8 @@ LITERAL: dict[bytes, type] = {
     b'{"id":7,"type":"transfers.list","value":{}}': requests.TransfersList,
     b'{"id":7,"type":"book.get","value":{"symbol":"AAPL","depth":10}}': requests.BookGet,
     b'{"id":7,"type":"trades.list","value":{"symbol":"A","from_seq":1}}': requests.TradesList,
+    b'{"id":7,"type":"candles.get","value":{"symbol":"A","interval":"1h","from":"2026-01-31",'
+    b'"to":"2026-02-01"}}': requests.CandlesGet,
     b'{"id":7,"type":"node.status","value":{}}': requests.NodeStatus,
     b'{"id":7,"type":"node.status","auth":"key"}': requests.NodeStatus,
 }
@@ -70,15 +71,6 @@ LITERAL: dict[bytes, type] = {
 def test_request_of_the_document_decodes(line: bytes, kind: type) -> None:
     """Interfaces section 1."""
     assert type(decode_request(line)) is kind
-
-
-@pytest.mark.parametrize("verb", sorted(NOT_BUILT))
-def test_verb_that_is_not_built_is_refused_as_such(verb: str) -> None:
-    """Interfaces section 2: refused, never accepted silently."""
-    with pytest.raises(RequestError, match="not_supported") as raised:
-        decode_request(b'{"id":"x","type":"%b","value":{}}' % verb.encode())
-
-    assert raised.value.request_id == b'"x"'
 
 
 @pytest.mark.parametrize(

@@ -384,7 +384,6 @@ def test_order_of_another_account_cannot_be_amended() -> None:
 ASKED: list[tuple[bytes, inputs.Query]] = [
     (b'{"type":"R balance"}', inputs.AccountQuery(ACCOUNT)),
     (b'{"type":"R stock"}', inputs.AccountQuery(ACCOUNT)),
-    (b'{"type":"R market"}', inputs.BookQuery(None, None)),
     (b'{"type":"order.get","value":{"order_id":"3-9"}}', inputs.OrderQuery(ACCOUNT, ORDER)),
     (
         b'{"type":"order.get","value":{"client_order_id":"mine"}}',
