@@ -36,7 +36,8 @@ Examples:
   exchange-node --data-dir ./node-2 --listen 127.0.0.1:7410 --coordinator 127.0.0.1:7401
 
 The first is a complete exchange on this machine; the second joins another node to it.
-Every option can be set as EXCHANGE_<NAME> in the environment, or in exchange.toml.
+Every option can be set as EXCHANGE_<NAME> in the environment (--config as
+EXCHANGE_NODE_CONFIG), or in exchange.toml.
 """
 ORIGINS = {
     ParameterSource.COMMANDLINE: "flag",
@@ -109,7 +110,10 @@ OPTIONS = [
         type=click.Path(path_type=Path, dir_okay=False),
         is_eager=True,
         callback=_read_config_file,
-        help="A TOML file of these options.  [default: exchange.toml in the data directory]",
+        envvar="EXCHANGE_NODE_CONFIG",
+        allow_from_autoenv=False,  # EXCHANGE_CONFIG names the file of the command `exchange`
+        help="A TOML file of these options; EXCHANGE_NODE_CONFIG names one as well."
+        "  [default: exchange.toml in the data directory]",
     ),
     click.option(
         "--listen",

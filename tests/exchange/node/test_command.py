@@ -66,6 +66,19 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
     assert found["coordinator-listen"] == ("127.0.0.1:7401", "default")
 
 
+def test_config_file_of_the_command_exchange_is_none_of_a_node(tmp_path: Path) -> None:
+    """Interfaces section 4: one shell has both in its environment."""
+    client, server = tmp_path / "config.toml", tmp_path / "node.toml"
+    client.write_text('url = "tcp://127.0.0.1:7401"\n')
+    server.write_text('ack = "durable"\n')
+    named = {"EXCHANGE_CONFIG": str(client), "EXCHANGE_NODE_CONFIG": str(server)}
+    result = invoke("--data-dir", str(tmp_path), "config", **named)
+    without = invoke("--data-dir", str(tmp_path), "config", EXCHANGE_CONFIG=str(client))
+
+    assert origins(result)["ack"] == ("durable", "config file")
+    assert origins(without)["ack"] == ("visible", "default")
+
+
 def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
     """Interfaces section 4."""
     values = {
