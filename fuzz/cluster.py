@@ -14,8 +14,11 @@ repaired and started; and the wait for quiescence, which must come in bounded vi
 import heapq
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from hashlib import blake2b
 from random import Random
+
+import msgspec
 
 from exchange.domain.instruments import Instrument, plain_ticker
 from exchange.domain.units import AccountId, Asset, Lsn, Micros, NodeId, Symbol, make_id
@@ -69,6 +72,9 @@ BOOT_POINTS = {
     "boot_lost": "log_redone_epoch_unforced",
     "boot_kept": "epoch_forced_nobody_told",
 }
+
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Machine:
@@ -137,7 +143,7 @@ class Cluster:
         self.clients = Clients(self)
         self.damage = Damage(self)
         self.checkers: list[Checker] = [make(self) for make in (*CHECKERS, RareStates, *more)]
-        self._on_record = _overriding(self.checkers, "on_record")
+        self._on_record: dict[type, list[Callable[..., None]]] = {}  # by kind, as they come
         self._on_sending = _overriding(self.checkers, "on_sending")
         self._on_answering = _overriding(self.checkers, "on_answering")
         self._on_told = _overriding(self.checkers, "on_told")
@@ -216,17 +222,17 @@ class Cluster:
     @property
     def is_spoiled(self) -> bool:
         """Tell whether a node was put out of the market: the rest is safe, but never quiet."""
-        is_alarmed = self.counters["alarm"] and not self.plan.liar
+        is_alarmed = "alarm" in self.counters and not self.plan.liar
         return bool(self.damage.knowing or is_alarmed)
 
     @property
     def is_muted(self) -> bool:
         """Tell whether an old copy or a liar is about, and most checkers do not apply."""
-        return bool(self.damage.knowing or self.counters["lie"])
+        return bool(self.damage.knowing) or "lie" in self.counters
 
     def finish(self) -> None:
         """Let every checker look at the end."""
-        if self.counters["lie"]:
+        if "lie" in self.counters:
             check_honest(self)
             return
         for checker in self.checkers:
@@ -444,7 +450,7 @@ class Cluster:
 
     def unrest(self) -> str:
         """Say why it is not quiet yet; empty if it is."""
-        liar = self.plan.liar if self.counters["lie"] else 0
+        liar = self.plan.liar if "lie" in self.counters else 0
         if self.clients.open_calls:
             calls = [call for call in self.clients.calls if not call.is_over]
             if liar:  # who waits for the end of doubt may wait for it for ever
@@ -491,12 +497,19 @@ class Cluster:
         """Hear of a record that is durable."""
         if self.is_traced:
             self.trace(f"n{node} lsn {lsn}: {record}")
-        self._digest.update(repr((node, lsn, record)).encode())
+        self._digest.update(_encode((node, lsn, record)))
         if self.damage.knowing:
             self.damage.check_record(node, record)
-        for call in self._on_record if not self.is_muted else ():
+        for call in self._hearing(type(record)) if not self.is_muted else ():
             call(NodeId(node), lsn, record)
         self.exchange.learn(NodeId(node), lsn, record)
+
+    def _hearing(self, kind: type) -> list[Callable[..., None]]:
+        calls = self._on_record.get(kind)
+        if calls is None:
+            minding = [one for one in self.checkers if not one.kinds or kind in one.kinds]
+            calls = self._on_record[kind] = _overriding(minding, "on_record")
+        return calls
 
     def _crash(self, node: int, point: str, down_us: int) -> None:
         machine = self.machines[node]
@@ -543,5 +556,13 @@ def read_last_frame(disk: SimulatedDisk) -> Frame | None:
 
 def _overriding(checkers: list[Checker], name: str) -> list[Callable[..., None]]:
     """Return the methods of those checkers that have their own."""
-    base = getattr(Checker, name)
-    return [getattr(checker, name) for checker in checkers if getattr(type(checker), name) != base]
+    return [
+        getattr(checker, name)
+        for checker in checkers
+        if _has_own(type(checker), name)  # type: ignore[arg-type]  # mypy: a class has no hash
+    ]
+
+
+@cache
+def _has_own(kind: type[Checker], name: str) -> bool:
+    return getattr(kind, name) is not getattr(Checker, name)

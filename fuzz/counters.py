@@ -3,6 +3,8 @@
 Each counter is named for what has happened, and tells in a sentence why it is worth reaching.
 """
 
+from typing import ClassVar
+
 from exchange.domain.units import NodeId
 from exchange.engine.effects import AnswerBody, OrderAnswer
 from exchange.engine.engine import Step
@@ -64,6 +66,16 @@ RARE = {
 
 class RareStates(Checker):
     """Counts; minds nothing."""
+
+    kinds: ClassVar[tuple[type, ...]] = (
+        TradeOffered,
+        TradeAccepted,
+        TradeDeclined,
+        TradeSettled,
+        OrderCanceled,
+        OrderAmended,
+        OffersForgotten,
+    )
 
     def begin(self) -> None:
         """Remember what was replied and sent."""

@@ -34,13 +34,16 @@ class SimulatedDisk:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return a forced value."""
-        return self._tables.get(table, {}).get(key)
+        entries = self._tables.get(table)
+        return None if entries is None else entries.get(key)
 
     def scan(
         self, table: str, start: bytes = b"", *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield entries in the order of keys, from `start` on; backwards: up to `start`."""
-        entries = self._tables.get(table, {})
+        entries = self._tables.get(table)
+        if not entries:
+            return
         keys = self._keys(table)
         first = bisect_left(keys, start) if start else 0
         if not reverse:
@@ -71,7 +74,8 @@ class SimulatedDisk:
     def clone(self) -> Self:
         """Return a copy: a backup, or a genesis shared by many runs."""
         other = type(self)()
-        other._tables = {name: dict(entries) for name, entries in self._tables.items()}
+        other._tables = {name: entries.copy() for name, entries in self._tables.items()}
+        other._sorted = self._sorted.copy()  # its lists never change, they are made anew
         return other
 
     def places(self) -> list[tuple[str, bytes]]:

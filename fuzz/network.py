@@ -47,21 +47,19 @@ class Pipe:
 class Link:
     """One connection."""
 
-    __slots__ = ("ended", "is_broken", "pipes", "processes", "session")
+    __slots__ = ("_others", "ended", "is_broken", "pipes", "processes", "session")
 
     def __init__(self, dialer: "Process", acceptor: "Process", session: Session) -> None:
         self.session = session
         self.processes = {dialer.node: dialer, acceptor.node: acceptor}
+        self._others = {dialer.node: acceptor, acceptor.node: dialer}
         self.pipes = {dialer.node: Pipe(), acceptor.node: Pipe()}  # by sender
         self.is_broken = False
         self.ended: set[int] = set()  # the ends that know
 
     def other(self, node: int) -> "Process":
         """Return the process at the other end."""
-        for other, process in self.processes.items():
-            if other != node:
-                return process
-        raise AssertionError("a link has two ends")
+        return self._others[node]
 
 
 class Network:
@@ -109,9 +107,10 @@ class Network:
         if source == self._plan.liar and batch.messages and self._random.random() < LIES:
             cluster.counters["lie"] += 1
             batch = lie(batch, self._random)
-        lost = self._losses.get((source, link.other(source).node))
+        route = (source, link.other(source).node)
+        lost = self._losses.get(route) if self._losses else None
         if lost is not None and any(isinstance(message, lost) for message in batch.messages):
-            del self._losses[source, link.other(source).node]
+            del self._losses[route]
             kept = [message for message in batch.messages if not isinstance(message, lost)]
             batch = msgspec.structs.replace(batch, messages=kept)
         if self._plan.is_encoded:
@@ -119,7 +118,6 @@ class Network:
         pipe = link.pipes[source]
         pipe.sent += 1
         arrival_us = cluster.now_us + int(self._random.expovariate(self._delay))
-        route = (source, link.other(source).node)
         if route in self._slow:
             until_us, extra_us = self._slow[route]
             if cluster.now_us < until_us:

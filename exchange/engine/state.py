@@ -47,8 +47,9 @@ V = TypeVar("V")
 class Table(dict[K, V], Generic[K, V]):
     """Entries held in memory; `find` reads through to the store, plain access does not."""
 
+    __slots__ = ("dirty", "load")
+
     def __init__(self) -> None:
-        super().__init__()
         self.dirty: set[K] = set()  # changed since the last checkpoint; absent = deleted
         self.load: Callable[[K], V | None] | None = None  # set by the store
 

@@ -3,8 +3,8 @@
 LMDB in production (`lmdb_disk`), a crashing dictionary in the simulator.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 Change = tuple[str, bytes, bytes | None]  # table, key, new value; None deletes the key
 
@@ -40,17 +40,13 @@ class Disk(Protocol):
         ...
 
 
-@runtime_checkable
-class GetsMany(Protocol):
-    """A disk that reads many keys at the cost of one transaction."""
-
-    def get_many(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the durable values of keys, in their order."""
-        ...
-
-
 def get_many(disk: Disk, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-    """Return the durable values of keys, in their order."""
-    if isinstance(disk, GetsMany):
-        return disk.get_many(table, keys)
+    """Return the durable values of keys, in their order; in one transaction if the disk can."""
+    if not keys:
+        return []
+    read: Callable[[str, Sequence[bytes]], list[bytes | None]] | None
+    read = getattr(disk, "get_many", None)
+    if read is not None:
+        found: list[bytes | None] = read(table, keys)
+        return found
     return [disk.get(table, key) for key in keys]

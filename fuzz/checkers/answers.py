@@ -1,5 +1,7 @@
 """Answers: what a client was told stays true, and what it was not told stays open."""
 
+from typing import ClassVar
+
 from exchange.domain.orders import Reason, Status
 from exchange.domain.units import NodeId
 from exchange.engine.effects import (
@@ -17,6 +19,8 @@ from fuzz.model import Node, Order
 
 class OneEffectPerKey(Checker):
     """A client order id has one effect for ever, and one first answer (faults 2.15)."""
+
+    kinds: ClassVar[tuple[type, ...]] = (OrderPlaced, OrderRejected)
 
     def begin(self) -> None:
         """Remember first answers by order."""

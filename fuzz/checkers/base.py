@@ -5,7 +5,7 @@ leaves a node; of what a client asks and is told; and looks at the end, when all
 quiet.  The first property that does not hold ends the run with a `Violation`.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from exchange.domain.units import NodeId
 from exchange.engine.effects import AnswerBody
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 class Checker:
     """Base of all: hears everything, minds nothing."""
+
+    kinds: ClassVar[tuple[type, ...]] = ()  # of records that `on_record` minds; none: all of them
 
     def __init__(self, cluster: "Cluster") -> None:
         self.cluster = cluster

@@ -1,5 +1,7 @@
 """The market: replicas, crossed books, priority, and how much it costs to agree (B1 to B5)."""
 
+from typing import ClassVar
+
 from exchange.domain.orders import Order as OwnedOrder
 from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import NodeId, OrderId, Stamp, node_of
@@ -22,6 +24,8 @@ from fuzz.checkers.base import Checker
 from fuzz.clients import Call
 from fuzz.model import Order, open_quantity
 from fuzz.process import Process
+
+NOBODY: frozenset[int] = frozenset()
 
 
 class ReplicasEqualOwners(Checker):
@@ -75,6 +79,8 @@ class NotCrossed(Checker):
 
 class DeclinesBounded(Checker):
     """Agreeing costs a bounded number of offers: no storm, no duel (S2, S3, faults 2.1)."""
+
+    kinds: ClassVar[tuple[type, ...]] = (TradeDeclined, TradeAccepted, LocalTrade, TradeOffered)
 
     def begin(self) -> None:
         """Count."""
@@ -136,24 +142,25 @@ class PriceTimePriority(Checker):
     def on_decided(self, process: Process, step: Step) -> None:
         """Note who an acknowledgement has waited for, and check what was decided."""
         soft = process.engine.soft
-        now = frozenset(int(peer) for peer, link in soft.links.items() if _counts(link))
-        covered = now & self._waited_for.get(process, frozenset())
+        now = frozenset([peer for peer, link in soft.links.items() if _counts(link)])
+        covered = now & self._waited_for.get(process, NOBODY)
         if process.silence_us > process.engine.config.suspect_us:
             covered = frozenset()  # the turn began with nobody: hellos may have come in it (B5)
         self._waited_for[process], self._counted = now, covered
-        self._settled = frozenset(
-            self.exchange.node(process.node).offers[record.decider, record.offer_id].maker
-            for record in step.records
-            if isinstance(record, TradeSettled)
-        )
-        matched = frozenset(int(peer) for peer, link in soft.links.items() if link.is_matched)
-        self._matched = matched & self._matched_before.get(process, frozenset())
+        self._settled = NOBODY
+        if step.records:
+            offers = self.exchange.node(process.node).offers
+            settled = [record for record in step.records if type(record) is TradeSettled]
+            self._settled = frozenset(offers[one.decider, one.offer_id].maker for one in settled)
+        matched = frozenset([peer for peer, link in soft.links.items() if link.is_matched])
+        self._matched = matched & self._matched_before.get(process, NOBODY)
         self._matched_before[process] = matched
-        first_lsn = step.last_lsn - len(step.records) + 1
-        for lsn, record in enumerate(step.records, start=first_lsn):
-            self._check(process, record)
-            for order_id in self._touched(process, record):
-                self._changed_lsn[order_id] = lsn
+        if step.records:
+            first_lsn = step.last_lsn - len(step.records) + 1
+            for lsn, record in enumerate(step.records, start=first_lsn):
+                self._check(process, record)
+                for order_id in self._touched(process, record):
+                    self._changed_lsn[order_id] = lsn
         if self.cluster.plan.ack != "visible":
             return
         for effect in step.effects:

@@ -1,5 +1,7 @@
 """What is said: nothing before it is forced, and what explains comes first (E3, S3, S6)."""
 
+from typing import ClassVar
+
 from exchange.domain.book import OrderEvent
 from exchange.domain.units import NodeId, Seq
 from exchange.engine.effects import AnswerBody, CancelAnswer, OrderAnswer
@@ -83,6 +85,8 @@ class NothingLeavesEarly(Checker):
 
 class SaidInOrder(Checker):
     """On a link, what explains comes first: old offers, and the maker's event (S3, S6)."""
+
+    kinds: ClassVar[tuple[type, ...]] = (TradeAccepted,)
 
     def begin(self) -> None:
         """Remember, by link and sender, what was said."""

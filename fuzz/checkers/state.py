@@ -20,7 +20,7 @@ from fuzz.process import Process
 if TYPE_CHECKING:
     from fuzz.cluster import Machine
 
-_encode = msgspec.msgpack.encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class ChainHolds(Checker):
@@ -60,14 +60,16 @@ class StateIsFold(Checker):
             folded = self._fold(machine)
             live = process.engine.state
             again = Store.open(machine.disk.clone(), machine.identity)
+            lives, redone = live.tables(), again.state.tables()
             for name, table in folded.tables().items():
+                both = (("live", lives[name]), ("redone", redone[name]))
                 for key, entry in table.items():
                     expected = _encode(entry)
-                    for what, state in (("live", live), ("redone", again.state)):
-                        found = state.tables()[name].find(key)
+                    for what, other in both:
+                        found = other.find(key)
                         if found is None or _encode(found) != expected:
                             self.fail(f"node {machine.node}: {name} {key}: {what} {found}, {entry}")
-                extra = [key for key in live.tables()[name] if key not in table]
+                extra = lives[name].keys() - table.keys()
                 if extra:
                     self.fail(f"node {machine.node}: {name} has {extra}, the log has not")
             self._tables(machine, folded)

@@ -1,5 +1,7 @@
 """Trades: conserved one by one, with one outcome on both sides, by the rules of matching."""
 
+from typing import ClassVar
+
 from exchange.domain.units import NodeId, clock_of
 from exchange.engine.records import (
     HeuristicChecked,
@@ -19,6 +21,8 @@ from fuzz.model import is_live, open_quantity, sums
 class ConservationPerTrade(Checker):
     """A decider commits only what its proposer has reserved, on identical terms (S13)."""
 
+    kinds: ClassVar[tuple[type, ...]] = (TradeAccepted,)
+
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Hold an acceptance against the offer."""
         if not isinstance(record, TradeAccepted):
@@ -37,6 +41,13 @@ class ConservationPerTrade(Checker):
 
 class OneOutcome(Checker):
     """Each offer ends once, and the same way on both sides; declined means for ever (S5)."""
+
+    kinds: ClassVar[tuple[type, ...]] = (
+        TradeAccepted,
+        TradeDeclined,
+        TradeSettled,
+        HeuristicChecked,
+    )
 
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Hold every decision and every settlement against the other side."""
@@ -106,6 +117,8 @@ class Conservation(Checker):
 
 class MatchingRules(Checker):
     """Who trades with whom, at what price, and who proposes (S2, S9, S10, M1)."""
+
+    kinds: ClassVar[tuple[type, ...]] = (LocalTrade, TradeOffered, TradeAccepted, OrderPlaced)
 
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Hold every trade against the orders as they are just before it."""
