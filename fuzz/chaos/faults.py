@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import assert_never
 
@@ -13,7 +14,7 @@ import trio
 
 from exchange.client.cluster_process import LocalCluster
 from fuzz.chaos import plan
-from fuzz.chaos.relay import Relay, Rules
+from fuzz.chaos.network import Network
 
 DISK_MIB = 256  # of a small disk: room for a chaos run, quickly filled
 FILLER = "filler"
@@ -22,10 +23,9 @@ FILLER = "filler"
 class Saboteur:
     """Does one fault after the other."""
 
-    def __init__(self, local: LocalCluster, relays: list[Relay], rules: Rules) -> None:
+    def __init__(self, local: LocalCluster, network: Network) -> None:
         self.local = local
-        self.relays = relays
-        self.rules = rules
+        self.network = network
         self.killed: list[Path] = []  # directories to look into before they are used again
 
     async def do(self, fault: plan.Fault) -> None:
@@ -42,18 +42,21 @@ class Saboteur:
                 pairs = {(fault.source, fault.target)}
                 if fault.is_both:
                     pairs.add((fault.target, fault.source))
-                self.rules.cut |= pairs
+                self.network.cut(pairs)
                 await trio.sleep(fault.seconds)
-                self.rules.cut -= pairs
-                self.rules.change()
+                self.network.mend(pairs)
             case plan.Slow():
                 pairs = {(fault.source, fault.target), (fault.target, fault.source)}
-                self.rules.delay.update(dict.fromkeys(pairs, fault.delay))
+                self.network.slow(pairs, fault.delay)
                 await trio.sleep(fault.seconds)
-                for pair in pairs:
-                    self.rules.delay.pop(pair, None)
+                self.network.slow(pairs, 0)
+            case plan.Lose():
+                pairs = {(fault.source, fault.target), (fault.target, fault.source)}
+                self.network.lose(pairs, fault.percent)
+                await trio.sleep(fault.seconds)
+                self.network.lose(pairs, 0)
             case plan.Reset():
-                self.relays[fault.high - 1].break_links(fault.low)
+                self.network.break_links(fault.low, fault.high)
             case plan.KillCoordinator():
                 self.local.coordinator.kill()
                 await trio.sleep(fault.seconds)
@@ -120,5 +123,13 @@ def mount_small_disk(path: Path) -> bool:
 
 
 def unmount(path: Path) -> None:
-    """Take a small disk away again."""
+    """Take a small disk away again; what is worth looking at stays behind in its place."""
+    kept = path.with_name(f"{path.name}.kept")
+    with suppress(OSError):
+        shutil.copytree(path, kept, ignore=shutil.ignore_patterns(FILLER, "ballast"))
     subprocess.run(["umount", "-l", str(path)], capture_output=True, check=False)
+    if kept.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+        kept.rename(path)
+    else:
+        shutil.rmtree(kept, ignore_errors=True)

@@ -38,6 +38,15 @@ class Slow(msgspec.Struct, frozen=True, tag=True):
     seconds: float
 
 
+class Lose(msgspec.Struct, frozen=True, tag=True):
+    """Some packets between two nodes are lost."""
+
+    source: int
+    target: int
+    percent: int
+    seconds: float
+
+
 class Reset(msgspec.Struct, frozen=True, tag=True):
     """The links between two nodes break, with bytes in flight."""
 
@@ -56,15 +65,19 @@ class FillDisk(msgspec.Struct, frozen=True, tag=True):
     seconds: float
 
 
-Fault = Kill | Pause | Partition | Slow | Reset | KillCoordinator | FillDisk
+Fault = Kill | Pause | Partition | Slow | Lose | Reset | KillCoordinator | FillDisk
 KINDS = ("kill", "kill", "kill", "pause", "partition", "partition", "slow", "reset", "coordinator")
+ON_HOSTS = tuple("lose" if kind == "slow" else kind for kind in KINDS)
 DOWN_SECONDS = (0.05, 0.5, 2.0, 4.5)  # the last is long enough to be suspected (B5)
 
 
-def faults(seed: int, nodes: int, *, has_small_disks: bool) -> Iterator[tuple[float, Fault]]:
+def faults(
+    seed: int, nodes: int, *, has_small_disks: bool, has_hosts: bool = False
+) -> Iterator[tuple[float, Fault]]:
     """Yield (seconds of quiet before it, fault) for ever."""
     source = random.Random(seed)
-    kinds = (*KINDS, "disk") if has_small_disks else KINDS
+    kinds = ON_HOSTS if has_hosts else KINDS
+    kinds = (*kinds, "disk") if has_small_disks else kinds
     while True:
         yield source.uniform(0.1, 1.0), _draw(source, source.choice(kinds), nodes)
 
@@ -83,6 +96,8 @@ def _draw(source: random.Random, kind: str, nodes: int) -> Fault:
             return Partition(one, other, source.random() < 0.5, seconds)
         case "slow":
             return Slow(one, other, source.choice((0.01, 0.1, 0.6)), seconds)
+        case "lose":
+            return Lose(one, other, source.choice((2, 10, 40)), seconds)
         case "reset":
             return Reset(min(one, other), max(one, other))
         case "coordinator":

@@ -6,10 +6,12 @@ what was under way arrives late.  The first line of a link says which node has d
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 import msgspec
 import trio
+
+from fuzz.chaos.network import Pair
 
 CLIENT = 0  # stands for everybody who is no node
 CHUNK = 1 << 16
@@ -49,6 +51,45 @@ class Rules:
         self.cut.clear()
         self.delay.clear()
         self.change()
+
+
+class Relays:
+    """The network of a cluster whose nodes all stand behind relays."""
+
+    def __init__(self) -> None:
+        self.rules = Rules()
+        self.relays: dict[int, Relay] = {}
+
+    async def stand_before(self, node: int, target: tuple[str, int], nursery: trio.Nursery) -> str:
+        """Run a relay before a node and return its address."""
+        self.relays[node] = relay = Relay(node, target, self.rules)
+        await nursery.start(relay.run)
+        return relay.address
+
+    def cut(self, pairs: Set[Pair]) -> None:
+        """Hold everything, for each pair."""
+        self.rules.cut |= pairs
+
+    def mend(self, pairs: Set[Pair]) -> None:
+        """Let go what was held."""
+        self.rules.cut -= pairs
+        self.rules.change()
+
+    def slow(self, pairs: Set[Pair], seconds: float) -> None:
+        """Hold every piece so long; 0 is not at all."""
+        self.rules.delay.update(dict.fromkeys(pairs, seconds))
+
+    def lose(self, pairs: Set[Pair], percent: int) -> None:
+        """Loss is not drawn for relays."""
+        raise NotImplementedError("a relay carries bytes: there are no packets to lose")
+
+    def break_links(self, low: int, high: int) -> None:
+        """Reset the links between two nodes: the lower one dials."""
+        self.relays[high].break_links(low)
+
+    def heal(self) -> None:
+        """Let everything through."""
+        self.rules.heal()
 
 
 class Relay:

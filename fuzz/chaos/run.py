@@ -4,6 +4,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import msgspec
@@ -15,8 +16,11 @@ from exchange.client.flow_random import generate
 from exchange.client.quiescence import wait_quiescent
 from exchange.client.traders import Traders, open_traders
 from fuzz.chaos.faults import Saboteur, mount_small_disk, unmount
+from fuzz.chaos.hosts import secure, start_on_hosts
+from fuzz.chaos.namespaces import NO_DELAY, hosts
+from fuzz.chaos.network import Network
 from fuzz.chaos.plan import faults
-from fuzz.chaos.relay import Relay, Rules
+from fuzz.chaos.relay import Relays
 from fuzz.chaos.verdict import judge
 from fuzz.chaos.workload import History, Trader
 
@@ -31,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     cycles: int | None = None  # faults at most
     traders: int = 9
     instruments: int = 2
+    has_hosts: bool = False  # each node in a network namespace of its own; needs root
     is_shown: bool = False  # live progress on stderr
 
 
@@ -49,46 +54,58 @@ class Summary(msgspec.Struct):
 
 
 async def run(settings: Settings, directory: Path) -> Summary:
-    """Run chaos in a directory; whatever it mounts or starts ends with it."""
-    command = f"python -m fuzz.chaos --nodes {settings.nodes} --seed {settings.seed}"
-    limit = f" --cycles {settings.cycles}" if settings.cycles else ""
-    summary = Summary(settings.seed, f"{command} --minutes {settings.minutes:g}{limit}")
+    """Run chaos in a directory; whatever it mounts, makes or starts ends with it."""
+    summary = Summary(settings.seed, command_of(settings))
     begun = time.monotonic()
     disks = [directory / f"disk-{node}" for node in range(1, settings.nodes + 1)]
-    mounted = [mount_small_disk(disk) for disk in disks]
-    has_small_disks = all(mounted)
-    if not has_small_disks:
-        summary.skipped.append("full disk: no small file system can be mounted here")
-    local = LocalCluster(directory, nodes=0)
-    try:
-        async with local, trio.open_nursery() as nursery:
-            relays = await _start(local, settings, disks, nursery)
-            async with local.connect() as cluster:
-                chaos = Chaos(settings, local, cluster, relays, summary, directory)
-                await chaos.run(has_small_disks=has_small_disks)
-            nursery.cancel_scope.cancel()
-    finally:
+    with ExitStack() as stack:
+        mounted = [mount_small_disk(disk) for disk in disks]
         for disk in disks:
-            unmount(disk)
+            stack.callback(unmount, disk)
+        if not all(mounted):
+            summary.skipped.append("full disk: no small file system can be mounted here")
+        made = stack.enter_context(hosts(settings.nodes)) if settings.has_hosts else None
+        local = LocalCluster(directory, nodes=0, is_authenticated=made is not None)
+        async with AsyncExitStack() as outer:
+            if made is None:
+                await outer.enter_async_context(local)
+                nursery = await outer.enter_async_context(trio.open_nursery())
+                outer.callback(nursery.cancel_scope.cancel)
+                network: Network = await _start_on_one_host(local, disks, nursery)
+            else:
+                summary.skipped.append(NO_DELAY)
+                secure(local, made)
+                await outer.enter_async_context(local)
+                await start_on_hosts(local, disks, made)
+                network = made
+            async with local.connect() as cluster:
+                chaos = Chaos(settings, local, cluster, network, summary, directory)
+                await chaos.run(has_small_disks=all(mounted))
     summary.seconds = round(time.monotonic() - begun, 1)
     return summary
 
 
-async def _start(
-    local: LocalCluster, settings: Settings, disks: list[Path], nursery: trio.Nursery
-) -> list[Relay]:
+def command_of(settings: Settings) -> str:
+    """Return what runs this again."""
+    command = f"python -m fuzz.chaos --nodes {settings.nodes} --seed {settings.seed}"
+    network = " --network namespaces" if settings.has_hosts else ""
+    limit = f" --cycles {settings.cycles}" if settings.cycles else ""
+    return f"{command}{network} --minutes {settings.minutes:g}{limit}"
+
+
+async def _start_on_one_host(
+    local: LocalCluster, disks: list[Path], nursery: trio.Nursery
+) -> Relays:
     """Start everything, each node behind its relay and on its own disk."""
-    rules, relays = Rules(), []
-    for node, disk in zip(range(1, settings.nodes + 1), disks, strict=True):
+    relays = Relays()
+    for node, disk in enumerate(disks, 1):
         server = local.new_node()
         server.directory = disk / f"node-{node}"
         port = _free_port()
-        relay = Relay(node, ("127.0.0.1", port), rules)
-        await nursery.start(relay.run)
+        address = await relays.stand_before(node, ("127.0.0.1", port), nursery)
         server.listen = f"127.0.0.1:{port}"
-        server.arguments += ["--advertise", relay.address]
+        server.arguments += ["--advertise", address]
         await server.start()
-        relays.append(relay)
     return relays
 
 
@@ -100,15 +117,14 @@ class Chaos:
         settings: Settings,
         local: LocalCluster,
         cluster: Cluster,
-        relays: list[Relay],
+        network: Network,
         summary: Summary,
         directory: Path,
     ) -> None:
         self.settings = settings
         self.local = local
         self.cluster = cluster
-        self.relays = relays
-        self.rules = relays[0].rules
+        self.network = network
         self.summary = summary
         self.directory = directory
         self.traders: list[Trader] = []
@@ -133,14 +149,19 @@ class Chaos:
             for trader in self.traders:
                 nursery.start_soon(trader.run, is_over, history)
             await self._sabotage(has_small_disks)
-            self.rules.heal()
+            self.network.heal()
             is_over.set()
         history.close()
         await self._judge(accounts)
 
     async def _sabotage(self, has_small_disks: bool) -> None:
-        saboteur = Saboteur(self.local, self.relays, self.rules)
-        plan = faults(self.settings.seed, self.settings.nodes, has_small_disks=has_small_disks)
+        saboteur = Saboteur(self.local, self.network)
+        plan = faults(
+            self.settings.seed,
+            self.settings.nodes,
+            has_small_disks=has_small_disks,
+            has_hosts=self.settings.has_hosts,
+        )
         with trio.move_on_after(60 * self.settings.minutes) as scope:
             done = 0
             while self.settings.cycles is None or done < self.settings.cycles:

@@ -11,6 +11,7 @@ calls; `wrong`, which is printed.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,7 @@ def main() -> int:
     if why_not:
         print(f"skipped: {why_not}")
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the nodes then, too
     with tempfile.TemporaryDirectory(prefix="exchange-sweep-") as name:
         tasks = _tasks(Path(name), arguments, seed)
         print(f"seed {seed}: {len(tasks)} points", file=sys.stderr, flush=True)
