@@ -50,7 +50,7 @@ async def place(call: Call) -> Reply:
     try:
         values = _ORDERS.decode(call.body) if is_list else [_ORDER.decode(call.body)]
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise ProblemError(of_validation(error)) from error
+        raise ProblemError(of_validation(error, dict)) from error
     if not 0 < len(values) <= schema.ORDERS_MAX:
         raise refuse(400, "invalid_value", f"send 1 to {schema.ORDERS_MAX} orders", "")
     token = secrets.token_urlsafe(CLIENT_ORDER_ID_BYTES)

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from exchange.client.errors import BadAnswer, ClientError, OutcomeUnknown, Refused, Unreachable
+from exchange.wire.choices import with_choices
 from exchange.wire.errors import title_of
 
 CONTENT_TYPE = "application/problem+json"
@@ -120,20 +121,20 @@ def of_refusal(code: str, detail: str, prefix: str = "") -> Problem:
     return Problem.of(status, code, told, errors)
 
 
-def of_validation(error: Exception, *, prefix: str = "") -> Problem:
-    """Return the problem of a body or query that does not decode."""
+def of_validation(error: Exception, kind: Any) -> Problem:  # noqa: ANN401 - a type
+    """Return the problem of a body or query that does not decode as it should."""
     if not isinstance(error, msgspec.ValidationError):
         told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         if isinstance(error, UnicodeDecodeError):
             told = "not UTF-8"
-        return Problem.of(400, "malformed_json", told, [FieldError(prefix, told)])
-    told = str(error)
+        return Problem.of(400, "malformed_json", told, [FieldError("", told)])
+    told = with_choices(str(error), kind)
     code = "invalid_value"
     if "missing required field" in told:
         code = "missing_field"
     elif "unknown field" in told:
         code = "unknown_field"
-    return of_refusal(code, told, prefix)
+    return of_refusal(code, told)
 
 
 def internal_problem() -> Problem:

@@ -64,7 +64,7 @@ class Call(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body, type=kind)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise ProblemError(of_validation(error)) from error
+            raise ProblemError(of_validation(error, kind)) from error
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -120,4 +120,4 @@ def decode_query(text: bytes, kind: type[Parsed]) -> Parsed:
     try:
         return msgspec.convert(dict(pairs), kind, strict=False)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
-        raise ProblemError(of_validation(error)) from error
+        raise ProblemError(of_validation(error, kind)) from error

@@ -7,10 +7,11 @@
 """
 
 import re
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
+from exchange.wire.choices import with_choices
 from exchange.wire.errors import RequestError
 
 ID_BYTES_MAX = 256  # it is echoed with every answer
@@ -66,7 +67,7 @@ def decode_object(decoder: msgspec.json.Decoder[Decoded], line: bytes) -> Decode
     try:
         request = decoder.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise _explained(error, line) from error
+        raise _explained(error, line, decoder.type) from error
     if isinstance(request, Rich):
         _check_id(request.id)
     return request
@@ -90,9 +91,10 @@ def _is_utf8(text: bytes) -> bool:
 def _explained(
     error: msgspec.MsgspecError | RecursionError | UnicodeDecodeError,
     line: bytes,
+    kind: Any,  # noqa: ANN401 - the type that was read
 ) -> RequestError:
-    told = _told(error)
     verb, request_id = _head(line)
+    told = with_choices(_told(error), kind, verb=verb)
     if not isinstance(error, msgspec.ValidationError):
         return RequestError("malformed_json", told, request_id)
     if _BAD_VERB.match(told):

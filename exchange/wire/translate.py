@@ -372,11 +372,12 @@ def _no_field(name: str) -> str:
 def _not_built(value: requests.NewOrder) -> RefusedError:
     """Name the value of section 2 that has to wait."""
     if value.type != "limit":
-        named = f"type {value.type}"
+        named, instead = f"type {value.type}", "limit"
     elif value.post_only:
-        named = "post_only"
+        named, instead = "post_only", "false"
     elif value.time_in_force not in _TIMES_IN_FORCE:
-        named = f"time_in_force {value.time_in_force}"
+        named, instead = f"time_in_force {value.time_in_force}", ", ".join(_TIMES_IN_FORCE)
     else:
         named = f"self_trade_prevention {value.self_trade_prevention}"
-    return RefusedError("not_supported", f"{named} is not built yet")
+        instead = ", ".join(_SELF_TRADES)
+    return RefusedError("not_supported", f"{named} is not built yet; there is {instead}")

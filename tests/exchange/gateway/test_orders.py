@@ -188,3 +188,35 @@ def test_order_of_another_account_is_not_found(house: House, alice: Person) -> N
         assert mallory.call(method, f"/v1/orders/{order_id}").status_code == 404
     assert mallory.call("PATCH", f"/v1/orders/{order_id}", {"price": "1"}).status_code == 404
     assert alice.call("GET", f"/v1/orders/{order_id}").json()["status"] == "open"
+
+
+@pytest.mark.parametrize(
+    ("terms", "detail"),
+    [
+        ({"side": "HOLD"}, "'HOLD' is none of buy, sell"),
+        ({"time_in_force": "never"}, "'never' is none of gtc, ioc"),
+        ({"type": "iceberg"}, "'iceberg' is none of limit"),
+    ],
+)
+def test_wrong_value_is_told_with_the_right_ones(
+    alice: Person, terms: dict[str, object], detail: str
+) -> None:
+    """Interfaces section 3: as over TCP; also in a query."""
+    problem = alice.order(**terms).json()
+    status = alice.call("GET", "/v1/orders?status=lost").json()
+    interval = alice.house.call("GET", "/v1/candles/AAPL?interval=2m").json()
+
+    assert problem["detail"] == problem["errors"][0]["detail"] == detail
+    assert "'lost' is none of " in status["detail"]
+    assert interval["detail"] == "'2m' is none of 15m, 1d, 1h, 1m, 1s, 5m"
+    assert interval["errors"][0]["pointer"] == "/interval"
+
+
+@pytest.mark.parametrize("field", ["price", "quantity"])
+@pytest.mark.parametrize("number", ["-1", "0", "0.0001", "x", "9" * 30, ""])
+def test_error_names_its_field_once(alice: Person, field: str, number: str) -> None:
+    """Interfaces section 3: "price: price -1 ..." helps nobody."""
+    problem = alice.order(**{field: number}).json()
+
+    assert problem["code"] == f"invalid_{field}"
+    assert problem["detail"].count(field) == 1

@@ -53,6 +53,6 @@ def test_what_does_not_decode_is_400(text: bytes) -> None:
     """Faults 3."""
     with pytest.raises((msgspec.MsgspecError, RecursionError, UnicodeDecodeError)) as caught:
         msgspec.json.decode(text, type=NewOrder)
-    problem = of_validation(caught.value)
+    problem = of_validation(caught.value, NewOrder)
 
     assert problem.status == 400

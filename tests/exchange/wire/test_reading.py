@@ -148,3 +148,13 @@ def test_arbitrary_numbers_are_read_exactly_or_refused(number: bytes) -> None:
     with suppress(RefusedError):
         ticks = read_ticks(RULE, AAPL, number)
         assert read_ticks(RULE, AAPL, RULE.tick.text(ticks).encode()) == ticks
+
+
+@pytest.mark.parametrize("number", [b"-1", b"0", b"0.0001", b'"x"', b"9" * 30, b'""'])
+def test_error_names_its_field_once(number: bytes) -> None:
+    """Interfaces section 1: on every surface that hands the sentence on."""
+    for read, name in ((read_ticks, "price"), (read_lots, "quantity")):
+        with pytest.raises(RefusedError) as raised:
+            read(RULE, AAPL, number)
+
+        assert raised.value.refused.detail.count(name) == 1
