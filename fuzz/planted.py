@@ -67,6 +67,16 @@ PLANTED = (
         "checkpoint = Checkpoint(self.lsn, proof.digest, dict(self._sums))",
     ),
     Planted(
+        "entries_newer_than_the_checkpoint",
+        "W5",
+        STORE,
+        "            self.disk.write(write.changes)\n",
+        "            if write.checkpoint is not None:\n"
+        "                rows = [row for row in write.changes if row[0] not in ('log', 'meta')]\n"
+        "                self.disk.write(rows)\n"
+        "            self.disk.write(write.changes)\n",
+    ),
+    Planted(
         "redo_from_the_wrong_lsn",
         "W5",
         "exchange/store/redo.py",
@@ -93,6 +103,13 @@ PLANTED = (
         APPLY,
         "state.client_keys.put((order.account, order.client_order_id), terms)",
         "state.client_keys[order.account, order.client_order_id] = terms",
+    ),
+    Planted(
+        "idempotency_key_not_logged",
+        "E7",
+        COMMANDS,
+        "        item.client_order_id,\n        first,\n",
+        '        "",\n        first,\n',
     ),
     Planted(
         "rejection_not_logged",
@@ -243,6 +260,15 @@ PLANTED = (
         "            self.add_offer(key, self.offers[key])\n",
         "            self.add_offer(key, self.offers[key])\n"
         "            self.offered_against[self.offers[key].maker] = 0\n",
+    ),
+    Planted(
+        "reservation_forgotten_on_redo",
+        "S3",
+        "exchange/store/redo.py",
+        "        apply(state, record)\n",
+        "        apply(state, record)\n"
+        "        if type(record).__name__ == 'TradeOffered':\n"
+        "            state.orders[record.taker].offered = 0\n",
     ),
     Planted(
         "whole_offer_settled_on_partial_acceptance",
