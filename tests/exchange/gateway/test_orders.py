@@ -1,5 +1,7 @@
 """Orders over HTTP: what each outcome looks like, one by one and in lists."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -199,7 +201,7 @@ def test_order_of_another_account_is_not_found(house: House, alice: Person) -> N
     ],
 )
 def test_wrong_value_is_told_with_the_right_ones(
-    alice: Person, terms: dict[str, object], detail: str
+    alice: Person, terms: dict[str, Any], detail: str
 ) -> None:
     """Interfaces section 3: as over TCP; also in a query."""
     problem = alice.order(**terms).json()

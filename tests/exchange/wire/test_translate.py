@@ -24,7 +24,7 @@ from exchange.engine import inputs
 from exchange.engine.effects import Refused
 from exchange.engine.state import ClientKey, Listing, State
 from exchange.wire.errors import RequestError
-from exchange.wire.requests import Bye, decode_request
+from exchange.wire.requests import Bye, CandlesGet, ReadMarket, decode_request
 from exchange.wire.translate import NeedsListing, Translated, Translator
 from tests.exchange.wire.forms import FORMS
 
@@ -472,7 +472,8 @@ def test_arbitrary_requests_are_translated_or_refused(line: bytes) -> None:
         request = decode_request(line)
     except RequestError:
         return
-    assert not isinstance(request, Bye)
+    if isinstance(request, Bye | ReadMarket | CandlesGet):
+        return  # the shell's own
 
     translation = TRANSLATOR.translate(request, ACCOUNT, 5)
 
