@@ -48,7 +48,11 @@ SCOPES = {
 }
 OPERATOR = frozenset(Power)
 KNOWN_MAX = 16_384  # keys of requests that are remembered; about 10 MB
-BAD_KEY = Refused("unauthorized", "the key is not one of this account; see `key` in the docs")
+BAD_KEY = Refused(
+    "unauthorized",
+    "the key is not one of this account, or is revoked or expired: send the one that"
+    " the account was opened with, or make another with `exchange key create`",
+)
 
 
 class Caller(msgspec.Struct, frozen=True):
