@@ -260,6 +260,8 @@ class _Attempt:
 def _reason(error: BaseException) -> str:
     """Return the reason inside what Trio wraps around a refused connection."""
     while True:
+        if isinstance(error, ConnectionAbortedError) and error.errno is None:
+            return str(error)  # of TLS, in our own words
         inside = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
         if inside is None:
             break

@@ -19,12 +19,14 @@ import msgspec
 import trio
 
 from exchange.client.errors import BadAnswer, LinkLost, Refused
+from exchange.client.sockets import is_secured
 from exchange.wire.errors import FramingError
 from exchange.wire.lines import ANSWER_BYTES_MAX, LineSplitter
 
 READ_BYTES_MAX = 1 << 16
 SEND_SECONDS_MAX = 30.0  # a server that does not read for so long is as good as gone
 ERROR = "error"
+TLS_ALERT = b"\x15"  # RFC 8446 5.1: how a server says that it expected TLS
 FEED = b'{"type":"feed"'  # how each line of the feed begins
 
 
@@ -75,6 +77,7 @@ class Link:
         self._unsent = 0  # entries at the end of `_waiting` that are not in a send yet
         self._scope = trio.CancelScope()
         self._ended: BadAnswer | LinkLost | None = None
+        self._is_heard = False  # the server has said something
 
     @property
     def is_alive(self) -> bool:
@@ -118,15 +121,25 @@ class Link:
                     try:
                         await self._read()
                     except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-                        reason = LinkLost(f"the connection broke: {error}", is_sent=True)
+                        reason = LinkLost(
+                            f"the connection broke: {error}{self._hint}", is_sent=True
+                        )
                     except BadAnswer as error:
                         reason = error
                     else:
-                        reason = LinkLost("the server closed the connection", is_sent=True)
+                        told = f"the server closed the connection{self._hint}"
+                        reason = LinkLost(told, is_sent=True)
                     nursery.cancel_scope.cancel()
         finally:
             self._end(reason)
             await trio.aclose_forcefully(self._stream)
+
+    @property
+    def _hint(self) -> str:
+        """Say what to do about a server that never said a word."""
+        if self._is_heard or is_secured():
+            return ""
+        return " without a word; if it speaks TLS, say tls:// instead of tcp://"
 
     def _end(self, reason: BadAnswer | LinkLost) -> None:
         self._ended = reason
@@ -159,6 +172,9 @@ class Link:
     async def _read(self) -> None:
         splitter = LineSplitter(ANSWER_BYTES_MAX)
         while data := await self._stream.receive_some(READ_BYTES_MAX):
+            if not self._is_heard and data[:1] == TLS_ALERT:
+                return
+            self._is_heard = True
             try:
                 lines = splitter.feed(bytes(data))
             except FramingError as error:

@@ -56,11 +56,20 @@ async def open_stream(address: str, *, name: str = "") -> trio.abc.Stream:
         _check_name(wrapped, address, name)
     except (trio.BrokenResourceError, trio.TooSlowError) as error:
         await trio.aclose_forcefully(stream)
-        raise ConnectionAbortedError(f"no TLS: {error.__cause__ or error}") from error
+        raise ConnectionAbortedError(_no_tls(error)) from error
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
     return wrapped
+
+
+def _no_tls(error: trio.BrokenResourceError | trio.TooSlowError) -> str:
+    """Say why there is no TLS, and what to do where the server perhaps never speaks it."""
+    cause = error.__cause__ or error
+    told = f"no TLS: {cause if str(cause) else 'the server closed the connection or said nothing'}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return told
+    return f"{told}; if the server speaks plain TCP, say tcp:// instead of tls://"
 
 
 def _check_name(stream: trio.SSLStream[trio.SocketStream], address: str, name: str) -> None:

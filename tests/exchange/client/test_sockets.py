@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from exchange.client import sockets
-from exchange.client.errors import UsageError
+from exchange.client.connection import Connection, Repeat, Request
+from exchange.client.errors import Unreachable, UsageError
 from exchange.client.sockets import COORDINATOR, believe, node_name, open_stream, split_address
 from exchange.coordinator.authority import Authority, new_request
 from exchange.coordinator.tls import Trust, secured, write_private
@@ -122,3 +123,43 @@ async def _serving(nursery: trio.Nursery, trust: Trust) -> str:
     listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
     port = listeners[0].socket.getsockname()[1]
     return f"127.0.0.1:{port}"
+
+
+async def _refusal(nursery: trio.Nursery, address: str) -> str:
+    """Return what a command says that asks this server."""
+    connection = Connection(nursery, partial(open_stream, address), name="it")
+    with pytest.raises(Unreachable) as raised:
+        await connection.call(Request("node.status", None, Repeat.READ), within=0.5)
+    return str(raised.value)
+
+
+async def test_plain_client_of_a_tls_server_is_told_to_say_tls(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interfaces section 4: `tcp://` and `tls://`."""
+    monkeypatch.setattr(sockets, "_authority", [])
+    address = await _serving(nursery, a_trust(tmp_path, COORDINATOR))
+
+    assert "say tls:// instead of tcp://" in await _refusal(nursery, address)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("said", [b"", b'{"type":"error","value":{"code":"x"}}\n'])
+async def test_tls_client_of_a_plain_server_is_told_to_say_tcp(
+    said: bytes, tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interfaces section 4: `tcp://` and `tls://`."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(said)
+
+    monkeypatch.setattr(sockets, "_authority", [])
+    a_trust(tmp_path, COORDINATOR)
+    believe(tmp_path / "ca.crt")
+    listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+    address = f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+
+    assert "say tcp:// instead of tls://" in await _refusal(nursery, address)
+    nursery.cancel_scope.cancel()
