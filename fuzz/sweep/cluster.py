@@ -144,6 +144,8 @@ async def run_cluster_point(base: Base, work: Path, point: ClusterPoint) -> Clus
             outcome.wrong += await _verify(local)
         except (ClientError, trio.TooSlowError) as error:
             outcome.wrong.append(f"{type(error).__name__}: {error}")
+            servers = [local.coordinator, *local.nodes]
+            outcome.wrong += [f"{one.name} said: {one.last_words()}" for one in servers]
     return outcome
 
 
