@@ -24,7 +24,15 @@ from exchange.engine import inputs
 from exchange.engine.effects import Refused
 from exchange.engine.state import ClientKey, Listing, State
 from exchange.wire.errors import RequestError
-from exchange.wire.requests import Bye, CandlesGet, ReadMarket, decode_request
+from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
+from exchange.wire.requests import (
+    Bye,
+    CancelAfter,
+    CancelOnDisconnect,
+    CandlesGet,
+    ReadMarket,
+    decode_request,
+)
 from exchange.wire.translate import NeedsListing, Translated, Translator
 from tests.exchange.wire.forms import FORMS
 
@@ -465,6 +473,12 @@ def test_waiting_is_for_new_orders_only() -> None:
     assert refused.code == "not_supported"
 
 
+OF_THE_SHELL = (
+    *(Bye, ReadMarket, CandlesGet),
+    *(CancelAfter, CancelOnDisconnect, FeedSubscribe, FeedUnsubscribe),
+)
+
+
 @given(FORMS)
 def test_arbitrary_requests_are_translated_or_refused(line: bytes) -> None:
     """Faults 3."""
@@ -472,8 +486,8 @@ def test_arbitrary_requests_are_translated_or_refused(line: bytes) -> None:
         request = decode_request(line)
     except RequestError:
         return
-    if isinstance(request, Bye | ReadMarket | CandlesGet):
-        return  # the shell's own
+    if isinstance(request, OF_THE_SHELL):
+        return
 
     translation = TRANSLATOR.translate(request, ACCOUNT, 5)
 
