@@ -6,14 +6,11 @@ a force fails the life ends, the store is opened again, and the next one begins 
 
 import os
 import random
-import resource
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
-import msgspec
 import trio
 
 from exchange.coordinator.core import KnownNode, Registration
@@ -22,7 +19,7 @@ from exchange.coordinator.logs import Event
 from exchange.coordinator.member import Membership, dial_tcp
 from exchange.coordinator.tls import Trust
 from exchange.domain.instruments import Instrument
-from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId
+from exchange.domain.units import AccountId, Epoch, Micros, NodeId
 from exchange.engine.effects import Alarm, Refused, StatusAnswer
 from exchange.engine.engine import Engine, EngineConfig, Step
 from exchange.engine.inputs import (
@@ -44,9 +41,10 @@ from exchange.node.committer import (
 )
 from exchange.node.deadman import DeadMan
 from exchange.node.door import Door
+from exchange.node.facts import Facts, bytes_written, resident_bytes
 from exchange.node.feed import Feed
-from exchange.node.files import write_file
 from exchange.node.hub import Clocks, Hub
+from exchange.node.identity import OperatorKey, Who
 from exchange.node.limits import Guard
 from exchange.node.links import Links
 from exchange.node.metrics import Forces, Queues, Start, node_metrics, oldest_in_doubt_s
@@ -83,47 +81,6 @@ class SystemClocks:
         return time.monotonic_ns() // 1000
 
 
-class Facts(msgspec.Struct, frozen=True):
-    """What `node.status` says that the engine does not know."""
-
-    durable_lsn: Lsn
-    checkpoint_lsn: Lsn
-    forces: int
-    bytes_written: int  # to the disk by this process, as the kernel counts
-    log_bytes: int  # of keys and values handed to the store
-    turns: int
-    committer: str
-    uptime_s: float
-    cpu_s: float
-    pid: int
-    rss_bytes: int
-    clients: int
-    map_used: int
-    map_size: int
-    oldest_in_doubt_s: float
-
-
-class Who:
-    """Who this node is, and where the others are."""
-
-    def __init__(self, store: Store, epoch: Epoch, address: str) -> None:
-        self._peers = store.state.peers
-        self.node_id = store.state.node_id
-        self.cluster = store.state.cluster
-        self.epoch = epoch
-        self.own_address = address
-        self._heard: dict[NodeId, str] = {}  # addresses just told, perhaps not logged yet
-
-    def address(self, peer: NodeId) -> str:
-        """Return where a peer was last; empty if unknown."""
-        known = self._peers.get(peer)
-        return self._heard.get(peer) or (known.address if known is not None else "")
-
-    def hear(self, peer: NodeId, address: str) -> None:
-        """Take note of where a peer is; what is logged is what its hello says."""
-        self._heard[peer] = address
-
-
 class Life:
     """All that runs in one incarnation of a node."""
 
@@ -136,7 +93,7 @@ class Life:
         epoch: Epoch,
         boot_id: bytes,
         address: str,
-        operator_key: "OperatorKey",
+        operator_key: OperatorKey,
         coordinator: str,
         clocks: Clocks,
         tell: Callable[[str], None],
@@ -342,14 +299,14 @@ class Life:
             durable_lsn=store.durable_lsn,
             checkpoint_lsn=store.checkpoint_lsn,
             forces=self.hub.forces,
-            bytes_written=_bytes_written(),
+            bytes_written=bytes_written(),
             log_bytes=self.hub.log_bytes,
             turns=self.hub.turns,
             committer=self.committer.kind,
             uptime_s=(self._clocks.mono_us() - self._begun_us) / 1e6,
             cpu_s=time.process_time(),
             pid=os.getpid(),
-            rss_bytes=_resident_bytes(),
+            rss_bytes=resident_bytes(),
             clients=self.clients.count,
             map_used=usage.map_used,
             map_size=usage.map_size,
@@ -423,43 +380,7 @@ class Life:
         return answer if isinstance(answer, Refused) else None
 
 
-class OperatorKey:
-    """The hash of the cluster's operator key, kept for starts without the coordinator."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self.hash = path.read_bytes()
-        except FileNotFoundError:
-            self.hash = b""
-
-    def learn(self, key_hash: bytes) -> None:
-        """Keep the hash that the coordinator told; losing it in a crash loses nothing."""
-        if key_hash and key_hash != self.hash:
-            self.hash = key_hash
-            with suppress(OSError):  # told again at the next registration
-                write_file(self._path, key_hash)
-
-
 def _run_soon(token: trio.lowlevel.TrioToken, wake: Callable[[], None]) -> None:
     """Wake the hub from the committer's thread; at the end of the loop nobody is left."""
     with suppress(trio.RunFinishedError):
         token.run_sync_soon(wake)
-
-
-def _bytes_written() -> int:
-    """Return what this process has caused to be written to disks; 0 where it is not told."""
-    try:
-        lines = Path("/proc/self/io").read_text().splitlines()
-    except OSError:
-        return 0
-    counts = dict(line.split(": ") for line in lines)
-    return int(counts.get("write_bytes", 0))
-
-
-def _resident_bytes() -> int:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * resource.getpagesize()

@@ -148,7 +148,7 @@ class Start(msgspec.Struct, frozen=True):
 
 
 class Shell(Protocol):
-    """What is read of the shell's facts when somebody asks (`life.Facts`)."""
+    """What is read of the shell's facts when somebody asks (`facts.Facts`)."""
 
     @property
     def durable_lsn(self) -> Lsn: ...

@@ -41,7 +41,8 @@ from exchange.node.embedding import Embedding, Gateway, stream_pair
 from exchange.node.errors import BadSetting, contains, first_of
 from exchange.node.files import write_file
 from exchange.node.hub import Clocks
-from exchange.node.life import Life, OperatorKey, SystemClocks
+from exchange.node.identity import OperatorKey
+from exchange.node.life import Life, SystemClocks
 from exchange.node.metrics import Start
 from exchange.node.notify import notify
 from exchange.node.settings import Settings

@@ -12,7 +12,8 @@ from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import Lsn, Micros, NodeId
 from exchange.engine.messages import Proof
 from exchange.node import life as module
-from exchange.node.life import Life, OperatorKey, SystemClocks
+from exchange.node.identity import OperatorKey
+from exchange.node.life import Life, SystemClocks
 from exchange.node.settings import Settings
 from exchange.store.directory import Directory
 from exchange.store.frames import Identity
@@ -122,12 +123,3 @@ async def test_full_disk_is_told_before_it_is_full(
         assert life.engine.soft.is_storage_full
 
     assert sum("storage_full" in line for line in told) == 1
-
-
-def test_operator_hash_is_empty_until_it_is_told(tmp_path: Path) -> None:
-    """Interfaces section 1: it fails closed."""
-    key = OperatorKey(tmp_path / "operator.hash")
-    key.learn(b"")
-
-    assert key.hash == b""
-    assert not (tmp_path / "operator.hash").exists()
