@@ -62,7 +62,7 @@ def campaign(seeds: Iterable[int], style: Style, *, processes: int) -> Iterator[
 
 def report(results: Iterable[Result], *, start: int = 0, failures_max: int = 20) -> int:
     """Say how it went; return how many runs failed, plus rare states that were not reached."""
-    begun, runs, failures = time.monotonic(), 0, 0
+    begun, begun_cpu, runs, failures = time.monotonic(), time.process_time(), 0, 0
     counters: Counter[str] = Counter()
     for result in results:
         runs += 1
@@ -79,7 +79,8 @@ def report(results: Iterable[Result], *, start: int = 0, failures_max: int = 20)
         print(f"{count:12}  {name}")
     for name in missing:
         print(f"NOT REACHED: {name}: {RARE[name]}")
-    print(f"{took:.1f} s, {runs / took:.0f} runs/s", file=sys.stderr)
+    cpu = max(time.process_time() - begun_cpu, 1e-9)  # of this process alone
+    print(f"{took:.1f} s, {runs / took:.0f} runs/s; CPU {cpu:.1f} s", file=sys.stderr)
     rate = round(runs / took, 1)
     say("runs", start, begun, runs=runs, failed=failures, runs_per_s=rate, not_reached=missing)
     return failures + len(missing)

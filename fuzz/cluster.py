@@ -173,10 +173,9 @@ class Cluster:
 
     def run_until(self, until_us: int) -> None:
         """Let virtual time pass."""
-        heap = self._heap
+        heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= until_us:
-            at_us, _, function, arguments = heapq.heappop(heap)
-            self.now_us = at_us
+            self.now_us, _, function, arguments = pop(heap)
             self._steps += 1
             if self._steps > STEPS_MAX:
                 raise Violation("liveness", "livelock: too many events")

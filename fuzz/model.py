@@ -80,10 +80,11 @@ class Exchange:
 
     def node(self, node: int) -> Node:
         """Return a node."""
-        known = self.nodes.get(NodeId(node))
-        if known is None:
+        try:
+            return self.nodes[node]  # type: ignore[index]  # a NodeId
+        except KeyError:
             known = self.nodes[NodeId(node)] = Node(NodeId(node))
-        return known
+            return known
 
     def learn(self, node: NodeId, lsn: int, record: Record) -> None:
         """Take the next durable record of a node."""
