@@ -528,7 +528,12 @@ class Cluster:
     def _died_starting(self, process: Process) -> None:
         """Learn whether the boot epoch that was being forced is there: nobody else knows."""
         self.counters["killed while starting"] += 1
-        frame = read_last_frame(process.machine.disk)
+        try:
+            frame = read_last_frame(process.machine.disk)
+        except StoreError:  # a flipped bit: it was there before, so nothing new is
+            if not process.machine.is_rotten:
+                raise
+            frame = None
         if frame is not None and frame.last_lsn > self.exchange.node(process.node).lsn:
             for place, record in enumerate(frame.records):
                 self.durable(process.node, Lsn(frame.first_lsn + place), record)

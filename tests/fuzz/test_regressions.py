@@ -1,12 +1,14 @@
 """What the simulator has found, each as a short story: named for what went wrong."""
 
+import pytest
+
 from exchange.domain.units import Clock, Epoch, Lsn, NodeId, Seq
 from exchange.engine.effects import OrderAnswer
 from exchange.engine.inputs import PeerBatch
 from exchange.engine.messages import Ack, Batch, PeerMessage, Proof, SnapshotEnd
 from exchange.engine.records import OfferId
 from fuzz.campaign import run_seed
-from fuzz.plan import Pause, Resolve
+from fuzz.plan import MS, Flip, Pause, Resolve
 from fuzz.script import SECOND, Script, calm
 
 
@@ -178,6 +180,20 @@ def test_nodes_that_missed_each_others_names_meet_when_the_coordinator_is_back()
     result = run_seed(2226)
 
     assert not result.failure
+
+
+@pytest.mark.parametrize("place", range(6))  # a row of each table
+def test_node_killed_while_it_redoes_a_rotten_log_is_repaired(place: int) -> None:
+    """W4, W5.  The simulator asked the last frame for the boot, and a bit of it had flipped."""
+    script = Script(calm(checkpoint_entries=40, force_us=1_000, keep=-1.0))
+    script.run_ms(1)
+    script.cluster.inject(Flip(0, 1, place, 0, 300 * MS))
+    script.cluster.machines[NodeId(1)].armed_boot = "frame_redone"
+    script.kill(1, down_ms=10)
+    script.run_ms(4_000)
+    script.finish()
+
+    assert script.cluster.counters["damage refused"] == 1
 
 
 def _first_order(script: Script) -> int | None:
