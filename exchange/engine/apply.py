@@ -12,18 +12,19 @@ import msgspec
 
 from exchange.domain.orders import Account, Order, Transfer
 from exchange.domain.units import (
+    NUMBER_BITS,
+    NUMBER_MAX,
     Asset,
     Lots,
     Micros,
     NodeId,
     Seq,
     Units,
+    clock_of,
     number_of,
 )
 from exchange.engine.ledger import (
     account_of,
-    advance_clock,
-    advance_number,
     changed,
     clear,
     entry_hold,
@@ -193,7 +194,7 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
     asset, held = entry_hold(rule, record.side, price=record.price, quantity=record.quantity)
     hold(account, asset, held)
     order.held = Units(held)
-    advance_clock(state, record.stamp)
+    _advance_clock(state, record.stamp)
 
 
 def _order_rejected(state: State, record: OrderRejected) -> None:
@@ -237,7 +238,7 @@ def _enter(state: State, order: Order) -> Account:
             order.quantity,
         )
         state.client_keys.put((order.account, order.client_order_id), terms)
-    advance_number(state, order.order_id)
+    _advance_number(state, order.order_id)
     return account
 
 
@@ -247,7 +248,7 @@ def _order_amended(state: State, record: OrderAmended) -> None:
     order.quantity = order.total = record.quantity
     if record.stamp:
         order.stamp = record.stamp
-        advance_clock(state, record.stamp)
+        _advance_clock(state, record.stamp)
     changed(state, order, record.ts)
 
 
@@ -267,7 +268,7 @@ def _order_reduced(state: State, record: OrderReduced) -> None:
 
 def _local_trade(state: State, record: LocalTrade) -> None:
     maker, taker = state.orders[record.maker], state.orders[record.taker]
-    advance_number(state, record.trade_id)
+    _advance_number(state, record.trade_id)
     for order in (maker, taker):
         fill(
             state,
@@ -303,11 +304,11 @@ def _trade_offered(state: State, record: TradeOffered) -> None:
     state.offers.put(key, offer)
     state.add_offer(key, offer)
     peer_of(state, record.decider).last_offer = record.offer_id
-    advance_number(state, record.trade_id)
+    _advance_number(state, record.trade_id)
     order.offered = Lots(order.offered + record.quantity)
     if record.taker_stamp != order.stamp:  # of this match pass (S2)
         order.stamp = record.taker_stamp
-        advance_clock(state, record.taker_stamp)
+        _advance_clock(state, record.taker_stamp)
     changed(state, order, record.ts)
 
 
@@ -421,6 +422,20 @@ def note_seen(state: State, peer: NodeId, lsn: int, digest: bytes) -> None:
     entry = peer_of(state, peer)
     entry.seen_lsn = lsn  # type: ignore[assignment]  # an Lsn from a frame header
     entry.seen_digest = digest
+
+
+def _advance_clock(state: State, stamp: int) -> None:
+    clock, scalars = clock_of(stamp), state.scalars
+    if clock > scalars.clock:
+        scalars.clock = clock
+    state.scalars_table.dirty.add("node")
+
+
+def _advance_number(state: State, packed: int) -> None:
+    assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
+    number, scalars = packed & NUMBER_MAX, state.scalars
+    scalars.number = max(scalars.number, number)
+    state.scalars_table.dirty.add("node")
 
 
 _NO_STAMP: Any = 0

@@ -7,8 +7,6 @@ Only `engine.apply` calls what changes state here.
 from exchange.domain.instruments import Rule
 from exchange.domain.orders import BUY, SELL, Account, Fill, Order, Side, Trade, open_of
 from exchange.domain.units import (
-    NUMBER_BITS,
-    NUMBER_MAX,
     AccountId,
     Asset,
     Lots,
@@ -18,12 +16,8 @@ from exchange.domain.units import (
     Ticks,
     TradeId,
     Units,
-    clock_of,
 )
-from exchange.engine.state import (
-    PeerState,
-    State,
-)
+from exchange.engine.state import PeerState, State
 
 
 def hold_needed(state: State, order: Order) -> Units:
@@ -155,17 +149,3 @@ def hold(account: Account, asset: Asset, more: int) -> None:
 def hold_asset(state: State, order: Order) -> Asset:
     rule = state.rules[order.symbol]
     return rule.quote if order.side is BUY else rule.base
-
-
-def advance_clock(state: State, stamp: int) -> None:
-    clock, scalars = clock_of(stamp), state.scalars
-    if clock > scalars.clock:
-        scalars.clock = clock
-    state.scalars_table.dirty.add("node")
-
-
-def advance_number(state: State, packed: int) -> None:
-    assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
-    number, scalars = packed & NUMBER_MAX, state.scalars
-    scalars.number = max(scalars.number, number)
-    state.scalars_table.dirty.add("node")
