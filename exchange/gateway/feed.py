@@ -202,6 +202,8 @@ class FeedHub:
         """Leave the topics that nobody follows any more."""
         by_node: dict[int, list[Key]] = {}
         for key in keys:
+            if key in self._reopening and self._waiting(key):
+                continue  # whoever waits for it still follows it
             if not self._followers.get(key) and key in self._topics:
                 self._followers.pop(key, None)
                 del self._topics[key]
@@ -311,11 +313,11 @@ class FeedHub:
         before = self._reopening.pop(key, None)
         if before is not None:
             before.cancel()
-        self._nursery.start_soon(self._reopen, key)
+        scope = self._reopening[key] = trio.CancelScope()
+        self._nursery.start_soon(self._reopen, key, scope)
 
-    async def _reopen(self, key: Key) -> None:
-        with trio.CancelScope() as scope:
-            self._reopening[key] = scope
+    async def _reopen(self, key: Key, scope: trio.CancelScope) -> None:
+        with scope:
             for api_key in dict.fromkeys(each.keys[key] for each in self._waiting(key)):
                 is_open = await self._is_opened(key, api_key)
                 self._gather()  # a snapshot: it is told below
@@ -334,7 +336,6 @@ class FeedHub:
     async def _is_opened(self, key: Key, api_key: str) -> bool:
         """Ask a node whether a key opens a topic, as long as it takes."""
         while any(each.keys[key] == api_key for each in self._waiting(key)):
-            self._topics.setdefault(key, TopicState(key))
             try:
                 await self._upstream(key.node).follow([key], api_key)
             except Refused as refused:

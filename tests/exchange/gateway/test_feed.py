@@ -154,6 +154,33 @@ async def test_revoked_key_closes_the_own_orders_at_once_and_no_other(
     assert again["value"]["code"] == "unauthorized"
 
 
+async def test_revoked_key_closes_every_connection_that_it_opened(
+    house: House, alice: Person
+) -> None:
+    """Issue: each of them is told, and the feed goes on for all others."""
+    house.list_symbol("WSSS")
+    made = await trio.to_thread.run_sync(new_read_key, house, alice)
+    key = made["api_key"]
+    async with (
+        a_socket(house.address, house.context, key) as spy,
+        a_socket(house.address, house.context, key) as other_spy,
+    ):
+        with trio.fail_after(SECONDS):
+            for each in (spy, other_spy):
+                await ok(each, channels=["orders"])
+                await each.event("orders")
+            await trio.to_thread.run_sync(revoke, house, alice, made["key_id"])
+            for each in (spy, other_spy):
+                while (await each.event("orders"))["kind"] != "closed":
+                    pass
+            await ok(spy, channels=["book"], symbols=["WSSS"])
+            await spy.event("book")
+            await in_thread(alice.order, symbol="WSSS", price="9")
+            delta = await spy.event("book")
+
+    assert delta["bids"] == [["9", "1", 1]]
+
+
 def new_read_key(house: House, person: Person) -> dict[str, str]:
     made: dict[str, str] = tcp(house, person, "key.create", scopes=["read"])["value"]
     return made
