@@ -1,0 +1,55 @@
+"""Bugs of orders, of the book and of money."""
+
+from fuzz.planted.bug import APPLY, BOOK, LEDGER, MATCHING, Planted
+
+BUGS = (
+    Planted(
+        "cancel_intent_lost",
+        "S9",
+        APPLY,
+        "    order.canceled = True\n",
+        "    order.total = Lots(order.filled + order.offered)\n",
+    ),
+    Planted(
+        "hold_released_twice",
+        "S1",
+        LEDGER,
+        "    order.held = Units(order.held - paid)\n",
+        "",
+    ),
+    Planted(
+        "price_improvement_kept",
+        "S1",
+        LEDGER,
+        "            needed += max(offer.limit, order.price) * offer.quantity\n",
+        "            needed += order.price * offer.quantity\n",
+    ),
+    Planted(
+        "self_trade_let_through",
+        "S10",
+        MATCHING,
+        "        if owner == own and entry.account == taker.account:\n",
+        "        if owner == own and entry.order_id == taker.order_id:\n",
+    ),
+    Planted(
+        "off_by_one_tick",
+        "M1",
+        BOOK,
+        "    return price if side is BUY else -price\n",
+        "    return price + 1 if side is BUY else -price\n",
+    ),
+    Planted(
+        "oldest_first_reversed",
+        "S2",
+        BOOK,
+        "            yield from level\n",
+        "            yield from reversed(level)\n",
+    ),
+    Planted(
+        "clearing_not_booked",
+        "S13",
+        LEDGER,
+        "    clearing[rule.base] = Units(clearing.get(rule.base, 0) - sign * shares)\n",
+        "",
+    ),
+)
