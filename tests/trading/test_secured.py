@@ -1,6 +1,5 @@
 """A cluster over TLS: a node joins with a token, trades, and strangers get nowhere."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,39 +11,8 @@ from exchange.client.settings import Endpoint
 from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.authority import new_token
 from exchange.node.errors import BadSetting
-from exchange.node.service import Service, _now
-from exchange.node.settings import Settings
-
-ANYWHERE = Address("127.0.0.1", 0)
-
-
-class Running:
-    """A node of this process, over TLS."""
-
-    def __init__(
-        self, data_dir: Path, *, coordinator: Address | None = None, join: str = ""
-    ) -> None:
-        self.data_dir = data_dir
-        self.serves = trio.Event()
-        settings = Settings(
-            data_dir,
-            listen=ANYWHERE,
-            coordinator=coordinator,
-            coordinator_listen=ANYWHERE,
-            is_authenticated=False,
-            is_tls=True,
-            join=join,
-        )
-        self.service = Service(settings, tell=self._tell)
-
-    def _tell(self, line: str) -> None:
-        if " serves on " in line:
-            self.serves.set()
-
-    @property
-    def endpoints(self) -> dict[str, str]:
-        found: dict[str, str] = json.loads((self.data_dir / "endpoints.json").read_text())
-        return found
+from exchange.node.service import _now
+from tests.support.running import Running
 
 
 @pytest.fixture(autouse=True)
@@ -55,19 +23,19 @@ def _plain_again(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_nodes_join_by_token_and_link_over_tls(tmp_path: Path) -> None:
     """Issue 5: mutual TLS with certificates of the cluster's own authority."""
     async with trio.open_nursery() as nursery:
-        first = Running(tmp_path / "1")
+        first = Running(tmp_path / "1", is_tls=True)
         nursery.start_soon(first.service.run)
-        await first.serves.wait()
-        coordinator = parse_address(first.endpoints["coordinator"])
+        await first.wait_ready()
+        coordinator = parse_address(first.coordinator)
         token = new_token(tmp_path / "1" / "coordinator", now=_now())
-        second = Running(tmp_path / "2", coordinator=coordinator, join=token)
+        second = Running(tmp_path / "2", is_tls=True, coordinator=coordinator, join=token)
         nursery.start_soon(second.service.run)
-        await second.serves.wait()
+        await second.wait_ready()
 
         async with open_cluster(Endpoint(coordinator=str(coordinator))) as cluster:
             account = cluster.account((await cluster.open_account()).user_id)
             placed = await account.place("AAPL", "buy", price="0.01", quantity="1")
-        port = parse_address(first.endpoints["tcp"]).port
+        port = parse_address(first.tcp).port
         async with await trio.open_tcp_stream("127.0.0.1", port) as plain:
             await plain.send_all(b'"1-1"\n{"type":"R balance"}\n')
             answer = bytes(await plain.receive_some(1 << 16))
@@ -79,7 +47,7 @@ async def test_nodes_join_by_token_and_link_over_tls(tmp_path: Path) -> None:
 
 async def test_node_without_a_token_is_told_how_to_get_one(tmp_path: Path) -> None:
     """Issue 5: what, where, remedy."""
-    stranger = Running(tmp_path, coordinator=Address("127.0.0.1", 1))
+    stranger = Running(tmp_path, is_tls=True, coordinator=Address("127.0.0.1", 1))
 
     with pytest.raises(BaseExceptionGroup) as refused:
         await stranger.service.run()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from exchange.coordinator.addresses import Address, parse_address
+from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.errors import ListenFailed
 from exchange.node import service as module
 from exchange.node.service import COORDINATOR, ENDPOINTS, OPERATOR_HASH, OPERATOR_KEY, Service
@@ -20,8 +20,7 @@ from exchange.store.errors import DataDirInUse, StoreFailed
 from exchange.store.lmdb_disk import LmdbDisk
 from tests.exchange.node.processes import Client, a_node
 from tests.exchange.node.shop import order, rich
-
-ANYWHERE = Address("127.0.0.1", 0)
+from tests.support.running import ANYWHERE, Running
 
 
 def funded(client: Client) -> None:
@@ -161,44 +160,12 @@ def _until(condition: Callable[[], bool]) -> None:
 # The same in this process, where a disk can be made to fail.
 
 
-class Running:
-    """A service in this process."""
-
-    def __init__(self, path: Path, *, is_authenticated: bool = False) -> None:
-        self.told: list[str] = []
-        self.readies = 0
-        self._ready = trio.Event()
-        settings = Settings(
-            path,
-            listen=ANYWHERE,
-            coordinator_listen=ANYWHERE,
-            is_authenticated=is_authenticated,
-        )
-        self.service = Service(settings, tell=self._tell)
-
-    def _tell(self, line: str) -> None:
-        self.told.append(line)
-        if " serves on " in line:
-            self.readies += 1
-            self._ready.set()
-            self._ready = trio.Event()
-
-    async def wait_ready(self, times: int) -> None:
-        while self.readies < times:
-            await self._ready.wait()
-
-    @property
-    def tcp(self) -> str:
-        *_, line = [line for line in self.told if " serves on " in line]
-        return line.split(" serves on ")[1].split(",")[0]
-
-
 @asynccontextmanager
 async def running(path: Path) -> AsyncIterator[Running]:
     one = Running(path)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.service.run)
-        await one.wait_ready(1)
+        await one.wait_ready()
         yield one
         one.service.stop()
 
@@ -232,8 +199,7 @@ ISSUE = b'{"type":"C stock","value":{"ticker":"AAPL","quantity":5}}'
 
 async def open_account(node: Running) -> bytes:
     """Return the line that says hello for a new account; empty if the node went away."""
-    (line,) = [line for line in node.told if line.startswith("coordinator on ")][-1:]
-    return (await ask(line.removeprefix("coordinator on "), b'"C account"')).strip()
+    return (await ask(node.coordinator, b'"C account"')).strip()
 
 
 async def test_failed_force_is_a_crash_that_the_node_survives(
@@ -260,7 +226,7 @@ async def test_disk_that_keeps_failing_ends_the_process(
     with pytest.RaisesGroup(StoreFailed, flatten_subgroups=True):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.service.run)
-            await one.wait_ready(1)
+            await one.wait_ready()
             account = await open_account(one)
             monkeypatch.setattr(LmdbDisk, "write", failing(1000))
             nursery.start_soon(ask, one.tcp, account, ISSUE)
@@ -292,13 +258,10 @@ async def test_operator_key_is_needed_with_authentication(tmp_path: Path) -> Non
     one = Running(tmp_path, is_authenticated=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.service.run)
-        await one.wait_ready(1)
+        await one.wait_ready()
         key = (tmp_path / OPERATOR_KEY).read_text().strip()
-        (line,) = [line for line in one.told if line.startswith("coordinator on ")]
         create = {"id": 1, "type": "account.create", "auth": key, "value": {}}
-        answer = msgspec.json.decode(
-            await ask(line.removeprefix("coordinator on "), msgspec.json.encode(create))
-        )
+        answer = msgspec.json.decode(await ask(one.coordinator, msgspec.json.encode(create)))
         hello = msgspec.json.encode(answer["value"])
 
         assert b"forbidden" in await ask(one.tcp, hello, ISSUE)
