@@ -87,16 +87,21 @@ def test_forged_reply_to_an_offer_moves_nothing(sender: int, quantity: int) -> N
     assert engines.log(1, TradeSettled) == []
 
 
-def test_peer_that_accepts_more_than_was_offered_is_quarantined() -> None:
-    """B7, S4: an impossible reply ends no doubt."""
+def answered(quantity: Lots) -> Engines:
+    """Return two nodes, the proposer of which has got this reply out of nowhere."""
     engines = a_trade_in_flight()
     ((_, offer_id),) = engines.state(1).offers
     session = engines.engine(1).soft.links[NodeId(2)].session
     assert session is not None
     decider = engines.engine(2)
-    reply = Reply(offer_id, Lots(6))
-    batch = Batch(session, decider.clock, decider.proof, [reply], NodeId(2))
+    batch = Batch(session, decider.clock, decider.proof, [Reply(offer_id, quantity)], NodeId(2))
     engines.step(1, inputs.PeerBatch(batch))
+    return engines
+
+
+def test_peer_that_accepts_more_than_was_offered_is_quarantined() -> None:
+    """B7, S4: an impossible reply ends no doubt."""
+    engines = answered(Lots(6))
 
     assert engines.engine(1).soft.links[NodeId(2)].quarantine
     assert len(engines.state(1).offers) == 1
@@ -104,13 +109,7 @@ def test_peer_that_accepts_more_than_was_offered_is_quarantined() -> None:
 
 def test_decline_of_a_maker_that_still_looks_open_closes_the_link() -> None:
     """S3: or the same offer would be made for ever."""
-    engines = a_trade_in_flight()
-    ((_, offer_id),) = engines.state(1).offers
-    session = engines.engine(1).soft.links[NodeId(2)].session
-    assert session is not None
-    decider = engines.engine(2)
-    batch = Batch(session, decider.clock, decider.proof, [Reply(offer_id, Lots(0))], NodeId(2))
-    engines.step(1, inputs.PeerBatch(batch))
+    engines = answered(Lots(0))
 
     assert engines.engine(1).soft.links[NodeId(2)].session is None
     assert not engines.state(1).offers

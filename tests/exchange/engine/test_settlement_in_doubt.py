@@ -156,17 +156,23 @@ def test_silence_never_releases_a_reservation() -> None:
     assert (order.offered, order.open) == (5, 0)
 
 
-def test_decided_by_an_operator_and_agreed_is_forgotten() -> None:
-    """S4: a heuristic decision is checked against the decider's own answer."""
+def decided_by_an_operator(quantity: Lots) -> Engines:
+    """Return two nodes that meet again: one handled the offer, one was told what became of it."""
     engines = a_trade_in_flight()
     (key,) = engines.state(1).offers
     trade_id = engines.state(1).offers[key].trade_id
     engines.deliver()
     engines.kill(1)
-    decision = HeuristicDecision(*key, trade_id, Lots(5), "ann", "node 2 is lost", 0)  # type: ignore[arg-type]
+    decision = HeuristicDecision(*key, trade_id, quantity, "ann", "node 2 is lost", 0)  # type: ignore[arg-type]
     engines.machines[1].log.append(decision)
     engines.settle()
     engines.restart(1)
+    return engines
+
+
+def test_decided_by_an_operator_and_agreed_is_forgotten() -> None:
+    """S4: a heuristic decision is checked against the decider's own answer."""
+    engines = decided_by_an_operator(Lots(5))
 
     (checked,) = engines.log(1, HeuristicChecked)
     assert isinstance(checked, HeuristicChecked)
@@ -177,19 +183,11 @@ def test_decided_by_an_operator_and_agreed_is_forgotten() -> None:
 
 def test_decided_by_an_operator_and_contradicted_is_frozen() -> None:
     """S4: disagreement is loud and leaves both records."""
-    engines = a_trade_in_flight()
-    (key,) = engines.state(1).offers
-    trade_id = engines.state(1).offers[key].trade_id
-    engines.deliver()
-    engines.kill(1)
-    decision = HeuristicDecision(*key, trade_id, Lots(0), "ann", "node 2 is lost", 0)  # type: ignore[arg-type]
-    engines.machines[1].log.append(decision)
-    engines.settle()
-    engines.restart(1)
+    engines = decided_by_an_operator(Lots(0))
 
     alarms = [effect for _, effect in engines.effects if isinstance(effect, Alarm)]
     assert [alarm.code for alarm in alarms] == ["heuristic_disagrees"]
-    assert engines.state(1).heuristics[key].answer == 5
+    assert [row.answer for row in engines.state(1).heuristics.values()] == [5]
     assert len(engines.state(2).acceptances) == 1
 
 
