@@ -140,9 +140,7 @@ async def test_revoked_key_closes_the_own_orders_at_once_and_no_other(
                 await ok(socket, channels=["orders"])
                 await socket.event("orders")
             await trio.to_thread.run_sync(revoke, house, alice, made["key_id"])
-            told = await spy.event("orders")
-            while told["kind"] != "closed":
-                told = await spy.event("orders")
+            told = await until_closed(spy)
             await in_thread(alice.order, symbol="WSRR", price="9")
             update = await own.event("orders")
             while not update.get("orders"):
@@ -171,14 +169,20 @@ async def test_revoked_key_closes_every_connection_that_it_opened(
                 await each.event("orders")
             await trio.to_thread.run_sync(revoke, house, alice, made["key_id"])
             for each in (spy, other_spy):
-                while (await each.event("orders"))["kind"] != "closed":
-                    pass
+                await until_closed(each)
             await ok(spy, channels=["book"], symbols=["WSSS"])
             await spy.event("book")
             await in_thread(alice.order, symbol="WSSS", price="9")
             delta = await spy.event("book")
 
     assert delta["bids"] == [["9", "1", 1]]
+
+
+async def until_closed(socket: FeedSocket) -> dict[str, Any]:
+    told: dict[str, Any] = await socket.event("orders")
+    while told["kind"] != "closed":
+        told = await socket.event("orders")
+    return told
 
 
 def new_read_key(house: House, person: Person) -> dict[str, str]:
