@@ -1,4 +1,4 @@
-"""What the naive book has beside the suite it shares with the fast one in `test_book.py`."""
+"""What the naive book has beside the suite it shares with the fast one in `test_markets.py`."""
 
 import pytest
 
