@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TESTS := $(VENV)/.ready-for-tests
 export HYPOTHESIS_PROFILE ?= ci
 
-.PHONY: help run demo test bench fuzz hostile mutants chaos lint clean
+.PHONY: help run demo setup test bench fuzz hostile mutants chaos lint clean
 
 help:
 	@echo 'make run      start one node, a complete exchange, with its data in ./data'
@@ -95,6 +95,8 @@ PARTS ?= lint units trading fire recovery gateway
 PYTEST := $(BIN)/pytest -q
 
 .PHONY: $(addprefix part-,lint units trading fire recovery gateway)
+
+setup: $(TESTS)
 
 test: $(TESTS)
 	@minutes=; for part in $(PARTS); do \
