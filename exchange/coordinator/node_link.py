@@ -6,7 +6,7 @@ opened elsewhere, and it comes again when it can.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
@@ -84,14 +84,17 @@ class NodeLink:
         """End the link; whatever is unanswered is lost."""
         self._scope.cancel()
 
-    async def run(self, ensure: Ensure) -> None:
-        """Serve the link until it ends.  Returns normally: a lost node is nobody's error."""
+    async def run(self, ensure: Ensure, said: Sequence[bytes] = ()) -> None:
+        """Serve the link until it ends.  Returns normally: a lost node is nobody's error.
+
+        `said` are lines that the node has sent already.
+        """
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     nursery.start_soon(self._beat)
-                    await self._read(ensure)
+                    await self._read(ensure, said)
                     self.close()
         finally:
             self.close()
@@ -140,11 +143,12 @@ class NodeLink:
             if not asked.is_answered.is_set():
                 self.close()
 
-    async def _read(self, ensure: Ensure) -> None:
+    async def _read(self, ensure: Ensure, said: Sequence[bytes]) -> None:
         try:
-            while lines := await self._connection.read():
-                for line in lines:
+            while said := said or await self._connection.read():
+                for line in said:
                     await self._take(line, ensure)
+                said = ()
         except (ConnectionLost, FramingError, RemoteProtocolError):
             pass  # the link ends; the node comes again
 

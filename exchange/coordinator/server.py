@@ -154,8 +154,9 @@ class Coordinator:
         for alarm in decision.alarms:
             self._say(Event("registry_alarm", alarm))
         told = await self._tell_cluster(connection, asked, decision)
-        if await _is_ok(connection, lines[1:]):
-            await self._run_link(connection, asked, decision.node_id, told)
+        said = await _until_ok(connection, lines[1:])
+        if said is not None:
+            await self._run_link(connection, asked, decision.node_id, told, said)
 
     def _is_named(self, node_id: NodeId | None, caller: str) -> bool:
         """Tell whether a caller may speak as a node; one without an id must have some name."""
@@ -182,6 +183,7 @@ class Coordinator:
         asked: Registration,
         node_id: NodeId,
         told: tuple[list[NodeEntry], list[Instrument]],
+        said: list[bytes],
     ) -> None:
         link = NodeLink(connection, node_id)
         earlier = self._links.get(node_id)
@@ -195,7 +197,7 @@ class Coordinator:
             await self._tell_difference(link, *told)
             text = f"node {node_id} at {asked.address} is live, epoch {asked.epoch}"
             self._say(Event("member_live", text, node_id=node_id, epoch=asked.epoch))
-            await link.run(self._ensure)
+            await link.run(self._ensure, said)
         finally:
             link.close()
             if self._links.get(node_id) is link:
@@ -270,16 +272,19 @@ def _is_peer(entry: NodeEntry, node_id: NodeId) -> bool:
     return entry.node_id != node_id and entry.has_started
 
 
-async def _is_ok(connection: Connection, lines: list[bytes]) -> bool:
-    """Wait for the node's "ok"; False if it goes away instead, as a newborn node may."""
+async def _until_ok(connection: Connection, lines: list[bytes]) -> list[bytes] | None:
+    """Wait for the node's "ok"; return what came with it, behind it.
+
+    None if the node goes away instead, as a newborn node may.
+    """
     with trio.move_on_after(OK_S_MAX):
         lines = lines or await connection.read()
         if not lines:
-            return False
-        if decode_from_node(lines[0]) != "ok" or len(lines) > 1:
+            return None
+        if decode_from_node(lines[0]) != "ok":
             raise RemoteProtocolError("unexpected_message", 'expected "ok" after the registration')
-        return True
-    return False
+        return lines[1:]
+    return None
 
 
 async def _tell_and_forget(connection: Connection, error: WireError) -> None:

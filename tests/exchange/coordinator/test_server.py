@@ -12,6 +12,7 @@ from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import NodeId, make_id
 from exchange.engine.effects import Refused
 from exchange.store.errors import StoreFailed
+from exchange.wire.coordinator_lines import EnsureInstrument, EnsureValue, encode_line
 from tests.exchange.coordinator.house import (
     FRESH_CLUSTER,
     Client,
@@ -87,6 +88,21 @@ async def test_node_that_joins_between_registration_and_ok_is_told(
         joined, listed = await client.read(), await client.read()
         assert (joined["type"], joined["id"], joined["addr"]) == ("joined", 2, fast.address)
         assert (listed["type"], listed["value"]["symbol"]) == ("listed", "AAPL")
+
+
+async def test_node_that_asks_at_once_keeps_its_link(autojump_clock: MockClock) -> None:
+    """C1: an order that waits for a listing is asked for right behind the "ok", in one read."""
+    async with a_house() as house:
+        node = await newborn(house, 1)
+        client = Client(await house.dial())
+        await client.stream.send_all(register_line(node.registration()))
+        await client.read()
+        ensure = encode_line(EnsureInstrument(1, EnsureValue("AAPL")))
+        await client.stream.send_all(b'"ok"\n' + ensure)
+        listed, answer = await client.read(), await client.read()
+
+        assert (listed["type"], answer["type"]) == ("listed", "instrument")
+        assert house.coordinator.live == [1]
 
 
 async def test_account_is_open_at_its_owner_before_its_id_is_answered(
