@@ -23,6 +23,7 @@ from exchange.domain.units import AMOUNT_MAX, Asset, Symbol, Units
 CASH_EACH = 10**12  # units: 10**10 dollars, holds 20,000 E-mini contracts
 SHARES_EACH = 10**9  # units
 LISTED_SECONDS_MAX = 10.0  # for a listing to reach every node
+STATUS_SECONDS_MAX = 5.0  # less: a node that does not answer is told from one that was not told
 LOOK_SECONDS = 0.02
 
 Progress = Callable[[str, int, int], None]  # what is being done, how far, of how much
@@ -103,11 +104,18 @@ async def _list_instruments(
         progress("listing instruments", number + 1, len(instruments))
     count = len({*listed, *(instrument.symbol for instrument in instruments)})
     for node_id in await cluster.node_ids():
-        with trio.move_on_after(LISTED_SECONDS_MAX) as scope:
-            while (await cluster.status(node_id)).instruments < count:  # noqa: ASYNC110 - elsewhere
-                await trio.sleep(LOOK_SECONDS)
-        if scope.cancelled_caught:
-            raise FundingError(f"node {node_id} has not heard of the listings")
+        await wait_listed(cluster, node_id, count)
+
+
+async def wait_listed(cluster: Cluster, node_id: int, count: int) -> None:
+    """Wait until a node has heard of all listings; FundingError, or Unreachable if it is silent."""
+    heard = 0
+    with trio.move_on_after(LISTED_SECONDS_MAX):
+        while heard < count:
+            heard = (await cluster.status(node_id, within=STATUS_SECONDS_MAX)).instruments
+            await trio.sleep(LOOK_SECONDS)
+        return
+    raise FundingError(f"node {node_id} has heard of {heard} of {count} listings")
 
 
 async def _fund(traders: Traders, actions: Sequence[Action], progress: Progress) -> None:

@@ -1,17 +1,24 @@
 """Accounts are opened, funded and counted again."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
+import trio
+from trio.testing import MockClock
 
+from exchange.client.cluster import Cluster
 from exchange.client.cluster_process import LocalCluster
+from exchange.client.errors import Unreachable
 from exchange.client.flow import Aggress, Flow, Place
+from exchange.client.results import NodeStatus
 from exchange.client.traders import (
     FundingError,
     Traders,
     balances,
     lost_or_made,
     open_traders,
+    wait_listed,
 )
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Side
@@ -61,6 +68,32 @@ async def test_refused_deposit_stops_the_run(live: LocalCluster, symbol: str) ->
         cluster.account = keyless  # type: ignore[method-assign, assignment]
         with pytest.raises(FundingError, match="forbidden"):
             await open_traders(cluster, flow, lambda *_: None)
+
+
+class Deaf(Cluster):
+    """A node that has heard of no listing, or does not answer at all."""
+
+    def __init__(self, told: NodeStatus | None) -> None:
+        self._told = told
+
+    async def status(self, node_id: int, *, within: float = 1.0) -> NodeStatus:
+        """Answer at once, or not in time."""
+        await trio.sleep(0 if self._told else within)
+        if self._told is None:
+            raise Unreachable(f"node {node_id} does not answer")
+        return self._told
+
+
+async def test_node_that_was_not_told_is_told_from_one_that_does_not_answer(
+    autojump_clock: MockClock, statuses: Callable[..., list[NodeStatus]]
+) -> None:
+    """C1: a listing that was lost, and a node that is away, are looked for elsewhere."""
+    (told,) = statuses(1, instruments=1)
+
+    with pytest.raises(FundingError, match="node 1 has heard of 1 of 2 listings"):
+        await wait_listed(Deaf(told), 1, 2)
+    with pytest.raises(Unreachable):
+        await wait_listed(Deaf(None), 1, 2)
 
 
 def test_what_is_lost_or_made_is_named_in_decimals() -> None:
