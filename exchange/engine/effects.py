@@ -6,6 +6,7 @@ were made.  Only a `Send` of an `Applied` may leave at once.
 
 import msgspec
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.instruments import Instrument
 from exchange.domain.orders import (
     Fill,
@@ -161,6 +162,24 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     frozen: int = 0  # trades where an operator and the decider decided differently (S4)
 
 
+class ReplicaAnswer(msgspec.Struct, frozen=True):
+    """A page of the replica of one owner; pages of one replica have all but the orders in common.
+
+    `is_complete`: it shows everything that this node's own log has heard of that owner's orders.
+    """
+
+    owner: NodeId
+    is_linked: bool  # there is a session: the owner lives
+    is_complete: bool
+    epoch: Epoch  # of its stream, as far as it is applied
+    seq: Seq
+    seen_lsn: Lsn  # through here its log was durable when it was last heard
+    count: int  # open orders, of all pages
+    sum: str  # their additive hash (B4)
+    orders: list[tuple[OrderEvent, Instrument]]
+    next_cursor: int | None
+
+
 class KeyAnswer(msgspec.Struct, frozen=True):
     """A key that was just made; nobody can tell it again."""
 
@@ -193,6 +212,7 @@ AnswerBody = (
     | KeyAnswer
     | KeysAnswer
     | StatusAnswer
+    | ReplicaAnswer
 )
 
 

@@ -238,6 +238,17 @@ class StatusQuery(msgspec.Struct, frozen=True):
     """Answer: StatusAnswer."""
 
 
+class ReplicaQuery(msgspec.Struct, frozen=True):
+    """What is shown here of another owner's open orders, from the `cursor`-th on.
+
+    Answer: ReplicaAnswer, or Refused `unknown_node`.
+    """
+
+    owner: NodeId
+    cursor: int
+    limit: int
+
+
 Query = (
     AccountQuery
     | OrderQuery
@@ -248,6 +259,7 @@ Query = (
     | TradesQuery
     | KeysQuery
     | StatusQuery
+    | ReplicaQuery
 )
 
 

@@ -1,10 +1,11 @@
 """Answers to questions: pure reads of a node's state, sent behind all it has decided (E3)."""
 
+from itertools import islice
 from typing import assert_never
 
 from exchange.domain.book import depth
 from exchange.domain.orders import Order, Side
-from exchange.domain.units import Seq, Symbol, Units
+from exchange.domain.units import Epoch, Seq, Symbol, Units
 from exchange.engine.commands import UNKNOWN_ACCOUNT, UNKNOWN_ORDER
 from exchange.engine.effects import (
     AccountAnswer,
@@ -16,6 +17,7 @@ from exchange.engine.effects import (
     OrdersAnswer,
     PeerStatus,
     Refused,
+    ReplicaAnswer,
     StatusAnswer,
     SymbolBook,
     TradesAnswer,
@@ -30,6 +32,7 @@ from exchange.engine.inputs import (
     OrderQuery,
     OrdersQuery,
     Query,
+    ReplicaQuery,
     StatusQuery,
     TradesQuery,
     TransfersQuery,
@@ -61,6 +64,8 @@ def answer_query(soft: Soft, query: Query) -> AnswerBody:
             return _keys(soft, query)
         case StatusQuery():
             return _status(soft)
+        case ReplicaQuery():
+            return _replica(soft, query)
         case _:
             assert_never(query)
 
@@ -245,4 +250,27 @@ def _peer_status(soft: Soft, link: Link) -> PeerStatus:
         sum_text(link.replica),
         len(soft.state.offers_to.get(link.peer, ())),
         link.quarantine or link.detail,
+    )
+
+
+def _replica(soft: Soft, query: ReplicaQuery) -> AnswerBody:
+    link = soft.links.get(query.owner)
+    if link is None:
+        return Refused("unknown_node", f"node {query.owner} is not known here")
+    peer, seen = soft.state.peer(query.owner), soft.seen.get(query.owner)
+    epoch, seq = link.have or (Epoch(0), Seq(0))
+    replica, listed = link.replica, soft.state.instruments
+    stop = query.cursor + query.limit
+    page = list(islice(replica.orders.values(), query.cursor, stop))
+    return ReplicaAnswer(
+        query.owner,
+        link.session is not None,
+        link.have is not None and not link.quarantine,
+        epoch,
+        seq,
+        seen.lsn if seen is not None else peer.seen_lsn,
+        len(replica.orders),
+        sum_text(replica),
+        [(order, listed[order.symbol].instrument) for order in page if order.symbol in listed],
+        stop if stop < len(replica.orders) else None,
     )

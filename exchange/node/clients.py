@@ -66,6 +66,7 @@ from exchange.wire.requests import (
     OrdersList,
     ReadMarket,
     ReadOrders,
+    ReplicaList,
     Request,
     TradesList,
     TransfersList,
@@ -88,6 +89,7 @@ LONG: frozenset[type] = frozenset(
         TradesList,
         TransfersList,
         CandlesGet,
+        ReplicaList,
     ]
 )
 LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory

@@ -30,6 +30,7 @@ from exchange.wire.values import (
     fills_value,
     key_value,
     keys_value,
+    replica_value,
     trades_value,
     transfers_value,
 )
@@ -106,6 +107,8 @@ class AnswerWriter:
                 return rich_line("keys", keys_value(body), request_id)
             case effects.StatusAnswer():
                 return rich_line("status", _ENCODE(body), request_id)
+            case effects.ReplicaAnswer():
+                return rich_line("replica", replica_value(body), request_id)
             case Refused():
                 return error_line(body.code, body.detail, request_id)
             case _:

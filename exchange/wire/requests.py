@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from exchange.domain.units import CLIENT_ORDER_ID_MAX
+from exchange.domain.units import CLIENT_ORDER_ID_MAX, NODE_MAX, NUMBER_MAX
 from exchange.wire.candles import Interval, TimeText
 from exchange.wire.envelope import Form, Rich, decode_object, decode_text
 from exchange.wire.feeds import ORDERS, FeedSubscribe, FeedUnsubscribe
@@ -326,6 +326,20 @@ class NodeMetrics(Rich, frozen=True, gc=False, tag="node.metrics"):
     value: Value | None = None
 
 
+class ReplicaFilter(Value, frozen=True, gc=False):
+    """Of which other node; `cursor` is the `next_cursor` of the page before."""
+
+    node_id: Annotated[int, msgspec.Meta(ge=1, le=NODE_MAX)]
+    cursor: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)] = 0
+    limit: Limit = PAGE
+
+
+class ReplicaList(Rich, frozen=True, gc=False, tag="replica.list"):
+    """The open orders of another node's accounts, as they are shown here."""
+
+    value: ReplicaFilter
+
+
 class Bye(msgspec.Struct, frozen=True):
     """The client takes its leave: close after everything before it is answered."""
 
@@ -363,6 +377,7 @@ Request = (
     | CandlesGet
     | NodeStatus
     | NodeMetrics
+    | ReplicaList
     | FeedSubscribe
     | FeedUnsubscribe
 )
@@ -370,7 +385,7 @@ Request = (
 _PUBLIC = (ReadMarket, BookGet, TradesList, CandlesGet, NodeStatus, NodeMetrics)
 _READ = (ReadBalance, ReadStock, ReadOrders, OrderGet, OrdersList, FillsList, AccountGet)
 _KEYS = (KeyCreate, KeyRotate, KeyRevoke, KeyList)
-_OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw)
+_OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw, ReplicaList)
 _POWERS: dict[type, Power] = {
     **dict.fromkeys(_PUBLIC, Power.PUBLIC),
     **dict.fromkeys((*_READ, TransfersList), Power.READ),

@@ -13,7 +13,17 @@ import msgspec
 
 from exchange.domain.instruments import CASH, CASH_DECIMALS, plain_ticker
 from exchange.domain.orders import Order, SelfTrade, Side, TimeInForce
-from exchange.domain.units import AccountId, Asset, Lots, OrderId, Seq, Symbol, Ticks, Units
+from exchange.domain.units import (
+    AccountId,
+    Asset,
+    Lots,
+    NodeId,
+    OrderId,
+    Seq,
+    Symbol,
+    Ticks,
+    Units,
+)
 from exchange.engine import inputs
 from exchange.engine.effects import Refused
 from exchange.engine.inputs import Input, Ticket
@@ -286,7 +296,8 @@ def _query(
     | requests.BookGet
     | requests.TradesList
     | requests.NodeStatus
-    | requests.NodeMetrics,
+    | requests.NodeMetrics
+    | requests.ReplicaList,
     account: AccountId,
 ) -> inputs.Query:
     match request:
@@ -316,6 +327,9 @@ def _query(
             return inputs.KeysQuery(read_owner(request.value.user_id, account))
         case requests.NodeStatus() | requests.NodeMetrics():
             return inputs.StatusQuery()
+        case requests.ReplicaList():
+            asked = request.value
+            return inputs.ReplicaQuery(NodeId(asked.node_id), asked.cursor, asked.limit)
         case _:
             assert_never(request)
 

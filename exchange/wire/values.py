@@ -212,3 +212,23 @@ def keys_value(body: effects.KeysAnswer) -> bytes:
         expires_at = time_text(key.expires) if key.expires else None
         rows.append({"key_id": key.key_id, "scopes": SCOPES[key.scopes], "expires_at": expires_at})
     return _ENCODE({"user_id": format_id(body.account), "keys": rows})
+
+
+def replica_value(body: effects.ReplicaAnswer) -> bytes:
+    """Write a page of another node's open orders, and of what version of its book they are."""
+    orders = [
+        {
+            "order_id": format_id(order.order_id),
+            "user_id": format_id(order.account),
+            "symbol": order.symbol,
+            "side": SIDE_NAMES[order.side],
+            "price": number_text(instrument.rule.tick, order.price),
+            "remaining_quantity": number_text(instrument.rule.lot, order.open),
+            "stamp": order.stamp,
+            "version": order.version,
+        }
+        for order, instrument in body.orders
+    ]
+    told = msgspec.structs.asdict(body)
+    del told["owner"]
+    return _ENCODE({"node_id": body.owner, **told, "orders": orders})

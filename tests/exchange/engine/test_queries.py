@@ -10,6 +10,7 @@ from exchange.engine.effects import (
     OrderAnswer,
     OrdersAnswer,
     Refused,
+    ReplicaAnswer,
     StatusAnswer,
     TradesAnswer,
     TransfersAnswer,
@@ -131,6 +132,7 @@ def test_unknown_things_are_refused() -> None:
         inputs.TransfersQuery(stranger, Seq(1), 1),
         inputs.BookQuery(ghost, 1),
         inputs.TradesQuery(ghost, Seq(1), 1),
+        inputs.ReplicaQuery(NodeId(9), 0, 1),
     ]
 
     for question in questions:
@@ -147,3 +149,46 @@ def test_orders_of_one_symbol_are_those_of_no_other() -> None:
 
     assert isinstance(answer, OrdersAnswer)
     assert answer.orders == []
+
+
+def replica(engines: Engines, cursor: int = 0, limit: int = 1000) -> ReplicaAnswer:
+    answer = engines.ask(1, inputs.ReplicaQuery(NodeId(2), cursor, limit))
+    assert isinstance(answer, ReplicaAnswer)
+    return answer
+
+
+def test_a_replica_is_told_in_pages_with_how_far_it_is() -> None:
+    """Interfaces section 5: `recover-node` restores orders from it."""
+    engines = traded()
+    level, proof = replica(engines), engines.engine(2).proof
+    engines.kill(2)
+    engines.settle()
+    first, second = replica(engines, limit=1), replica(engines, cursor=1)
+
+    assert (level.is_linked, first.is_linked, first.is_complete) == (True, False, True)
+    assert (first.epoch, first.seq, first.seen_lsn) == (level.epoch, level.seq, proof.lsn)
+    assert (first.count, first.sum) == (2, level.sum)
+    assert (len(first.orders), first.next_cursor, second.next_cursor) == (1, 1, None)
+    prices = [(order.price, order.open) for order, _ in first.orders + second.orders]
+    assert sorted(prices) == [(1001, 1), (1002, 2)]
+
+
+def test_a_replica_is_not_complete_before_its_owner_was_heard_or_in_quarantine() -> None:
+    """B7: what a quarantined peer says of its book is not taken in."""
+    engines = traded()
+    engines.engine(1).soft.links[NodeId(2)].quarantine = "it lies"
+    assert not replica(engines).is_complete
+
+    engines.kill(1)
+    engines.kill(2)
+    engines.machines[1].boot()
+    engines.step(1, inputs.KnowPeer(NodeId(2), b"", ""))
+    assert (replica(engines).is_complete, replica(engines).count) == (False, 0)
+
+
+def test_an_order_whose_instrument_was_never_told_is_counted_and_not_shown() -> None:
+    """B7: a peer that breaks the protocol breaks nothing here."""
+    engines = traded()
+    del engines.state(1).instruments[AAPL]
+
+    assert (replica(engines).count, replica(engines).orders) == (2, [])

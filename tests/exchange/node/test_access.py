@@ -161,6 +161,24 @@ def test_key_says_on_whose_behalf_a_gateway_asks(
     assert (refused.code if refused else None) == code
 
 
+REPLICA = '{"type":"replica.list","value":{"node_id":2}KEY}'
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [("", "forbidden"), ("wrong", "unauthorized"), (KEY, "unauthorized"), (OPERATOR_KEY, None)],
+)
+def test_replica_is_for_operators_and_needs_no_account(key: str, code: str | None) -> None:
+    """Interfaces section 5: a node may be asked that has no account."""
+    access = an_access()
+    request = a_request(REPLICA.replace("KEY", f',"auth":"{key}"' if key else ""))
+    refused = access.check(request, access.speaker(request, access.anyone))
+    open_access = an_access(is_authenticated=False)
+
+    assert (refused.code if refused else None) == code
+    assert open_access.check(request, open_access.anyone) is None
+
+
 def test_key_of_another_account_does_not_change_who_a_connection_is() -> None:
     """C7; interfaces section 1: `auth` stands for more power, never for another account."""
     request = a_request('{"id":1,"type":"account.get","value":{},"auth":"2-1.whatever"}')

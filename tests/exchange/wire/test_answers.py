@@ -251,6 +251,14 @@ RICH: list[tuple[str, bytes, AnswerBody, str]] = [
     ("book.get", b'{"symbol":"AAPL"}', effects.BookAnswer([book()]), "book"),
     ("trades.list", b'{"symbol":"AAPL"}', effects.TradesAnswer(AAPL, [], Seq(1)), "trades"),
     ("node.status", b"{}", STATUS, "status"),
+    (
+        "replica.list",
+        b'{"node_id":1}',
+        effects.ReplicaAnswer(
+            NodeId(1), False, True, Epoch(1), Seq(9), Lsn(3), 0, "0" * 32, [], None
+        ),
+        "replica",
+    ),
     ("account.close", b"{}", Refused("not_empty", "withdraw first"), "error"),
     ("order.create", CREATE[CREATE.index(b'{"symbol') : -1], NO_FUNDS, "error"),
 ]

@@ -64,6 +64,7 @@ LITERAL: dict[bytes, type] = {
     b'"to":"2026-02-01"}}': requests.CandlesGet,
     b'{"id":7,"type":"node.status","value":{}}': requests.NodeStatus,
     b'{"id":7,"type":"node.status","auth":"key"}': requests.NodeStatus,
+    b'{"type":"replica.list","value":{"node_id":1,"cursor":1000}}': requests.ReplicaList,
 }
 
 
@@ -139,6 +140,7 @@ def test_page_is_bounded() -> None:
         (b'{"type":"U balance","value":1}', Power.OPERATOR),
         (b'{"type":"C stock","value":{"ticker":"A","quantity":1}}', Power.OPERATOR),
         (b'{"type":"account.deposit","value":{"asset":"USD","quantity":1}}', Power.OPERATOR),
+        (b'{"type":"replica.list","value":{"node_id":1}}', Power.OPERATOR),
     ],
 )
 def test_request_says_what_its_caller_must_be_allowed(line: bytes, power: Power) -> None:

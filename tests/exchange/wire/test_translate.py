@@ -417,6 +417,7 @@ ASKED: list[tuple[bytes, inputs.Query]] = [
     (b'{"type":"book.get","value":{"symbol":"AAPL","depth":10}}', inputs.BookQuery(AAPL, 10)),
     (b'{"type":"trades.list","value":{"symbol":"AAPL"}}', inputs.TradesQuery(AAPL, Seq(1), 100)),
     (b'{"type":"node.status"}', inputs.StatusQuery()),
+    (b'{"type":"replica.list","value":{"node_id":4}}', inputs.ReplicaQuery(NodeId(4), 0, 100)),
 ]
 
 

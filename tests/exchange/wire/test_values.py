@@ -8,14 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.orders import Fill, Side, Status, TimeInForce, Trade, Transfer
 from exchange.domain.units import (
     AccountId,
     Asset,
+    Epoch,
     Lots,
+    Lsn,
     Micros,
+    NodeId,
     OrderId,
     Seq,
+    Stamp,
+    Symbol,
     Ticks,
     TradeId,
     Units,
@@ -261,3 +267,44 @@ def test_trade_names_its_aggressor() -> None:
         "ts": "1970-01-01T00:00:00.000001Z",
     }
     assert value["next_seq"] == 2
+
+
+def test_replica_is_written_with_all_that_restores_an_order() -> None:
+    """Interfaces section 5: `recover-node` asks for it."""
+    order = OrderEvent(
+        OrderId(make_id(2, 7)),
+        Symbol("BTC-USD"),
+        Side.SELL,
+        Ticks(150),
+        Lots(25),
+        Stamp(1 << 60),
+        3,
+        AccountId(make_id(2, 1)),
+    )
+    answer = effects.ReplicaAnswer(
+        NodeId(2), False, True, Epoch(4), Seq(9), Lsn(70), 1, "ab", [(order, PAIR)], None
+    )
+
+    assert json.loads(values.replica_value(answer)) == {
+        "node_id": 2,
+        "is_linked": False,
+        "is_complete": True,
+        "epoch": 4,
+        "seq": 9,
+        "seen_lsn": 70,
+        "count": 1,
+        "sum": "ab",
+        "orders": [
+            {
+                "order_id": "2-7",
+                "user_id": "2-1",
+                "symbol": "BTC-USD",
+                "side": "sell",
+                "price": PAIR.rule.tick.text(150),
+                "remaining_quantity": PAIR.rule.lot.text(25),
+                "stamp": 1 << 60,
+                "version": 3,
+            }
+        ],
+        "next_cursor": None,
+    }
