@@ -15,10 +15,10 @@ import sys
 
 import click
 
-from exchange.client.errors import ClientError, leaves
+from exchange.client.errors import ClientError
 from exchange.client.subcommands import suggest
+from exchange.process.errors import INTERRUPTED, leaves
 
-INTERRUPTED = 130
 USAGE = 2
 TRACEBACK = "EXCHANGE_TRACEBACK"
 # name -> module and one line; modules are imported when they are used, to start fast.
@@ -108,8 +108,6 @@ def exchange() -> None:
 
 def main() -> None:
     """Run a command; every error is one line on stderr and an exit code."""
-    if not __debug__:
-        sys.exit("error: assertions are off; start Python without -O")
     if sys.stdout is None:  # closed by who started us: nobody wants to read it
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open until the end
     if sys.stderr is None:

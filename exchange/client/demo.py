@@ -19,13 +19,14 @@ from exchange.client.account import AccountClient
 from exchange.client.cluster import Cluster
 from exchange.client.cluster_process import LocalCluster, Server
 from exchange.client.drive import Tally, drive_max
-from exchange.client.errors import ClientError, leaves
+from exchange.client.errors import ClientError
 from exchange.client.flow import Flow
 from exchange.client.oracle import rehearse
 from exchange.client.quiescence import unequal_books, wait_quiescent
 from exchange.client.replay import fills_of
 from exchange.client.results import NodeStatus
 from exchange.client.traders import Traders, balances, lost_or_made, open_traders
+from exchange.process.errors import leaves
 
 Say = Callable[[str], None]
 KILL_AT = 0.3  # of all actions answered

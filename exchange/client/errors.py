@@ -63,14 +63,6 @@ class LinkLost(Exception):  # noqa: N818 - named by what is known
         self.is_sent = is_sent
 
 
-def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    """Return the exceptions in a group, however nested."""
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found.extend(leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found
-
-
 def reason(error: BaseException) -> str:
     """Return why something failed, without numbers and paths that are told anyway."""
     return (isinstance(error, OSError) and error.strerror) or str(error)

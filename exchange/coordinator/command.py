@@ -1,11 +1,9 @@
 """`exchange-coordinator`: a coordinator as a process of its own (interfaces section 4)."""
 
 import contextlib
-import datetime
 import os
 import signal
 import sys
-import time
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,14 +13,15 @@ import click
 import msgspec
 import trio
 
-from exchange.coordinator import logs
-from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.authority import new_token
-from exchange.coordinator.errors import BadAddress, CoordinatorError
-from exchange.coordinator.logs import Event, Log, LogSettings
+from exchange.coordinator.errors import CoordinatorError
 from exchange.coordinator.registry_store import FORMAT_VERSION
 from exchange.coordinator.service import Serving, serve_coordinator
-from exchange.store.errors import StoreError
+from exchange.process import ending, logs
+from exchange.process.addresses import parse_address
+from exchange.process.clocks import SystemClocks, now
+from exchange.process.errors import BadAddress
+from exchange.process.logs import Event, Log, LogSettings
 
 DEFAULT_LISTEN = "127.0.0.1:7401"
 ENDPOINTS = "endpoints.json"
@@ -104,15 +103,14 @@ def main(
 
     Nodes trade, restart and settle without it; only new nodes, accounts and listings wait.
     """
-    if not __debug__:
-        _fail("assertions are off; start Python without -O", 2)
     ctx.obj = data_dir
     if ctx.invoked_subcommand is not None:
         return
+    clocks = SystemClocks()
     log = Log(
         LogSettings(log_level, log_format),
-        wall_us=lambda: time.time_ns() // 1000,
-        mono_us=lambda: time.monotonic_ns() // 1000,
+        wall_us=clocks.wall_us,
+        mono_us=clocks.mono_us,
     )
     serve = partial(
         _serve,
@@ -123,14 +121,7 @@ def main(
         strict_listing=strict_listing,
         is_tls=is_tls,
     )
-    error = None
-    try:
-        trio.run(serve)
-    except* (CoordinatorError, StoreError) as group:
-        error = _first(group)
-    if error is not None:
-        log(Event("failed", f"error: {error}", exit_code=error.exit_code))
-        sys.exit(error.exit_code)
+    sys.exit(ending.run(serve, log))
 
 
 @main.command(
@@ -151,7 +142,7 @@ Examples:
 def token(data_dir: Path, node: int) -> None:
     """Print a token with which one node can join, once, within the hour."""
     try:
-        click.echo(new_token(data_dir, now=datetime.datetime.now(datetime.UTC), node_id=node))
+        click.echo(new_token(data_dir, now=now(), node_id=node))
     except CoordinatorError as error:
         _fail(str(error), error.exit_code)
 
@@ -209,13 +200,6 @@ def _write_endpoints(path: Path, address: str) -> None:
     new = path.with_name(path.name + ".new")
     new.write_bytes(msgspec.json.encode(Endpoints(os.getpid(), address)) + b"\n")
     new.rename(path)
-
-
-def _first(
-    group: BaseExceptionGroup[CoordinatorError | StoreError],
-) -> CoordinatorError | StoreError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _fail(message: str, exit_code: int) -> None:

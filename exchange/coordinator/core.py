@@ -30,7 +30,6 @@ from typing import assert_never
 
 import msgspec
 
-from exchange.coordinator.addresses import is_address
 from exchange.domain.instruments import (
     CASH,
     CASH_DECIMALS,
@@ -53,6 +52,7 @@ from exchange.domain.units import (
     number_of,
 )
 from exchange.engine.effects import Refused
+from exchange.process.addresses import is_address
 
 NONCE_BYTES = 16
 BOOT_ID_BYTES_MAX = 16

@@ -2,8 +2,8 @@
 
 exit code | meaning                              | errors
 ----------+--------------------------------------+------------------------------------
-    1     | it cannot be used just now           | ListenFailed, RegistrationRefused
-    2     | it is not what you meant             | BadAddress
+    1     | it cannot be used just now           | RegistrationRefused, process.errors.ListenFailed
+    2     | it is not what you meant             | process.errors.BadAddress
     3     | nobody answers there                 | CoordinatorUnreachable
     4     | it must not be used as it is         | DamagedRegistry, IdentityRefused
     5     | another process has it               | store.errors.DataDirInUse
@@ -11,29 +11,15 @@ exit code | meaning                              | errors
 
 from pathlib import Path
 
+from exchange.process.errors import ProcessError
 from exchange.store.errors import StoreError
 
 
-class CoordinatorError(Exception):
-    """Base: a message of what, where and remedy, and an exit code."""
-
-    exit_code = 1
-
-    def __init__(self, what: str, *, remedy: str) -> None:
-        super().__init__(f"{what}; {remedy}")
+class CoordinatorError(ProcessError):
+    """Base of what is wrong with a coordinator, or with reaching one."""
 
 
-class ListenFailed(CoordinatorError):  # noqa: N818 - errors are named by fault
-    """The port is taken, or not ours to take."""
-
-
-class BadAddress(CoordinatorError):  # noqa: N818
-    """An address that is none, or one that must not be listened on."""
-
-    exit_code = 2
-
-
-class CoordinatorUnreachable(CoordinatorError):  # noqa: N818
+class CoordinatorUnreachable(CoordinatorError):  # noqa: N818 - errors are named by fault
     """A new node cannot do without its coordinator."""
 
     exit_code = 3

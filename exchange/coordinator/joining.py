@@ -19,7 +19,6 @@ from typing import Annotated
 import msgspec
 import trio
 
-from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.authority import Authority, BadJoin, fingerprint, new_request, node_name
 from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import Registration
@@ -38,6 +37,7 @@ from exchange.coordinator.tls import (
     write_private,
 )
 from exchange.engine.effects import Refused
+from exchange.process.addresses import parse_address
 from exchange.wire.coordinator_lines import ANSWER_BYTES_MAX, ErrorAnswer, error_answer
 from exchange.wire.lines import REQUEST_BYTES_MAX
 

@@ -15,7 +15,6 @@ from typing import Protocol
 import msgspec
 import trio
 
-from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import KnownNode, Registration
 from exchange.coordinator.errors import (
@@ -24,7 +23,6 @@ from exchange.coordinator.errors import (
     RegistrationRefused,
     refused,
 )
-from exchange.coordinator.logs import Event
 from exchange.coordinator.registration import (
     instrument_of,
     known_nodes,
@@ -35,6 +33,8 @@ from exchange.coordinator.tls import Trust, peer_name, secured
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, number_of, parse_id
 from exchange.engine.effects import Refused
+from exchange.process.addresses import parse_address
+from exchange.process.logs import Event
 from exchange.wire.coordinator_lines import (
     ANSWER_BYTES_MAX,
     CreateAccount,

@@ -14,7 +14,6 @@ embeds it connects over loopback like any other.
 """
 
 import contextlib
-import datetime
 from collections.abc import Callable, Sequence
 
 import trio
@@ -32,13 +31,14 @@ from exchange.coordinator.core import (
 )
 from exchange.coordinator.joining import Now, answer_joining, is_joining
 from exchange.coordinator.keys import hash_key
-from exchange.coordinator.logs import Event
 from exchange.coordinator.node_link import NodeLink
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.registration import is_registration, registered_line, registration_of
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, node_of
 from exchange.engine.effects import Refused
+from exchange.process.clocks import now
+from exchange.process.logs import Event
 from exchange.wire.coordinator_lines import (
     REGISTRATION_BYTES_MAX,
     Joined,
@@ -72,7 +72,7 @@ class Coordinator:
         strict_listing: bool,
         say: Callable[[str], None] = lambda sentence: None,
         authority: Authority | None = None,
-        now: Now = lambda: datetime.datetime.now(datetime.UTC),
+        now: Now = now,
     ) -> None:
         self._registrar = registrar
         self._authority = authority  # None without TLS

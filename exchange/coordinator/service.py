@@ -5,7 +5,6 @@ operator.key                       made at the first start, 0600; a node that em
 coordinator has it in its own data directory
 """
 
-import datetime
 import errno
 import os
 import sys
@@ -15,7 +14,6 @@ from pathlib import Path
 import msgspec
 import trio
 
-from exchange.coordinator.addresses import Address, check_listener, parse_address
 from exchange.coordinator.authority import (
     CA_CERTIFICATE,
     CA_DAYS,
@@ -23,13 +21,15 @@ from exchange.coordinator.authority import (
     Authority,
     new_request,
 )
-from exchange.coordinator.errors import ListenFailed
 from exchange.coordinator.keys import operator_key
-from exchange.coordinator.logs import Event
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.coordinator.server import Coordinator
 from exchange.coordinator.tls import Trust, peer_name, secured, write_private
+from exchange.process.addresses import Address, check_listener, parse_address
+from exchange.process.clocks import now
+from exchange.process.errors import ListenFailed, first_of
+from exchange.process.logs import Event
 from exchange.store.directory import Directory
 from exchange.store.errors import StoreFailed
 
@@ -96,10 +96,10 @@ async def serve_coordinator(
 
 def _certify(data_dir: Path, address: Address) -> tuple[Authority, Trust]:
     """Make or read the authority, and a certificate of its own for this run."""
-    now = datetime.datetime.now(datetime.UTC)
-    authority = Authority(data_dir, now=now)
+    moment = now()
+    authority = Authority(data_dir, now=moment)
     key, request = new_request()
-    certificate = authority.sign(request, COORDINATOR, [address.host], now=now, days=CA_DAYS)
+    certificate = authority.sign(request, COORDINATOR, [address.host], now=moment, days=CA_DAYS)
     paths = (data_dir / f"{COORDINATOR}.crt", data_dir / f"{COORDINATOR}.key")
     write_private(paths[1], key)
     write_private(paths[0], certificate)
@@ -123,7 +123,7 @@ async def _live(
                 else:
                     nursery.start_soon(_serve_secured, coordinator, stream, trust)
     except* StoreFailed as group:
-        why = f"{_first(group)}. Reading the registry again"
+        why = f"{first_of(group, StoreFailed)}. Reading the registry again"
     return why
 
 
@@ -144,11 +144,6 @@ async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
             if error.errno not in NO_DESCRIPTORS:
                 raise
             await trio.sleep(PAUSE_S)
-
-
-def _first(group: BaseExceptionGroup[StoreFailed]) -> StoreFailed:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def open_listener(address: Address) -> trio.SocketListener:

@@ -17,7 +17,6 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ControllerRouterHandler
 
 from exchange.client.errors import BadAnswer, ClientError
-from exchange.coordinator.logs import Event
 from exchange.gateway.limits import PENALTY_S, RequestGuard
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import (
@@ -31,6 +30,7 @@ from exchange.gateway.problems import (
     refuse,
 )
 from exchange.gateway.resources import JSON, Call, Reply, Resource, decode_query
+from exchange.process.logs import Event
 
 BASE = "/v1"
 BODY_S = 10.0  # for a whole body, however slowly it drips

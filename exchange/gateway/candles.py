@@ -1,7 +1,5 @@
 """Candles over HTTP: the tapes of all nodes, merged, and folded when they are asked for."""
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from exchange.client.connection import Request
@@ -10,7 +8,8 @@ from exchange.gateway.market import Page, read_tape
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import ProblemError, of_refusal
 from exchange.gateway.resources import Call, Reply, Resource
-from exchange.wire.candles import MICROS, Candles, Folding, Range, first_at, read_range, read_time
+from exchange.process.clocks import SystemClocks
+from exchange.wire.candles import Candles, Folding, Range, first_at, read_range, read_time
 from exchange.wire.reading import RefusedError
 
 PAGE = 1_000
@@ -19,7 +18,7 @@ PAGE = 1_000
 async def list_candles(call: Call) -> Reply:
     """Return the candles of a range."""
     query, symbol = call.query, call.path["symbol"]
-    now_us = int(datetime.now(UTC).timestamp() * MICROS)
+    now_us = SystemClocks().wall_us()
     try:
         asked = read_range(query.interval, query.from_, query.to, now_us=now_us)
         candles = await _fold(call.nodes, symbol, asked)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from exchange.gateway.errors import BadCertificate
-from exchange.node.files import write_file
+from exchange.process.files import write_file
 
 CERTIFICATE = "https.crt"
 KEY = "https.key"

@@ -3,8 +3,6 @@
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,19 +13,17 @@ import msgspec
 import trio
 
 from exchange.client.sockets import believe
-from exchange.coordinator import logs
-from exchange.coordinator.addresses import Address
-from exchange.coordinator.errors import CoordinatorError
-from exchange.coordinator.logs import Event, Log, LogSettings
 from exchange.node.command import ADDRESS
 from exchange.node.embedding import Embedding, Https
-from exchange.node.errors import NodeError, first_of
-from exchange.node.files import write_file
-from exchange.node.life import SystemClocks
 from exchange.node.settings import check_https
+from exchange.process import ending, logs
+from exchange.process.addresses import Address
+from exchange.process.clocks import SystemClocks
+from exchange.process.errors import ProcessError
+from exchange.process.files import write_file
+from exchange.process.logs import Event, Log, LogSettings
 
 ENDPOINTS = "endpoints.json"
-INTERRUPTED = 130
 EXAMPLES = """\b
 Examples:
   exchange-gateway --coordinator 127.0.0.1:7401 --https 127.0.0.1:7443
@@ -108,16 +104,7 @@ def gateway(
         dial=_no_node,
         tell=log,
     )
-    sys.exit(run(embedding))
-
-
-def run(embedding: Embedding) -> int:
-    """Run a gateway to its end; return the exit code."""
-    try:
-        trio.run(_serve, embedding)
-    except BaseException as error:
-        return _explain(error, embedding.tell)
-    return 0
+    sys.exit(ending.run(partial(_serve, embedding), log))
 
 
 async def _serve(embedding: Embedding) -> None:
@@ -147,26 +134,8 @@ def main() -> None:
     """Run the command; every refusal is one line and an exit code."""
     try:
         gateway(prog_name="exchange-gateway")
-    except (NodeError, CoordinatorError) as error:
-        sys.exit(_explain(error, _tell))
-
-
-def _explain(error: BaseException, tell: Callable[[str], None]) -> int:
-    for kind in (NodeError, CoordinatorError):
-        found = first_of(error, kind)
-        if found is not None:
-            code = int(found.exit_code)  # type: ignore[attr-defined]  # both have one
-            tell(Event("failed", f"error: {found}", exit_code=code))
-            return code
-    if first_of(error, KeyboardInterrupt) is not None:
-        return INTERRUPTED
-    text = "".join(traceback.format_exception(error))
-    tell(Event("failed", f"error: a bug: {error!r}", exit_code=1, traceback=text))
-    return 1
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    except ProcessError as error:
+        sys.exit(ending.explain(error, ending.to_stderr))
 
 
 if __name__ == "__main__":

@@ -37,10 +37,10 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import wrap_app
 
-from exchange.coordinator import logs
 from exchange.gateway.problems import Problem, encode_problem
 from exchange.gateway.streams import BROKEN, GatewayStream
 from exchange.node.sockets import prepare
+from exchange.process import logs
 
 HANDSHAKE_S = 10.0
 HEAD_S = 15.0  # for a request head, and how long a connection may idle between requests

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import trio
 
-from exchange.coordinator.addresses import Address
-from exchange.coordinator.errors import ListenFailed
-from exchange.coordinator.logs import Event
 from exchange.coordinator.service import address_of, open_listener
 from exchange.domain.units import Micros
 from exchange.gateway import accounts, candles, market, openapi, orders, system
@@ -31,7 +28,10 @@ from exchange.gateway.resources import Resource
 from exchange.gateway.server import HttpServer, Limits
 from exchange.gateway.websocket import feed_route
 from exchange.node.embedding import Embedding, Https
-from exchange.node.life import SystemClocks
+from exchange.process.addresses import Address
+from exchange.process.clocks import SystemClocks
+from exchange.process.errors import ListenFailed
+from exchange.process.logs import Event
 
 PAUSE_S = 1.0  # before a gateway that failed begins again
 

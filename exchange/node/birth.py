@@ -7,9 +7,9 @@ with the same nonce and gets the same id, instead of leaving a dead one behind.
 import os
 from pathlib import Path
 
-from exchange.coordinator.addresses import Address
 from exchange.coordinator.member import Dial, register_new
-from exchange.node.files import write_file
+from exchange.process.addresses import Address
+from exchange.process.files import write_file
 from exchange.store.crash import crash_point
 from exchange.store.directory import Directory
 from exchange.store.frames import Identity

@@ -5,31 +5,28 @@ default; `exchange-node config` prints each value and where it came from.
 """
 
 import sys
-import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import trio
 from click.core import ParameterSource
 
-from exchange.coordinator import logs
-from exchange.coordinator.addresses import Address, parse_address
-from exchange.coordinator.errors import BadAddress, CoordinatorError
-from exchange.coordinator.logs import Event, Log, LogSettings
 from exchange.node.embedding import Gateway, Https
-from exchange.node.errors import BadSetting, NodeError, first_of
-from exchange.node.life import SystemClocks
+from exchange.node.errors import BadSetting
 from exchange.node.limits import Limits
 from exchange.node.service import Service, serve_with_signals
 from exchange.node.settings import CONFIG_NAME, Settings, read_config
-from exchange.store.errors import StoreError
+from exchange.process import ending, logs
+from exchange.process.addresses import Address, parse_address
+from exchange.process.clocks import SystemClocks
+from exchange.process.errors import BadAddress, ProcessError
+from exchange.process.logs import Log, LogSettings
 from exchange.store.frames import FORMAT_VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
-USAGE, INTERRUPTED = 2, 130
 EPILOG = """\b
 Examples:
   exchange-node --data-dir ./node-1 --no-auth
@@ -305,11 +302,9 @@ def run(settings: Settings, *, gateway: Gateway | None = None) -> int:
     """Run a node to its end; return the exit code."""
     clocks = SystemClocks()
     log = Log(settings.log, wall_us=clocks.wall_us, mono_us=clocks.mono_us)
-    try:
-        trio.run(serve_with_signals, Service(settings, tell=log, gateway=gateway))
-    except BaseException as error:
-        return _explain(error, log)
-    return 0
+    return ending.run(
+        partial(serve_with_signals, Service(settings, tell=log, gateway=gateway)), log
+    )
 
 
 def main(gateway: Gateway | None = None) -> None:
@@ -320,27 +315,8 @@ def main(gateway: Gateway | None = None) -> None:
     """
     try:
         node(prog_name="exchange-node", obj=gateway)
-    except (NodeError, CoordinatorError) as error:
-        sys.exit(_explain(error, _tell))
-
-
-def _explain(error: BaseException, tell: Callable[[str], None]) -> int:
-    """Say why the node ended, worst first; return the exit code."""
-    for kind in (NodeError, StoreError, CoordinatorError):
-        found = first_of(error, kind)
-        if found is not None:
-            code = int(found.exit_code)  # type: ignore[attr-defined]  # all three have one
-            tell(Event("failed", f"error: {found}", exit_code=code))
-            return code
-    if first_of(error, KeyboardInterrupt) is not None:
-        return INTERRUPTED
-    text = "".join(traceback.format_exception(error))
-    tell(Event("failed", f"error: a bug: {error!r}", exit_code=1, traceback=text))
-    return 1
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    except ProcessError as error:
+        sys.exit(ending.explain(error, ending.to_stderr))
 
 
 if __name__ == "__main__":

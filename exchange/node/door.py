@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import trio
 
-from exchange.coordinator.logs import Event
 from exchange.coordinator.tls import Trust
 from exchange.engine.errors import RemoteProtocolError
 from exchange.node.clients import Clients
 from exchange.node.connection import say_last
-from exchange.node.errors import contains
 from exchange.node.limits import WAITING_MAX
 from exchange.node.links import Links
 from exchange.node.sockets import Wire, prepare, secure
+from exchange.process.errors import first_of
+from exchange.process.logs import Event
 from exchange.store.errors import StoreError
 from exchange.wire.answers import error_line, line_of_error
 from exchange.wire.errors import FramingError, RequestError, WireError
@@ -88,9 +88,9 @@ class Door:
                         wire = await self._secured(wire, self._trust)
                 await self.serve(wire)
         except Exception as error:
-            if contains(error, StoreError):
+            if first_of(error, StoreError) is not None:
                 raise
-            if not contains(error, OSError):
+            if first_of(error, OSError) is None:
                 told = "".join(traceback.format_exception(error))
                 self._tell(
                     Event("connection_failed", f"a connection failed: {error!r}", traceback=told)

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 import trio
 
-from exchange.coordinator.addresses import Address
+from exchange.process.addresses import Address
 
 Dial = Callable[[], Awaitable[trio.abc.Stream]]
 

@@ -1,17 +1,10 @@
 """Why a node cannot go on.  Each error knows its exit code (interfaces section 4)."""
 
-from typing import TypeVar
-
-Found = TypeVar("Found", bound=BaseException)
+from exchange.process.errors import ProcessError
 
 
-class NodeError(Exception):
-    """Base: a message of what, where and remedy, and an exit code."""
-
-    exit_code = 1
-
-    def __init__(self, what: str, *, remedy: str) -> None:
-        super().__init__(f"{what}; {remedy}")
+class NodeError(ProcessError):
+    """Base of what keeps a node from going on."""
 
 
 class OldCopy(NodeError):  # noqa: N818 - errors are named by fault
@@ -32,20 +25,3 @@ class BadSetting(NodeError):  # noqa: N818
 
 class Stalled(Exception):  # noqa: N818
     """The other side of a connection has not read anything for too long (faults 3)."""
-
-
-def contains(error: BaseException, kind: type[BaseException]) -> bool:
-    """Tell whether an error is of a kind, or a group that holds one."""
-    return first_of(error, kind) is not None
-
-
-def first_of(error: BaseException, kind: type[Found]) -> Found | None:
-    """Return the first error of a kind in a tree of groups."""
-    if isinstance(error, kind):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            found = first_of(part, kind)
-            if found is not None:
-                return found
-    return None

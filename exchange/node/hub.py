@@ -45,6 +45,7 @@ from exchange.node.committer import Committer
 from exchange.node.errors import OldCopy
 from exchange.node.feed import Publication
 from exchange.node.inbox import Inbox
+from exchange.process.clocks import Clocks
 from exchange.store.store import Write
 
 TURN_MAX = 128  # inputs decided in one turn: bounds how long one batch holds up the next
@@ -68,13 +69,6 @@ class Log(Protocol):
 
     def prepare(self, step: Step, *, ts: Micros) -> Write: ...
     def committed(self, write: Write) -> None: ...
-
-
-class Clocks(Protocol):
-    """Where time comes from; tests bring their own."""
-
-    def wall_us(self) -> int: ...
-    def mono_us(self) -> int: ...
 
 
 class Answers(Protocol):

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from exchange.domain.units import Epoch, NodeId
-from exchange.node.files import write_file
+from exchange.process.files import write_file
 from exchange.store.store import Store
 
 

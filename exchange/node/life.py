@@ -15,7 +15,6 @@ import trio
 
 from exchange.coordinator.core import KnownNode, Registration
 from exchange.coordinator.keys import minted
-from exchange.coordinator.logs import Event
 from exchange.coordinator.member import Membership, dial_tcp
 from exchange.coordinator.tls import Trust
 from exchange.domain.instruments import Instrument
@@ -43,7 +42,7 @@ from exchange.node.deadman import DeadMan
 from exchange.node.door import Door
 from exchange.node.facts import Facts, bytes_written, resident_bytes
 from exchange.node.feed import Feed
-from exchange.node.hub import Clocks, Hub
+from exchange.node.hub import Hub
 from exchange.node.identity import OperatorKey, Who
 from exchange.node.limits import Guard
 from exchange.node.links import Links
@@ -52,6 +51,8 @@ from exchange.node.monitor import Monitor
 from exchange.node.parts import Parts
 from exchange.node.settings import Settings
 from exchange.node.sockets import dial
+from exchange.process.clocks import Clocks
+from exchange.process.logs import Event
 from exchange.store.crash import crash_point
 from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.store import Store
@@ -67,18 +68,6 @@ READERS_S = 60.0
 PEERS_S = 3.0  # to hear of peers from the coordinator (C5)
 STOP_S = 5.0  # to resolve what is in doubt before a stop
 NO_TICKET = 0  # of inputs whose answer nobody waits for
-
-
-class SystemClocks:
-    """The clocks of this machine."""
-
-    def wall_us(self) -> int:
-        """Return the wall clock, in microseconds since 1970 UTC."""
-        return time.time_ns() // 1000
-
-    def mono_us(self) -> int:
-        """Return the monotonic clock, in microseconds."""
-        return time.monotonic_ns() // 1000
 
 
 class Life:

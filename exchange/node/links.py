@@ -26,8 +26,6 @@ from typing import Protocol
 import trio
 
 from exchange.coordinator.authority import node_name
-from exchange.coordinator.errors import BadAddress
-from exchange.coordinator.logs import Event
 from exchange.domain.units import Clock, Epoch, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
 from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
@@ -35,6 +33,8 @@ from exchange.engine.messages import Batch, PeerMessage, Proof, Session
 from exchange.node.errors import Stalled
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
+from exchange.process.errors import BadAddress
+from exchange.process.logs import Event
 from exchange.wire.errors import FramingError, RemoteProtocolError
 from exchange.wire.lines import LineSplitter
 from exchange.wire.peers import (

@@ -10,22 +10,15 @@ keys stopped being good                      | keys_ended
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
-from exchange.coordinator.logs import Event
 from exchange.domain.units import NodeId
 from exchange.engine.soft import Link, Soft
 from exchange.node.metrics import Forces, oldest_in_doubt_s
+from exchange.process.clocks import Clocks
+from exchange.process.logs import Event
 
 DOUBT_S = 60.0
 SLOW_S = 0.25  # five times what a checkpoint may hold up trading (W5)
-
-
-class Clocks(Protocol):
-    """Where time comes from."""
-
-    def wall_us(self) -> int: ...
-    def mono_us(self) -> int: ...
 
 
 class Monitor:

@@ -22,11 +22,9 @@ import trio
 
 from exchange.client.sockets import believe
 from exchange.coordinator import tls
-from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.authority import RENEW_DAYS, expires, new_token
 from exchange.coordinator.errors import CoordinatorError
 from exchange.coordinator.joining import join, renew
-from exchange.coordinator.logs import Event
 from exchange.coordinator.member import dial_tcp
 from exchange.coordinator.service import (
     Serving,
@@ -38,14 +36,17 @@ from exchange.coordinator.tls import Trust
 from exchange.domain.units import Micros
 from exchange.node.birth import BIRTH, birth_nonce, find_identity
 from exchange.node.embedding import Embedding, Gateway, stream_pair
-from exchange.node.errors import BadSetting, contains, first_of
-from exchange.node.files import write_file
-from exchange.node.hub import Clocks
+from exchange.node.errors import BadSetting
 from exchange.node.identity import OperatorKey
-from exchange.node.life import Life, SystemClocks
+from exchange.node.life import Life
 from exchange.node.metrics import Start
 from exchange.node.notify import notify
 from exchange.node.settings import Settings
+from exchange.process.addresses import Address, parse_address
+from exchange.process.clocks import Clocks, SystemClocks, now
+from exchange.process.errors import INTERRUPTED, first_of
+from exchange.process.files import write_file
+from exchange.process.logs import Event
 from exchange.store.directory import Directory
 from exchange.store.errors import StoreFailed
 from exchange.store.frames import Identity
@@ -60,7 +61,6 @@ SWITCH_S = 0.0002  # performance.md: py-lmdb gives the GIL up at each put and co
 LIVES_MAX = 5  # that end with a failed force, none of them longer than LIFE_S
 LIFE_S = 60.0
 PAUSE_S = 0.2  # before the next life; grows with each
-INTERRUPTED = 130
 RENEW_S = 6 * 3600.0
 
 
@@ -178,7 +178,7 @@ class Service:
         identity, token = directory.identity(), settings.join
         if settings.coordinator is None:
             node_id = 0 if identity is None else identity.node_id
-            token = new_token(data_dir / COORDINATOR, now=_now(), node_id=node_id)
+            token = new_token(data_dir / COORDINATOR, now=now(), node_id=node_id)
         if not token:
             raise BadSetting(
                 "this node has no certificate, and no token to get one",
@@ -196,7 +196,7 @@ class Service:
         """Renew the certificate while there is time."""
         path = self._settings.data_dir / tls.DIRECTORY / tls.CERTIFICATE
         while True:
-            if expires(path.read_bytes()) - _now() < datetime.timedelta(days=RENEW_DAYS):
+            if expires(path.read_bytes()) - now() < datetime.timedelta(days=RENEW_DAYS):
                 try:
                     await renew(
                         self._settings.data_dir,
@@ -232,7 +232,7 @@ class Service:
                 await self._live_once(directory, identity, listener)
                 return
             except BaseException as error:
-                if not contains(error, StoreFailed) or self._stop.is_set():
+                if first_of(error, StoreFailed) is None or self._stop.is_set():
                     raise
                 long_ago = self._clocks.mono_us() - begun > LIFE_S * 1e6
                 failures = 1 if long_ago else failures + 1
@@ -360,10 +360,6 @@ async def _watch_signals(service: Service) -> None:
                 os._exit(INTERRUPTED if number == signal.SIGINT else 1)
             is_stopping = True
             service.stop()
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _prepare_process() -> None:

@@ -6,12 +6,12 @@ from typing import Literal
 
 import msgspec
 
-from exchange.coordinator.addresses import Address, check_listener
-from exchange.coordinator.errors import BadAddress
-from exchange.coordinator.logs import LogSettings
 from exchange.node.embedding import Https
 from exchange.node.errors import BadSetting
 from exchange.node.limits import Limits
+from exchange.process.addresses import Address, check_listener
+from exchange.process.errors import BadAddress
+from exchange.process.logs import LogSettings
 
 CONFIG_NAME = "exchange.toml"  # in the data directory
 CONFIG_SIZE_MAX = 1 << 20  # bytes

@@ -8,8 +8,8 @@ import ssl
 import msgspec
 import trio
 
-from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.tls import Trust, peer_name, secured
+from exchange.process.addresses import parse_address
 
 KEEPALIVE_S = 10  # interfaces section 1
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import trio
 
-from exchange.coordinator.addresses import Address
 from exchange.node.service import Service
 from exchange.node.settings import Settings
+from exchange.process.addresses import Address
 
 ANYWHERE = Address("127.0.0.1", 0)
 

@@ -8,10 +8,10 @@ import trio
 from exchange.client import sockets
 from exchange.client.cluster import open_cluster
 from exchange.client.settings import Endpoint
-from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.authority import new_token
 from exchange.node.errors import BadSetting
-from exchange.node.service import _now
+from exchange.process.addresses import Address, parse_address
+from exchange.process.clocks import now
 from tests.support.running import Running
 
 
@@ -27,7 +27,7 @@ async def test_nodes_join_by_token_and_link_over_tls(tmp_path: Path) -> None:
         nursery.start_soon(first.service.run)
         await first.wait_ready()
         coordinator = parse_address(first.coordinator)
-        token = new_token(tmp_path / "1" / "coordinator", now=_now())
+        token = new_token(tmp_path / "1" / "coordinator", now=now())
         second = Running(tmp_path / "2", is_tls=True, coordinator=coordinator, join=token)
         nursery.start_soon(second.service.run)
         await second.wait_ready()

@@ -7,15 +7,12 @@ import trio
 from trio.testing import MockClock, memory_stream_pair, wait_all_tasks_blocked
 
 from exchange.coordinator.core import KnownNode
-from exchange.coordinator.errors import (
-    BadAddress,
-    CoordinatorUnreachable,
-    RegistrationRefused,
-)
+from exchange.coordinator.errors import CoordinatorUnreachable, RegistrationRefused
 from exchange.coordinator.member import ENSURE_S_MAX, Membership, register_new
 from exchange.domain.instruments import Instrument, plain_ticker
 from exchange.domain.units import NodeId
 from exchange.engine.effects import Refused
+from exchange.process.errors import BadAddress
 from tests.exchange.coordinator.house import Client, FakeNode, a_house, join, pass_time
 
 REGISTERED: dict[str, object] = {"id": None, "others": [], "cluster": "c"}

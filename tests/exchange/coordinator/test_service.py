@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import trio
 
-from exchange.coordinator.addresses import parse_address
 from exchange.coordinator.core import Registration
-from exchange.coordinator.errors import BadAddress, CoordinatorError, ListenFailed
 from exchange.coordinator.keys import is_key
 from exchange.coordinator.member import Membership, register_new
 from exchange.coordinator.registration import register_line
 from exchange.coordinator.service import Serving, open_listener, serve_coordinator
 from exchange.domain.instruments import plain_ticker
+from exchange.process.addresses import parse_address
+from exchange.process.errors import BadAddress, ListenFailed, ProcessError
 from exchange.store.disk import Change
 from exchange.store.errors import DataDirInUse, StoreError, StoreFailed
 from exchange.store.lmdb_disk import LmdbDisk
@@ -41,16 +41,14 @@ async def dial(address: str) -> Client:
     return Client(await trio.open_tcp_stream(host, int(port)))
 
 
-async def why_not(path: Path, listen: str = "127.0.0.1:0") -> CoordinatorError | StoreError:
+async def why_not(path: Path, listen: str = "127.0.0.1:0") -> ProcessError | StoreError:
     """Return why a coordinator does not start."""
-    errors: list[CoordinatorError | StoreError] = []
+    errors: list[ProcessError | StoreError] = []
     try:
         async with serving(path, listen=listen):
             pass
-    except* (CoordinatorError, StoreError) as group:
-        errors += [
-            each for each in group.exceptions if isinstance(each, StoreError | CoordinatorError)
-        ]
+    except* (ProcessError, StoreError) as group:
+        errors += [each for each in group.exceptions if isinstance(each, StoreError | ProcessError)]
     (error,) = errors
     return error
 

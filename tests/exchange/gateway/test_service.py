@@ -8,12 +8,12 @@ import pytest
 import trio
 
 from exchange.client.cluster_process import Server
-from exchange.coordinator.addresses import Address, parse_address
 from exchange.coordinator.authority import Authority
-from exchange.coordinator.errors import ListenFailed
 from exchange.coordinator.service import address_of, open_listener
 from exchange.gateway.service import _open
 from exchange.node.embedding import Https
+from exchange.process.addresses import Address, parse_address
+from exchange.process.errors import ListenFailed
 from tests.exchange.gateway.house import FREE, House, a_house
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from exchange.coordinator.addresses import Address
 from exchange.coordinator.errors import CoordinatorUnreachable
 from exchange.coordinator.member import NewNode
 from exchange.domain.units import NodeId
 from exchange.node import birth
 from exchange.node.birth import find_identity
+from exchange.process.addresses import Address
 from exchange.store import crash
 from exchange.store.directory import Directory
 from exchange.store.frames import Identity

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exchange.coordinator import member
-from exchange.coordinator.addresses import Address
 from exchange.node import birth
 from exchange.node.command import main, node, run, settings_of
 from exchange.node.limits import Limits
 from exchange.node.settings import Settings
+from exchange.process.addresses import Address
 from exchange.store.directory import Directory
 from exchange.store.frames import FORMAT_VERSION
 

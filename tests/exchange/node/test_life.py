@@ -13,8 +13,9 @@ from exchange.domain.units import Lsn, Micros, NodeId
 from exchange.engine.messages import Proof
 from exchange.node import life as module
 from exchange.node.identity import OperatorKey
-from exchange.node.life import Life, SystemClocks
+from exchange.node.life import Life
 from exchange.node.settings import Settings
+from exchange.process.clocks import SystemClocks
 from exchange.store.directory import Directory
 from exchange.store.frames import Identity
 from exchange.store.lmdb_disk import LmdbDisk, Usage

@@ -1,11 +1,11 @@
 """What a node tells of itself while it runs."""
 
-from exchange.coordinator.logs import Event
 from exchange.domain.orders import Side
 from exchange.domain.units import Lsn
 from exchange.engine.messages import Proof
 from exchange.node.metrics import Forces
 from exchange.node.monitor import DOUBT_S, SLOW_S, Monitor
+from exchange.process.logs import Event
 from exchange.store.meta import Checkpoint
 from exchange.store.store import Write
 from tests.support.engines import START_US, Engines

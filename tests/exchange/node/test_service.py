@@ -10,11 +10,11 @@ import msgspec
 import pytest
 import trio
 
-from exchange.coordinator.addresses import parse_address
-from exchange.coordinator.errors import ListenFailed
 from exchange.node import service as module
 from exchange.node.service import COORDINATOR, ENDPOINTS, OPERATOR_HASH, OPERATOR_KEY, Service
 from exchange.node.settings import Settings
+from exchange.process.addresses import parse_address
+from exchange.process.errors import ListenFailed
 from exchange.store.disk import Change
 from exchange.store.errors import DataDirInUse, StoreFailed
 from exchange.store.lmdb_disk import LmdbDisk

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from exchange.coordinator.addresses import Address
-from exchange.coordinator.errors import BadAddress
 from exchange.node.errors import BadSetting
 from exchange.node.settings import Settings, read_config
+from exchange.process.addresses import Address
+from exchange.process.errors import BadAddress
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 
 import msgspec
 
-from exchange.coordinator.errors import BadAddress
+from exchange.process.errors import BadAddress
 
 _HOST = re.compile(r"\A[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z", re.ASCII)
 _PORT = re.compile(r"\A[0-9]{1,5}\Z", re.ASCII)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from exchange.node.files import write_file
+from exchange.process.files import write_file
 
 
 def test_file_is_replaced_whole_and_private(tmp_path: Path) -> None:

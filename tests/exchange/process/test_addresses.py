@@ -2,8 +2,8 @@
 
 import pytest
 
-from exchange.coordinator.addresses import check_listener, is_address, parse_address
-from exchange.coordinator.errors import BadAddress
+from exchange.process.addresses import check_listener, is_address, parse_address
+from exchange.process.errors import BadAddress
 
 
 @pytest.mark.parametrize(

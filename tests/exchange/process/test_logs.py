@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.coordinator import logs
 from exchange.coordinator.keys import account_key, new_key
-from exchange.coordinator.logs import EVENTS, LIMITED, STRANGERS, Event, Log, LogSettings
 from exchange.domain.units import AccountId, make_id
+from exchange.process import logs
+from exchange.process.logs import EVENTS, LIMITED, STRANGERS, Event, Log, LogSettings
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "logs.md"
