@@ -28,7 +28,8 @@ from exchange.client.account import AccountClient, Credentials
 from exchange.client.connection import REQUEST_SECONDS, Connection, Repeat, Request
 from exchange.client.errors import Refused, Unreachable, UsageError
 from exchange.client.settings import Endpoint
-from exchange.client.sockets import COORDINATOR, is_secured, node_name, open_stream
+from exchange.client.sockets import is_secured, open_stream
+from exchange.process.tls import COORDINATOR, node_name
 
 CLIENT_ORDER_ID_BYTES = 9  # 72 random bits: no two in the life of an account
 FIRST_SECONDS = 3.0  # to reach the server at all: people wait for the error

@@ -17,7 +17,7 @@ import click
 
 from exchange.client.errors import ClientError
 from exchange.client.subcommands import suggest
-from exchange.process.errors import INTERRUPTED, leaves
+from exchange.process.errors import INTERRUPTED, ProcessError, leaves
 
 USAGE = 2
 TRACEBACK = "EXCHANGE_TRACEBACK"
@@ -146,7 +146,7 @@ def _ended(error: BaseException, whole: BaseException) -> int:
         case KeyboardInterrupt() | click.Abort():
             click.echo("interrupted", err=True)
             return INTERRUPTED
-        case ClientError():
+        case ClientError() | ProcessError():
             return _fail(str(error), error.exit_code)
         case OSError():
             _forget_output()

@@ -12,7 +12,6 @@ node renews it with the certificate that it has.
 """
 
 import datetime
-import ipaddress
 import secrets
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -21,21 +20,27 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from exchange.coordinator.errors import CoordinatorError
-from exchange.coordinator.tls import write_private
 from exchange.domain.units import NodeId
+from exchange.process.certificates import (
+    certify,
+    common_name,
+    fingerprint,
+    key_text,
+    new_key,
+    of_server,
+)
+from exchange.process.files import write_file
 
 CA_KEY, CA_CERTIFICATE = "ca.key", "ca.crt"
 TOKENS = "tokens"
-COORDINATOR = "coordinator"  # the name in its certificate
 CA_DAYS = 3_650
 CERTIFICATE_DAYS = 90
 RENEW_DAYS = 30  # before its end
 TOKEN_S = 3_600
 TOKEN_MAX = 256  # characters
-BACKDATED = datetime.timedelta(hours=1)  # clocks differ
 CSR_MAX = 8_192  # bytes
 
 
@@ -43,27 +48,12 @@ class BadJoin(Exception):  # noqa: N818 - errors are named by fault
     """A token that is no good, or a request that nothing can be signed for."""
 
 
-def node_name(node_id: NodeId) -> str:
-    """Return the name that a node's certificate bears."""
-    return f"node-{node_id}"
-
-
-def fingerprint(certificate: bytes) -> str:
-    """Return the SHA-256 of a certificate in PEM."""
-    return x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256()).hex()
-
-
 def new_request(name: str = "new") -> tuple[bytes, bytes]:
     """Make a private key, and ask for a certificate of it; both in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(_name(name))
+    key = new_key()
+    request = x509.CertificateSigningRequestBuilder().subject_name(common_name(name))
     signed = request.sign(key, hashes.SHA256())
-    return _key_text(key), signed.public_bytes(serialization.Encoding.PEM)
-
-
-def expires(certificate: bytes) -> datetime.datetime:
-    """Return when a certificate in PEM ends."""
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    return key_text(key), signed.public_bytes(serialization.Encoding.PEM)
 
 
 def new_token(data_dir: Path, *, now: datetime.datetime, node_id: int = 0) -> str:
@@ -81,7 +71,7 @@ def new_token(data_dir: Path, *, now: datetime.datetime, node_id: int = 0) -> st
     directory = data_dir / TOKENS
     directory.mkdir(mode=0o700, exist_ok=True)
     end = int(now.timestamp()) + TOKEN_S
-    write_private(directory / _digest(secret), f"{end} {node_id}".encode())
+    write_file(directory / _digest(secret), f"{end} {node_id}".encode())
     return f"{fingerprint(authority)}.{secret}"
 
 
@@ -132,52 +122,36 @@ class Authority:
             raise BadJoin("this is no certificate request") from error
         if not asked.is_signature_valid:
             raise BadJoin("the certificate request is not signed by its key")
-        signed = (
-            x509.CertificateBuilder()
-            .subject_name(_name(name))
-            .issuer_name(self._issuer.subject)
-            .public_key(asked.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(min(now, now + datetime.timedelta(days=days)) - BACKDATED)
-            .not_valid_after(now + datetime.timedelta(days=days))
-            .add_extension(x509.SubjectAlternativeName(_names(name, hosts)), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(
-                x509.ExtendedKeyUsage(
-                    [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-                ),
-                critical=False,
-            )
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
-                critical=False,
-            )
-            .sign(self._key, hashes.SHA256())
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return certify(
+            common_name(name),
+            asked.public_key(),
+            issuer=self._issuer.subject,
+            signer=self._key,
+            now=now,
+            days=days,
+            extensions=[*of_server(hosts, purposes, name=name), (issued_by, False)],
         )
-        return signed.public_bytes(serialization.Encoding.PEM)
 
     def _make(self, now: datetime.datetime) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("stock exchange cluster")
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATED)
-            .not_valid_after(now + datetime.timedelta(days=CA_DAYS))
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_CA_USAGE, critical=True)
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-            )
-            .sign(key, hashes.SHA256())
+        key = new_key()
+        name = common_name("stock exchange cluster")
+        made = certify(
+            name,
+            key.public_key(),
+            issuer=name,
+            signer=key,
+            now=now,
+            days=CA_DAYS,
+            extensions=[
+                (x509.BasicConstraints(ca=True, path_length=0), True),
+                (_CA_USAGE, True),
+                (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            ],
         )
-        write_private(self._data_dir / CA_KEY, _key_text(key))
-        write_private(
-            self._data_dir / CA_CERTIFICATE, made.public_bytes(serialization.Encoding.PEM)
-        )
+        write_file(self._data_dir / CA_KEY, key_text(key))
+        write_file(self._data_dir / CA_CERTIFICATE, made)
 
 
 _CA_USAGE = x509.KeyUsage(
@@ -195,26 +169,3 @@ _CA_USAGE = x509.KeyUsage(
 
 def _digest(secret: str) -> str:
     return blake2b(secret.encode(), digest_size=16).hexdigest()
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-def _names(name: str, hosts: Sequence[str]) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [x509.DNSName(name), x509.DNSName("localhost")]
-    for host in dict.fromkeys(["127.0.0.1", "::1", *hosts]):
-        try:
-            names.append(x509.IPAddress(ipaddress.ip_address(host)))
-        except ValueError:
-            if host.isascii() and host != "localhost":
-                names.append(x509.DNSName(host))
-    return names
-
-
-def _key_text(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )

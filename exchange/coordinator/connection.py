@@ -2,22 +2,19 @@
 
 incoming | a line is at most `line_bytes_max`; what came before a bad line is still read
 outgoing | a peer that does not read for 30 s is dropped
-dead     | TCP keepalive: 10 s of silence, then three probes 5 s apart (reference)
+dead     | TCP keepalive: `process.sockets`
 """
 
 import contextlib
-import socket
 
 import trio
 
+from exchange.process.sockets import BROKEN, tune
 from exchange.wire.errors import FramingError
 from exchange.wire.lines import LineSplitter
 
 READ_BYTES = 1 << 16
 SEND_S_MAX = 30.0
-KEEPALIVE_IDLE_S = 10
-KEEPALIVE_PROBE_S = 5
-KEEPALIVE_PROBES = 3
 
 
 class ConnectionLost(Exception):  # noqa: N818 - errors are named by fault
@@ -33,7 +30,7 @@ class Connection:
         self._broken: FramingError | None = None  # to be raised by the next read
         if isinstance(stream, trio.SocketStream):
             with contextlib.suppress(OSError):  # it is gone already; the first read says so
-                _tune(stream)
+                tune(stream)
 
     async def read(self) -> list[bytes]:
         """Return the lines that have come; none at all at the end of input.
@@ -43,7 +40,7 @@ class Connection:
         while self._broken is None:
             try:
                 data = await self._stream.receive_some(READ_BYTES)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            except BROKEN as error:
                 raise ConnectionLost from error
             if not data:
                 return []
@@ -57,7 +54,7 @@ class Connection:
         with trio.move_on_after(SEND_S_MAX) as deadline:
             try:
                 await self._stream.send_all(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            except BROKEN as error:
                 raise ConnectionLost from error
         if deadline.cancelled_caught:
             raise ConnectionLost
@@ -73,15 +70,3 @@ class Connection:
         except FramingError as error:
             self._broken = error
             return error.lines
-
-
-def _tune(stream: trio.SocketStream) -> None:
-    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", KEEPALIVE_IDLE_S),
-        ("TCP_KEEPINTVL", KEEPALIVE_PROBE_S),
-        ("TCP_KEEPCNT", KEEPALIVE_PROBES),
-    ):
-        if hasattr(socket, option):
-            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

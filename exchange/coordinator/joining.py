@@ -19,25 +19,27 @@ from typing import Annotated
 import msgspec
 import trio
 
-from exchange.coordinator.authority import Authority, BadJoin, fingerprint, new_request, node_name
+from exchange.coordinator.authority import Authority, BadJoin, new_request
 from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import Registration
 from exchange.coordinator.errors import CoordinatorUnreachable, RegistrationRefused
 from exchange.coordinator.registrar import Registrar
-from exchange.coordinator.tls import (
+from exchange.engine.effects import Refused
+from exchange.process.addresses import parse_address
+from exchange.process.certificates import fingerprint
+from exchange.process.files import write_file
+from exchange.process.tls import (
     CA_CERTIFICATE,
     CERTIFICATE,
+    COORDINATOR,
     DIRECTORY,
     KEY,
     Trust,
-    peer_name,
-    secured,
+    connect,
+    node_name,
     stranger,
     visitor,
-    write_private,
 )
-from exchange.engine.effects import Refused
-from exchange.process.addresses import parse_address
 from exchange.wire.coordinator_lines import ANSWER_BYTES_MAX, ErrorAnswer, error_answer
 from exchange.wire.lines import REQUEST_BYTES_MAX
 
@@ -137,7 +139,7 @@ async def join(
     Raises CoordinatorUnreachable, or RegistrationRefused.
     """
     directory = data_dir / DIRECTORY
-    told = await _ask(coordinator, stranger(), AskAuthority())
+    told = await _ask(coordinator, stranger(), AskAuthority(), name="")
     pin = token.partition(".")[0]
     if not isinstance(told, TheAuthority):
         raise _refused(told)
@@ -145,7 +147,7 @@ async def join(
     if not hmac.compare_digest(fingerprint(text).encode(), pin.encode()):
         detail = f"{coordinator} is not the coordinator of this join token; check both"
         raise RegistrationRefused("wrong_authority", detail)
-    write_private(directory / CA_CERTIFICATE, text)
+    write_file(directory / CA_CERTIFICATE, text)
     context = visitor(directory / CA_CERTIFICATE)
     await _fetch(directory, coordinator, context, nonce=nonce, address=address, token=token)
     return Trust.of_node(data_dir)
@@ -171,19 +173,21 @@ async def _fetch(
     told = await _ask(coordinator, context, Join(nonce, address, request.decode(), token))
     if not isinstance(told, TheCertificate):
         raise _refused(told)
-    write_private(directory / KEY, key)
-    write_private(directory / CERTIFICATE, told.value.encode())
+    write_file(directory / KEY, key)
+    write_file(directory / CERTIFICATE, told.value.encode())
 
 
 async def _ask(
-    coordinator: str, context: ssl.SSLContext, message: AskAuthority | Join
+    coordinator: str,
+    context: ssl.SSLContext,
+    message: AskAuthority | Join,
+    *,
+    name: str = COORDINATOR,
 ) -> TheAuthority | TheCertificate | ErrorAnswer:
     parsed = parse_address(coordinator)
     try:
         with trio.fail_after(JOIN_S_MAX):
-            plain = await trio.open_tcp_stream(parsed.host, parsed.port)
-            stream = await secured(plain, context)
-            _check_coordinator(stream, context)
+            stream = await connect(parsed, context, name=name)
             connection = Connection(stream, line_bytes_max=ANSWER_BYTES_MAX)
             try:
                 await connection.send(_line(message))
@@ -193,12 +197,6 @@ async def _ask(
         return _ANSWER.decode(lines[0])
     except (OSError, trio.TooSlowError, ConnectionLost, IndexError, msgspec.MsgspecError) as error:
         raise CoordinatorUnreachable(coordinator, f"no answer over TLS: {error}") from error
-
-
-def _check_coordinator(stream: trio.SSLStream[trio.abc.Stream], context: ssl.SSLContext) -> None:
-    """Refuse a node that poses as the coordinator: its certificate is good too."""
-    if context.verify_mode is not ssl.CERT_NONE and peer_name(stream) != "coordinator":
-        raise ConnectionAbortedError("its certificate is not the coordinator's")
 
 
 def _refused(told: object) -> RegistrationRefused:

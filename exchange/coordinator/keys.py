@@ -10,7 +10,6 @@ the bare secret is as good a key where the account is named beside it.
 """
 
 import hmac
-import os
 import re
 import secrets
 from hashlib import blake2b
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from exchange.coordinator.errors import CoordinatorError
 from exchange.domain.units import AccountId, format_id, parse_id
+from exchange.process.files import write_file
 
 KEY_BYTES = 32
 KEY_TEXT_MAX = 256  # characters; longer texts are no keys and are not hashed
@@ -65,7 +65,9 @@ def operator_key(path: Path) -> tuple[str, bool]:
     try:
         if path.exists():
             return _read(path), False
-        return _create(path, new_key()), True
+        key = new_key()
+        write_file(path, key.encode() + b"\n")
+        return key, True
     except OSError as error:
         raise CoordinatorError(
             f"{path}: {error.strerror}", remedy="check the disk and the permissions"
@@ -79,20 +81,3 @@ def _read(path: Path) -> str:
             f"{path} holds no operator key", remedy="put it back, or delete it to get a new one"
         )
     return text
-
-
-def _create(path: Path, key: str) -> str:
-    """Write the file whole or not at all: a crash must not leave half a key."""
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return key

@@ -10,6 +10,7 @@ in a slot until those before it are made.
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -29,12 +30,12 @@ from exchange.coordinator.registration import (
     listed_instruments,
     register_line,
 )
-from exchange.coordinator.tls import Trust, peer_name, secured
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, number_of, parse_id
 from exchange.engine.effects import Refused
 from exchange.process.addresses import parse_address
 from exchange.process.logs import Event
+from exchange.process.tls import COORDINATOR, Trust, connect
 from exchange.wire.coordinator_lines import (
     ANSWER_BYTES_MAX,
     CreateAccount,
@@ -107,19 +108,8 @@ def dial_tcp(coordinator: str, trust: Trust | None = None) -> Dial:
 
     With `trust` it speaks TLS, and with nobody but a coordinator.
     """
-    address = parse_address(coordinator)
-
-    async def dial() -> trio.abc.Stream:
-        stream = await trio.open_tcp_stream(address.host, address.port)
-        if trust is None:
-            return stream
-        wrapped = await secured(stream, trust.client)
-        if peer_name(wrapped) != "coordinator":
-            await trio.aclose_forcefully(wrapped)
-            raise ConnectionAbortedError("its certificate is not the coordinator's")
-        return wrapped
-
-    return dial
+    context = None if trust is None else trust.client
+    return partial(connect, parse_address(coordinator), context, name=COORDINATOR)
 
 
 async def register_new(

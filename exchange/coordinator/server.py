@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from exchange.coordinator import verbs
-from exchange.coordinator.authority import Authority, node_name
+from exchange.coordinator.authority import Authority
 from exchange.coordinator.clients import ClientDesk
 from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import (
@@ -39,6 +39,7 @@ from exchange.domain.units import AccountId, NodeId, node_of
 from exchange.engine.effects import Refused
 from exchange.process.clocks import now
 from exchange.process.logs import Event
+from exchange.process.tls import node_name
 from exchange.wire.coordinator_lines import (
     REGISTRATION_BYTES_MAX,
     Joined,

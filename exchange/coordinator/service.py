@@ -5,9 +5,7 @@ operator.key                       made at the first start, 0600; a node that em
 coordinator has it in its own data directory
 """
 
-import errno
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import trio
 from exchange.coordinator.authority import (
     CA_CERTIFICATE,
     CA_DAYS,
-    COORDINATOR,
     Authority,
     new_request,
 )
@@ -25,19 +22,20 @@ from exchange.coordinator.keys import operator_key
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.coordinator.server import Coordinator
-from exchange.coordinator.tls import Trust, peer_name, secured, write_private
 from exchange.process.addresses import Address, check_listener, parse_address
 from exchange.process.clocks import now
-from exchange.process.errors import ListenFailed, first_of
+from exchange.process.ending import to_stderr
+from exchange.process.errors import first_of
+from exchange.process.files import write_file
 from exchange.process.logs import Event
+from exchange.process.sockets import accept, listens_at, open_listener
+from exchange.process.tls import COORDINATOR, Trust, peer_name, secured
 from exchange.store.directory import Directory
 from exchange.store.errors import StoreFailed
 
 RANDOM_BYTES = 16  # of a cluster's name, and of a directory's nonce
-BACKLOG = 1024  # nodes of a big cluster come back all at once
 OPERATOR_KEY = "operator.key"
 PAUSE_S = 0.2
-NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -67,7 +65,7 @@ async def serve_coordinator(
     """
     address = parse_address(listen)
     check_listener("the coordinator's listener", address, is_tls=is_tls)
-    say = say or _to_stderr
+    say = say or to_stderr
     with Directory.lock(data_dir) as directory:
         store = RegistryStore.open(directory, nonce=os.urandom(RANDOM_BYTES))
         try:
@@ -76,7 +74,7 @@ async def serve_coordinator(
             authority, trust = _certify(data_dir, address) if is_tls else (None, None)
             async with await open_listener(address) as listener:
                 cluster = store.registry.cluster
-                task_status.started(Serving(address_of(listener), cluster, path, is_new))
+                task_status.started(Serving(str(listens_at(listener)), cluster, path, is_new))
                 while True:
                     coordinator = Coordinator(
                         LocalRegistrar(store, fresh_cluster=os.urandom(RANDOM_BYTES).hex()),
@@ -101,8 +99,8 @@ def _certify(data_dir: Path, address: Address) -> tuple[Authority, Trust]:
     key, request = new_request()
     certificate = authority.sign(request, COORDINATOR, [address.host], now=moment, days=CA_DAYS)
     paths = (data_dir / f"{COORDINATOR}.crt", data_dir / f"{COORDINATOR}.key")
-    write_private(paths[1], key)
-    write_private(paths[0], certificate)
+    write_file(paths[1], key)
+    write_file(paths[0], certificate)
     return authority, Trust(data_dir / CA_CERTIFICATE, *paths)
 
 
@@ -117,7 +115,7 @@ async def _live(
     try:
         async with trio.open_nursery() as nursery:
             while True:
-                stream = await _accept(listener)
+                stream = await accept(listener)
                 if trust is None:
                     nursery.start_soon(coordinator.serve, stream)
                 else:
@@ -133,43 +131,3 @@ async def _serve_secured(coordinator: Coordinator, stream: trio.SocketStream, tr
     except OSError:
         return  # it speaks no TLS, or shows what we do not believe
     await coordinator.serve(wrapped, caller=peer_name(wrapped))
-
-
-async def _accept(listener: trio.SocketListener) -> trio.SocketStream:
-    """Take the next connection; wait while the process has no file descriptor for it."""
-    while True:
-        try:
-            return await listener.accept()
-        except OSError as error:
-            if error.errno not in NO_DESCRIPTORS:
-                raise
-            await trio.sleep(PAUSE_S)
-
-
-async def open_listener(address: Address) -> trio.SocketListener:
-    """Listen on the first address that a name stands for; ListenFailed if it cannot be."""
-    try:
-        first, *others = await trio.open_tcp_listeners(
-            address.port, host=address.host, backlog=BACKLOG
-        )
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            what = f"{address} is in use by another program"
-            remedy = "stop that one, or give another port; port 0 takes a free one"
-        else:
-            what = f"cannot listen on {address}: {error.strerror or error}"
-            remedy = "give an address of this machine and a port from 1024 on"
-        raise ListenFailed(what, remedy=remedy) from error
-    for other in others:
-        await other.aclose()
-    return first
-
-
-def address_of(listener: trio.SocketListener) -> str:
-    """Return where a listener really listens."""
-    host, port, *_ = listener.socket.getsockname()
-    return str(Address(host, port))
-
-
-def _to_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)

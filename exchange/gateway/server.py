@@ -17,7 +17,6 @@ them, as `hypercorn.trio` is, with what a server on the open net needs besides:
 HTTP/2 is not offered: every feature is a surface, and none of it is needed here.
 """
 
-import errno
 import ssl
 import traceback
 from collections import Counter
@@ -38,17 +37,15 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import wrap_app
 
 from exchange.gateway.problems import Problem, encode_problem
-from exchange.gateway.streams import BROKEN, GatewayStream
-from exchange.node.sockets import prepare
+from exchange.gateway.streams import GatewayStream
 from exchange.process import logs
+from exchange.process.sockets import BROKEN, accept, tune
 
 HANDSHAKE_S = 10.0
 HEAD_S = 15.0  # for a request head, and how long a connection may idle between requests
 HEAD_SIZE = 1 << 14  # bytes: the head of a request
 HEADERS_MAX = 64
 MESSAGE_SIZE = 1 << 16  # bytes of one WebSocket message: as a line to a node
-RETRY_S = 0.1
-NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 CONNECTION = "gateway_connection"  # where an ASGI scope's state keeps its connection
 
 
@@ -82,14 +79,7 @@ class HttpServer:
         """Accept until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
-                try:
-                    socket = await listener.accept()
-                except OSError as error:
-                    if error.errno not in NO_FILES:
-                        raise
-                    await trio.sleep(RETRY_S)
-                    continue
-                nursery.start_soon(self._serve, socket)
+                nursery.start_soon(self._serve, await accept(listener))
 
     async def _serve(self, socket: trio.SocketStream) -> None:
         """Serve one connection; whatever goes wrong with it is its own affair."""
@@ -101,7 +91,7 @@ class HttpServer:
                 return
             self._of_host[host] += 1
             self.connections += 1
-            prepare(socket)
+            tune(socket)
             stream = GatewayStream(socket, self._context)
             await self._talk(stream)
         except Exception as error:

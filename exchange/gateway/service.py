@@ -10,7 +10,6 @@ from pathlib import Path
 
 import trio
 
-from exchange.coordinator.service import address_of, open_listener
 from exchange.domain.units import Micros
 from exchange.gateway import accounts, candles, market, openapi, orders, system
 from exchange.gateway.application import bearer, make_application
@@ -32,6 +31,7 @@ from exchange.process.addresses import Address
 from exchange.process.clocks import SystemClocks
 from exchange.process.errors import ListenFailed
 from exchange.process.logs import Event
+from exchange.process.sockets import listens_at, open_listener
 
 PAUSE_S = 1.0  # before a gateway that failed begins again
 
@@ -46,7 +46,7 @@ async def serve_embedded(
     """
     async with await _open(embedding.https, embedding.tell) as listener:
         context = _context(embedding.https, embedding.data_dir, listener, embedding.tell)
-        task_status.started(address_of(listener))
+        task_status.started(str(listens_at(listener)))
         while True:
             try:
                 await _serve(embedding, listener, context)
@@ -99,7 +99,7 @@ async def _open(https: Https, tell: Callable[[str], None]) -> trio.SocketListene
         if not (https.is_default and is_taken):
             raise
         listener = await open_listener(Address(https.listen.host, 0))
-        taken = f"{https.listen} is taken, so HTTPS is at {address_of(listener)}"
+        taken = f"{https.listen} is taken, so HTTPS is at {listens_at(listener)}"
         tell(f"{taken}; --https HOST:PORT asks for one, and fails if it is taken too")
         return listener
 
@@ -111,7 +111,7 @@ def _context(
         return None
     if https.certificate is not None and https.key is not None:
         return server_context(https.certificate, https.key)
-    hosts = [https.listen.host, listener.socket.getsockname()[0]]
+    hosts = [https.listen.host, listens_at(listener).host]
     now = datetime.datetime.fromtimestamp(_seconds(), datetime.UTC)
     if development_pair(data_dir, hosts=hosts, now=now):
         text = f"made a development certificate: {data_dir / CERTIFICATE}"

@@ -18,12 +18,12 @@ import trio
 
 from exchange.node.errors import Stalled
 from exchange.node.outbox import Outbox
+from exchange.process.sockets import BROKEN
 
 READ_SIZE = 1 << 16
 UNSENT_MAX = 1 << 18  # bytes that `send_all` leaves behind before it waits
 LINGER_S = 1.0  # for a client to read the last answer before the connection is reset
 LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
-BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class GatewayStream:

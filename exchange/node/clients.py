@@ -35,7 +35,7 @@ from exchange.domain.units import AccountId, Symbol
 from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
 from exchange.engine.inputs import CancelAll, Input, ListInstrument, PlaceOrder, Ticket
 from exchange.node.access import BAD_KEY, Access, Caller
-from exchange.node.connection import BROKEN, Connection, end, say_last
+from exchange.node.connection import Connection, end, say_last
 from exchange.node.deadman import DeadMan
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
@@ -43,6 +43,7 @@ from exchange.node.hub import INSIDE, PLACE_MASK, TICKET_SHIFT, Item, Later, Tel
 from exchange.node.limits import RATE_LIMITED, TOO_MANY, Budget, Guard, Limits
 from exchange.node.parts import InParts, Parts
 from exchange.node.sockets import Wire
+from exchange.process.sockets import BROKEN
 from exchange.wire.answers import AnswerWriter, error_line, rich_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe

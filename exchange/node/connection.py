@@ -11,6 +11,7 @@ from exchange.node.access import Caller
 from exchange.node.limits import Budget
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
+from exchange.process.sockets import BROKEN
 from exchange.wire.answers import line_of_error
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.requests import Request
@@ -18,8 +19,6 @@ from exchange.wire.requests import Request
 LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
 LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
 LINGER_READ = 1 << 14
-
-BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class Connection:

@@ -1,12 +1,10 @@
 """The door: accepts connections, and tells clients from nodes by their first line."""
 
-import errno
 import traceback
 from collections.abc import Callable
 
 import trio
 
-from exchange.coordinator.tls import Trust
 from exchange.engine.errors import RemoteProtocolError
 from exchange.node.clients import Clients
 from exchange.node.connection import say_last
@@ -15,6 +13,8 @@ from exchange.node.links import Links
 from exchange.node.sockets import Wire, prepare, secure
 from exchange.process.errors import first_of
 from exchange.process.logs import Event
+from exchange.process.sockets import BROKEN, accept
+from exchange.process.tls import Trust
 from exchange.store.errors import StoreError
 from exchange.wire.answers import error_line, line_of_error
 from exchange.wire.errors import FramingError, RequestError, WireError
@@ -24,8 +24,6 @@ from exchange.wire.peers import BATCH_BYTES_MAX
 
 FIRST_LINE_S = 10.0
 READ_SIZE = 1 << 16
-RETRY_S = 0.1  # after the process ran out of files; they come back as connections end
-NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Door:
@@ -57,7 +55,8 @@ class Door:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                await self._accept(nursery, listener)
+                while True:
+                    nursery.start_soon(self._serve, await accept(listener))
             finally:
                 self._nursery = None
 
@@ -66,17 +65,6 @@ class Door:
         if self._nursery is None:
             raise ConnectionRefusedError("this node serves nobody now")
         self._nursery.start_soon(self._serve, stream, Wire(stream, stream.socket.fileno()))
-
-    async def _accept(self, nursery: trio.Nursery, listener: trio.SocketListener) -> None:
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno not in NO_FILES:
-                    raise
-                await trio.sleep(RETRY_S)
-                continue
-            nursery.start_soon(self._serve, stream)
 
     async def _serve(self, stream: trio.SocketStream, wire: Wire | None = None) -> None:
         """Serve one connection; whatever goes wrong with it is its own affair."""
@@ -141,7 +129,7 @@ class Door:
             else:
                 self._refuse(wire, error.code)
             await say_last(wire, error_line(error.code, error.detail))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except BROKEN:
             pass
 
 

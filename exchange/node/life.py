@@ -16,7 +16,6 @@ import trio
 from exchange.coordinator.core import KnownNode, Registration
 from exchange.coordinator.keys import minted
 from exchange.coordinator.member import Membership, dial_tcp
-from exchange.coordinator.tls import Trust
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Epoch, Micros, NodeId
 from exchange.engine.effects import Alarm, Refused, StatusAnswer
@@ -53,6 +52,7 @@ from exchange.node.settings import Settings
 from exchange.node.sockets import dial
 from exchange.process.clocks import Clocks
 from exchange.process.logs import Event
+from exchange.process.tls import Trust
 from exchange.store.crash import crash_point
 from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.store import Store

@@ -25,7 +25,6 @@ from typing import Protocol
 
 import trio
 
-from exchange.coordinator.authority import node_name
 from exchange.domain.units import Clock, Epoch, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
 from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
@@ -35,6 +34,8 @@ from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
 from exchange.process.errors import BadAddress
 from exchange.process.logs import Event
+from exchange.process.sockets import BROKEN
+from exchange.process.tls import node_name
 from exchange.wire.errors import FramingError, RemoteProtocolError
 from exchange.wire.lines import LineSplitter
 from exchange.wire.peers import (
@@ -53,7 +54,6 @@ FIRST_BATCH_S = 10.0
 READ_SIZE = 1 << 18
 UNSENT_MAX = 1 << 26  # bytes: a peer this far behind comes level by snapshot
 
-BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 Dial = Callable[[str], Awaitable[Wire]]
 
 

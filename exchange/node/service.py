@@ -21,18 +21,11 @@ import msgspec
 import trio
 
 from exchange.client.sockets import believe
-from exchange.coordinator import tls
-from exchange.coordinator.authority import RENEW_DAYS, expires, new_token
+from exchange.coordinator.authority import RENEW_DAYS, new_token
 from exchange.coordinator.errors import CoordinatorError
 from exchange.coordinator.joining import join, renew
 from exchange.coordinator.member import dial_tcp
-from exchange.coordinator.service import (
-    Serving,
-    address_of,
-    open_listener,
-    serve_coordinator,
-)
-from exchange.coordinator.tls import Trust
+from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.domain.units import Micros
 from exchange.node.birth import BIRTH, birth_nonce, find_identity
 from exchange.node.embedding import Embedding, Gateway, stream_pair
@@ -42,11 +35,15 @@ from exchange.node.life import Life
 from exchange.node.metrics import Start
 from exchange.node.notify import notify
 from exchange.node.settings import Settings
-from exchange.process.addresses import Address, parse_address
+from exchange.process import tls
+from exchange.process.addresses import Address
+from exchange.process.certificates import expires
 from exchange.process.clocks import Clocks, SystemClocks, now
 from exchange.process.errors import INTERRUPTED, first_of
 from exchange.process.files import write_file
 from exchange.process.logs import Event
+from exchange.process.sockets import listens_at, open_listener
+from exchange.process.tls import Trust
 from exchange.store.directory import Directory
 from exchange.store.errors import StoreFailed
 from exchange.store.frames import Identity
@@ -113,7 +110,7 @@ class Service:
         with Directory.lock(settings.data_dir) as directory:
             self._endpoints.unlink(missing_ok=True)  # of a run that was killed
             async with await open_listener(settings.listen) as listener:
-                self._tcp = parse_address(address_of(listener))
+                self._tcp = listens_at(listener)
                 async with trio.open_nursery() as nursery:
                     self._coordinator = str(settings.coordinator or await self._embed(nursery))
                     await self._open_gateway(nursery)

@@ -7,7 +7,8 @@ import msgspec
 
 from exchange.process.errors import BadAddress
 
-_HOST = re.compile(r"\A[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z", re.ASCII)
+# Underscores are in no DNS name of a host, but in the names that containers have.
+_HOST = re.compile(r"\A[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z", re.ASCII)
 _PORT = re.compile(r"\A[0-9]{1,5}\Z", re.ASCII)
 PORT_MAX = 65_535
 

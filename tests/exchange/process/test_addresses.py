@@ -7,7 +7,8 @@ from exchange.process.errors import BadAddress
 
 
 @pytest.mark.parametrize(
-    "text", ["127.0.0.1:7400", "localhost:0", "node-1.example.com:65535", "[::1]:7400"]
+    "text",
+    ["127.0.0.1:7400", "localhost:0", "node-1.example.com:65535", "my_node:7400", "[::1]:7400"],
 )
 def test_address_is_written_as_it_was_read(text: str) -> None:
     """C5."""

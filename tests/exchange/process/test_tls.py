@@ -9,16 +9,9 @@ import trio
 import trio.testing
 
 from exchange.coordinator.authority import Authority, new_request
-from exchange.coordinator.errors import CoordinatorError
-from exchange.coordinator.tls import (
-    DIRECTORY,
-    Trust,
-    peer_name,
-    secured,
-    stranger,
-    visitor,
-    write_private,
-)
+from exchange.process.errors import ProcessError
+from exchange.process.files import write_file
+from exchange.process.tls import DIRECTORY, Trust, peer_name, secured, stranger, visitor
 
 NOW = datetime.datetime.now(datetime.UTC)
 
@@ -29,9 +22,9 @@ def a_trust(tmp_path: Path, name: str, *, authority: str = "one", days: int = 90
     signer = Authority(home, now=NOW)
     key, request = new_request()
     directory = tmp_path / f"{authority}-{name}-{days}" / DIRECTORY
-    write_private(directory / "node.key", key)
-    write_private(directory / "node.crt", signer.sign(request, name, [], now=NOW, days=days))
-    write_private(directory / "ca.crt", signer.certificate)
+    write_file(directory / "node.key", key)
+    write_file(directory / "node.crt", signer.sign(request, name, [], now=NOW, days=days))
+    write_file(directory / "ca.crt", signer.certificate)
     return Trust.of_node(directory.parent)
 
 
@@ -125,5 +118,5 @@ async def test_handshake_has_a_deadline(
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
     """What, where, remedy."""
-    with pytest.raises(CoordinatorError, match=r"ca\.crt.*--join"):
+    with pytest.raises(ProcessError, match=r"ca\.crt.*--join"):
         Trust.of_node(tmp_path)

@@ -4,13 +4,14 @@
     tls/node.crt   this node's certificate; its name is the node's id, `node-3`
     tls/node.key   0600
 
-A listener takes callers without a certificate, which are clients, and tells nodes by theirs:
-the name in it must be that of the id that the caller claims.  Host names are not looked at
-between nodes: addresses move, ids do not.  With TLS 1.3 a refused caller believes for a moment
-that it is in; the first read tells.
+The name in a certificate is the one that the authority chose: `node-3`, or `coordinator`.  A
+listener takes callers without a certificate, which are clients, and tells nodes by theirs: the
+name in it must be that of the id that the caller claims.  Whoever dials wants to see the name
+of whom he dials.  Host names are not looked at: addresses move, ids do not, and whoever joins
+says his own.  With TLS 1.3 a refused caller believes for a moment that it is in; the first
+read tells.
 """
 
-import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +19,19 @@ from typing import Any
 
 import trio
 
-from exchange.coordinator.errors import CoordinatorError
+from exchange.process.addresses import Address
+from exchange.process.errors import ProcessError
+from exchange.process.sockets import tune
 
 DIRECTORY = "tls"
 CA_CERTIFICATE, CERTIFICATE, KEY = "ca.crt", "node.crt", "node.key"
+COORDINATOR = "coordinator"  # the name of the one coordinator
 HANDSHAKE_S = 10.0
+
+
+def node_name(node_id: int) -> str:
+    """Return the name in the certificate of a node."""
+    return f"node-{node_id}"
 
 
 class Trust:
@@ -37,7 +46,7 @@ class Trust:
 
     @classmethod
     def of_node(cls, data_dir: Path) -> "Trust":
-        """Read what a node has; CoordinatorError if it is not whole."""
+        """Read what a node has; ProcessError if it is not whole."""
         directory = data_dir / DIRECTORY
         return cls(directory / CA_CERTIFICATE, directory / CERTIFICATE, directory / KEY)
 
@@ -47,7 +56,7 @@ class Trust:
             try:
                 context.load_cert_chain(*self._files)
             except (OSError, ssl.SSLError) as error:
-                raise CoordinatorError(
+                raise ProcessError(
                     f"cannot use {self._files[0]} with its key: {error.strerror or error}",
                     remedy="remove both, and join the cluster again with --join",
                 ) from error
@@ -67,6 +76,26 @@ def visitor(authority: Path) -> ssl.SSLContext:
     return _context(ssl.PROTOCOL_TLS_CLIENT, authority)
 
 
+async def connect(
+    address: Address, context: ssl.SSLContext | None = None, *, name: str = ""
+) -> trio.abc.Stream:
+    """Connect to a server, over TLS with a context; raises OSError.
+
+    With TLS `name` must be that of the server; empty is any server of the cluster.
+    """
+    stream = await trio.open_tcp_stream(address.host, address.port)
+    tune(stream)
+    if context is None:
+        return stream
+    wrapped = await secured(stream, context)
+    shown = peer_name(wrapped)
+    if name and shown != name:
+        await trio.aclose_forcefully(wrapped)
+        told = f"{address} has the certificate of {shown or 'nobody'}, not of {name}"
+        raise ConnectionAbortedError(told)
+    return wrapped
+
+
 async def secured(
     stream: trio.abc.Stream, context: ssl.SSLContext, *, is_server: bool = False
 ) -> trio.SSLStream[trio.abc.Stream]:
@@ -77,7 +106,9 @@ async def secured(
             await wrapped.do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
         await trio.aclose_forcefully(stream)
-        raise ConnectionAbortedError(f"no TLS: {error.__cause__ or error}") from error
+        cause = error.__cause__ or error
+        told = cause if str(cause) else "the other side closed the connection or said nothing"
+        raise ConnectionAbortedError(f"no TLS: {told}") from cause
     except BaseException:
         await trio.aclose_forcefully(stream)
         raise
@@ -91,22 +122,6 @@ def peer_name(stream: trio.SSLStream[trio.abc.Stream]) -> str:
     return str(names[0]) if len(names) == 1 else ""
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file, 0600 and forced, so that a crash leaves the old one or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
 def _context(protocol: int, authority: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -114,7 +129,7 @@ def _context(protocol: int, authority: Path) -> ssl.SSLContext:
     try:
         context.load_verify_locations(authority)
     except (OSError, ssl.SSLError) as error:
-        raise CoordinatorError(
+        raise ProcessError(
             f"cannot read the cluster's authority {authority}: {error.strerror or error}",
             remedy="join the cluster with --join, or copy ca.crt from the coordinator",
         ) from error
