@@ -22,6 +22,7 @@ from exchange.client.drive import Tally, drive_max
 from exchange.client.errors import ClientError
 from exchange.client.flow import Flow
 from exchange.client.oracle import rehearse
+from exchange.client.output import counted
 from exchange.client.quiescence import unequal_books, wait_quiescent
 from exchange.client.replay import fills_of
 from exchange.client.results import NodeStatus
@@ -178,7 +179,9 @@ class Demo:
         orders = sum(status.open_orders for status in statuses)
         self._check(f"each of the {tally.orders} orders exists exactly once", placed)
         self._check(f"each of the {len(trades)} trades is on both sides", not broken)
-        self._check(f"the books of all nodes are equal: {orders} open orders", not unequal)
+        self._check(
+            f"the books of all nodes are equal: {counted(orders, 'open order')}", not unequal
+        )
         self._check(f"the {len(traders.deposited)} assets add up to the last unit", not wrong)
 
     async def _check_orders(self, traders: Traders, tally: Tally) -> bool:

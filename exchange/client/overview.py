@@ -6,6 +6,7 @@ import trio
 from exchange.client import results
 from exchange.client.cluster import Cluster
 from exchange.client.errors import ClientError
+from exchange.client.output import counted
 from exchange.client.quiescence import restless, unequal_books
 
 ASK_SECONDS = 2.0  # a node that lives answers at once
@@ -47,7 +48,7 @@ class Overview(msgspec.Struct, frozen=True):
         doubts = sum(status.offers_in_doubt for status in states)
         oldest = max((status.oldest_in_doubt_s for status in states), default=0.0)
         doubt = f"{doubts} in doubt, the oldest for {oldest:.1f} s" if doubts else "none in doubt"
-        return f"{trades} trades, {orders} open orders, {doubt}"
+        return f"{counted(trades, 'trade')}, {counted(orders, 'open order')}, {doubt}"
 
     def plain(self) -> dict[str, object]:
         """Return what JSON shows."""

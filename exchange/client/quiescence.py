@@ -13,6 +13,7 @@ import trio
 
 from exchange.client.cluster import Cluster
 from exchange.client.errors import ClientError, Unreachable
+from exchange.client.output import counted
 from exchange.client.results import NodeStatus, PeerStatus
 
 QUIET_SECONDS_MAX = 30.0
@@ -83,9 +84,9 @@ def restless(statuses: Sequence[NodeStatus]) -> list[str]:
         if not status.is_ready:
             found.append(f"{name} is not ready")
         if status.offers_in_doubt:
-            found.append(f"{name} has {status.offers_in_doubt} offers in doubt")
+            found.append(f"{name} has {counted(status.offers_in_doubt, 'offer')} in doubt")
         if status.waiting:
-            found.append(f"{name} holds back {status.waiting} answers")
+            found.append(f"{name} holds back {counted(status.waiting, 'answer')}")
         peers = {peer.node_id: peer for peer in status.peers}
         for other_id, other in by_id.items():
             if other_id != status.node_id:
@@ -98,7 +99,8 @@ def _between(status: NodeStatus, peer: PeerStatus | None, other: NodeStatus) -> 
     if peer is None or peer.state != "synced":
         return [f"{pair}: {peer.state if peer else 'unknown to each other'}"]
     if peer.sent_seq != status.stream_seq or peer.acknowledged_seq != status.stream_seq:
-        return [f"{pair}: {status.stream_seq - peer.acknowledged_seq} events on their way"]
+        count = status.stream_seq - peer.acknowledged_seq
+        return [f"{pair}: {counted(count, 'event')} on the way"]
     if (peer.received_epoch, peer.received_seq) != (other.epoch, other.stream_seq):
         return [f"{pair}: events not yet received"]
     return []
@@ -108,7 +110,7 @@ def unequal_books(statuses: Sequence[NodeStatus]) -> list[str]:
     """Name every replica that differs from its owner's open orders (B4)."""
     by_id = {status.node_id: status for status in statuses}
     return [
-        f"node {status.node_id} shows {peer.orders} orders of node {peer.node_id}, "
+        f"node {status.node_id} shows {counted(peer.orders, 'order')} of node {peer.node_id}, "
         f"which has {by_id[peer.node_id].open_orders}"
         for status in statuses
         for peer in status.peers

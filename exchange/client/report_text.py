@@ -1,5 +1,6 @@
 """The report of a replay in words."""
 
+from exchange.client.output import counted
 from exchange.client.replay import Latency, Report
 
 
@@ -7,7 +8,7 @@ def rows(report: Report) -> list[dict[str, object]]:
     """Return what was found, a line each."""
     found: list[tuple[str, str]] = [
         ("source", f"{report.source}, {report.pace}"),
-        ("spread over", f"{report.accounts} accounts on {report.nodes} nodes"),
+        ("spread over", f"{report.accounts} accounts on {counted(report.nodes, 'node')}"),
         ("instruments", str(report.instruments)),
         ("orders", f"{report.orders} of {report.actions} actions in {report.seconds:.1f} s"),
         ("orders/s", f"{report.orders_per_second:.0f}"),
@@ -32,7 +33,7 @@ def verdict(report: Report) -> str:
     """Say in one sentence how it went."""
     if report.is_right:
         return "everything is as it must be"
-    return f"{report.problems} things are not as they must be"
+    return f"not as it must be: {counted(report.problems, 'thing')}"
 
 
 def _latency(latency: Latency | None) -> str:

@@ -264,7 +264,7 @@ class Membership:
                 await self._serve_once(backoff)
             except _TurnedAway as error:
                 text = f"{self._address}: {error}. Until then accounts and listings wait"
-                self._tell(Event("coordinator_away", text, address=self._address))
+                self._tell(Event("registration_refused", text, address=self._address))
             except (OSError, ConnectionLost, WireError) as error:
                 text = f"the coordinator at {self._address} is away: {_why(error)}"
                 self._tell(Event("coordinator_away", text, address=self._address))

@@ -15,7 +15,7 @@ from exchange.store.directory import Directory
 from exchange.store.frames import Identity
 
 NONCE_SIZE = 16  # bytes
-BIRTH = "birth"  # the nonce; kept, it costs nothing
+BIRTH = "birth"  # the nonce, until the store has it
 
 
 async def find_identity(
@@ -25,15 +25,18 @@ async def find_identity(
 
     Raises CoordinatorUnreachable (exit code 3) if it is new and nobody answers.
     """
+    path = directory.path / BIRTH
     known = directory.identity()
     if known is not None:
+        path.unlink(missing_ok=True)  # of a crash behind `create`, or of a node that was replaced
         return known
-    nonce = birth_nonce(directory.path / BIRTH)
+    nonce = birth_nonce(path)
     crash_point("birth_nonce_forced_unregistered")
     told = await register_new(coordinator, nonce, str(address), dial=dial)
     crash_point("node_registered_store_absent")
     identity = Identity(told.cluster, told.node_id, nonce)
     directory.create(identity)
+    path.unlink()
     return identity
 
 

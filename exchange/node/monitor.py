@@ -81,5 +81,5 @@ class Monitor:
         self._doubt_told_us = now_us
         deciders = sorted(peer for peer, offers in self._soft.state.offers_to.items() if offers)
         names = ", ".join(f"node {peer}" for peer in deciders)
-        text = f"{count} offers are in doubt, the oldest for {seconds:.0f} s; waiting for {names}"
+        text = f"in doubt: {count}, the oldest for {seconds:.0f} s; waiting for {names}"
         self._tell(Event("offer_in_doubt", text, count=count, seconds=seconds, deciders=deciders))

@@ -80,6 +80,7 @@ EVENTS: dict[str, tuple[Level, str]] = {
     "request_failed": ("error", "A request met a bug; the others go on."),
     "gateway_failed": ("error", "The gateway met a bug and begins again."),
     "coordinator_away": ("warning", "The coordinator cannot be reached: no new accounts or nodes."),
+    "registration_refused": ("error", "The coordinator is there and does not take this node."),
     "certificate_renewed": ("info", "The certificate of a node is renewed."),
     "certificate_unrenewed": ("warning", "It is not, and is tried again."),
     "member_refused": ("warning", "The coordinator refused a node."),

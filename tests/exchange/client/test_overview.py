@@ -28,7 +28,7 @@ async def test_rest_is_told_as_rest(statuses: Statuses) -> None:
 
     told = "cluster abc: at rest, all books are equal; 0 trades, 0 open orders, none in doubt"
     assert quiet.verdict() == told
-    assert "1 offers in doubt" in busy.verdict()
+    assert "1 offer in doubt" in busy.verdict()
     assert "shows 0 orders" in unequal.verdict()
 
 

@@ -50,7 +50,7 @@ def test_nodes_at_rest_have_nothing_under_way(statuses: Statuses) -> None:
         ({"is_ready": False}, "not ready"),
         ({"offers_in_doubt": 2}, "2 offers in doubt"),
         ({"waiting": 1}, "holds back 1"),
-        ({"stream_seq": 6}, "2 events on their way"),
+        ({"stream_seq": 6}, "2 events on the way"),
         ({"epoch": 2}, "not yet received"),
         ({"peers": []}, "unknown to each other"),
     ],
@@ -95,7 +95,7 @@ async def test_what_never_rests_is_told(statuses: Statuses, autojump_clock: obje
     looks: list[object] = []
     cluster = Scripted([statuses(2, offers_in_doubt=1)])
 
-    with pytest.raises(NotQuietError, match="node 1 has 1 offers in doubt") as caught:
+    with pytest.raises(NotQuietError, match="node 1 has 1 offer in doubt") as caught:
         await wait_quiescent(cluster, [1, 2], within=5, on_look=looks.append)
 
     assert caught.value.exit_code == 6

@@ -69,7 +69,7 @@ def test_what_is_wrong_is_loud() -> None:
     assert said["as the naive book"] == "DIFFERENT"
     assert (said["books equal"], said["conservation"]) == ("NO", "VIOLATED")
     assert (said["refused"], said["sent again"]) == ("2 order_done", "5")
-    assert verdict(wrong) == "3 things are not as they must be"
+    assert verdict(wrong) == "not as it must be: 3 things"
 
 
 def test_what_cannot_be_compared_is_not_claimed() -> None:
