@@ -67,14 +67,14 @@ async def serve_coordinator(
     check_listener("the coordinator's listener", address, is_tls=is_tls)
     say = say or to_stderr
     with Directory.lock(data_dir) as directory:
-        store = RegistryStore.open(directory, nonce=os.urandom(RANDOM_BYTES))
-        try:
-            path = operator_key_path or data_dir / OPERATOR_KEY
-            key, is_new = operator_key(path)
-            authority, trust = _certify(data_dir, address) if is_tls else (None, None)
-            async with await open_listener(address) as listener:
-                cluster = store.registry.cluster
-                task_status.started(Serving(str(listens_at(listener)), cluster, path, is_new))
+        async with await open_listener(address) as listener:
+            store = RegistryStore.open(directory, nonce=os.urandom(RANDOM_BYTES))
+            try:
+                path = operator_key_path or data_dir / OPERATOR_KEY
+                key, is_new = operator_key(path)
+                authority, trust = _certify(data_dir, address) if is_tls else (None, None)
+                cluster, at = store.registry.cluster, str(listens_at(listener))
+                task_status.started(Serving(at, cluster, path, is_new))
                 while True:
                     coordinator = Coordinator(
                         LocalRegistrar(store, fresh_cluster=os.urandom(RANDOM_BYTES).hex()),
@@ -88,8 +88,8 @@ async def serve_coordinator(
                     store.close()
                     await trio.sleep(PAUSE_S)
                     store = RegistryStore.open(directory, nonce=b"")
-        finally:
-            store.close()
+            finally:
+                store.close()
 
 
 def _certify(data_dir: Path, address: Address) -> tuple[Authority, Trust]:

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,9 +50,10 @@ class _IdentityFile(msgspec.Struct, frozen=True):
 class Directory:
     """A data directory that this process has locked."""
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, *, is_made: bool = False) -> None:
         self.path = path
         self._lock = lock
+        self._is_made = is_made  # by this process: it goes again if nothing comes of it
 
     @classmethod
     def lock(cls, path: Path) -> Self:
@@ -60,7 +62,7 @@ class Directory:
         Raises DataDirInUse, naming the holder, or DirectoryUnusable.
         """
         try:
-            _make_directory(path)
+            is_made = _make_directory(path)
             lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise _unusable(path, error) from error
@@ -72,13 +74,16 @@ class Directory:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise _unusable(path, error) from error
             raise DataDirInUse(path, holder=int(holder) if holder.isdigit() else None) from error
+        if not _is_there(path / LOCK, lock):  # whoever made the directory has just removed it
+            os.close(lock)
+            raise DataDirInUse(path, holder=None)
         try:
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         except OSError:
             pass  # the disk is full: the pid is for people, the lock is the kernel's
         crash_point("directory_locked_store_absent")
-        return cls(path, lock)
+        return cls(path, lock, is_made=is_made)
 
     def identity(self) -> Identity | None:
         """Return whose data is here, None in a new directory.
@@ -138,10 +143,15 @@ class Directory:
         return disk
 
     def close(self) -> None:
-        """Let another process have the directory.  The lock file stays: others may wait on it."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Let another process have the directory; remove it if it was made for nothing."""
+        if self._lock < 0:
+            return
+        with suppress(OSError):  # somebody else has put something there, or taken it away
+            if self._is_made and os.listdir(self.path) == [LOCK]:
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
+        os.close(self._lock)
+        self._lock = -1
 
     def __enter__(self) -> Self:
         return self
@@ -191,10 +201,21 @@ def holder_of(path: Path) -> int | None:
     return None
 
 
-def _make_directory(path: Path) -> None:
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True)
-        _force_directory(path.parent)
+def _make_directory(path: Path) -> bool:
+    """Make a directory unless it is there; tell whether it was made."""
+    if path.is_dir():
+        return False
+    path.mkdir(mode=0o700, parents=True)
+    _force_directory(path.parent)
+    return True
+
+
+def _is_there(path: Path, file: int) -> bool:
+    """Tell whether a path still leads to an open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _make_environment(path: Path, identity: Identity) -> None:

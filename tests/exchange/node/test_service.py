@@ -249,8 +249,13 @@ async def test_port_in_use_is_named(tmp_path: Path) -> None:
         settings = Settings(tmp_path / "2", listen=listen, coordinator_listen=ANYWHERE)
         with pytest.raises(ListenFailed, match=first.tcp) as refused:
             await Service(settings, tell=first.told.append).run()
+        taken = parse_address(first.coordinator)
+        settings = Settings(tmp_path / "3", listen=ANYWHERE, coordinator_listen=taken)
+        with pytest.RaisesGroup(ListenFailed, flatten_subgroups=True):
+            await Service(settings, tell=first.told.append).run()
 
     assert refused.value.exit_code == 1
+    assert os.listdir(tmp_path) == ["1"], "a start that failed left nothing"
 
 
 async def test_operator_key_is_needed_with_authentication(tmp_path: Path) -> None:

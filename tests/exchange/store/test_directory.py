@@ -331,6 +331,32 @@ def test_reading_what_is_no_data_directory_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_directory_that_was_made_for_nothing_is_gone(tmp_path: Path) -> None:
+    """W6: a first start that fails, because a port is taken, leaves nothing behind."""
+    Directory.lock(tmp_path / "new").close()
+    assert not (tmp_path / "new").exists()
+
+    (tmp_path / "mine").mkdir()
+    Directory.lock(tmp_path / "mine").close()
+    assert (tmp_path / "mine").is_dir(), "somebody else has made it"
+
+
+def test_a_lock_that_was_removed_while_it_was_waited_for_is_worth_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W6: two processes never have one directory."""
+    take = fcntl.flock
+
+    def late(lock: int, how: int) -> None:
+        take(lock, how)
+        (tmp_path / "lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", late)
+
+    with pytest.raises(DataDirInUse):
+        Directory.lock(tmp_path)
+
+
 def test_a_copy_without_locks_can_be_read(tmp_path: Path) -> None:
     """W6: a backup on a read-only medium has no lock.mdb."""
     path = born(tmp_path / "data")
