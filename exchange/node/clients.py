@@ -109,9 +109,7 @@ class Inbox(Protocol):
 
     def feed(self, items: list[Item], source: int) -> None: ...
     async def wait_room(self) -> None: ...
-    async def call(
-        self, question: Callable[[Ticket], Input | Tell], source: int = ...
-    ) -> AnswerBody: ...
+    async def call(self, question: Callable[[Ticket], Item], source: int = ...) -> AnswerBody: ...
 
 
 class Clients:
@@ -368,7 +366,7 @@ class Clients:
                 partial(self._follow, connection.number, request, account, key_hash, ticket)
             )
         if not is_hot and isinstance(request, InParts):
-            return Gathered(connection, request, ticket & PLACE_MASK)
+            return Gathered(connection, request, account, ticket & PLACE_MASK)
         translated = self._translator.translate(request, account, ticket)
         if type(translated) is PlaceOrder:
             return translated
@@ -430,7 +428,7 @@ class Clients:
         if isinstance(waiting, Unlisted):
             return [await self._listed(waiting)]
         connection = waiting.connection
-        line = await self._parts.line(waiting.request, connection.number)
+        line = await self._parts.line(waiting.request, waiting.account, connection.number)
         del connection.requests[waiting.place]
         connection.put(waiting.place, line)
         return []
@@ -462,4 +460,5 @@ class Gathered(msgspec.Struct, frozen=True):
 
     connection: Connection
     request: InParts
+    account: AccountId
     place: int

@@ -172,9 +172,7 @@ class Hub:
         """Wait for the end of a turn."""
         await self._turned.wait()
 
-    async def call(
-        self, question: Callable[[Ticket], Input | Tell], source: int = INSIDE
-    ) -> AnswerBody:
+    async def call(self, question: Callable[[Ticket], Item], source: int = INSIDE) -> AnswerBody:
         """Have an input handled behind those of its source; return its answer when it may leave."""
         self._call_number += 1
         number = self._call_number

@@ -135,7 +135,7 @@ class Life:
             self.hub,
             translator=Translator(state, mint=partial(minted, state.cluster)),
             writer=AnswerWriter(state.instruments),
-            parts=Parts(self.hub, state.instruments, wall_us=clocks.wall_us),
+            parts=Parts(self.hub, state, wall_us=clocks.wall_us),
             access=access,
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,

@@ -6,13 +6,14 @@ What an order's first answer says is all inside `value`, so that a retry gets th
 what differs between the two (`lsn`, `visible`, `replayed`) stands beside it (faults 2.15).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 import msgspec
 
-from exchange.domain.instruments import CASH, money
-from exchange.domain.orders import Side, Status
+from exchange.domain.instruments import CASH, Instrument, money
+from exchange.domain.orders import Order, Side, Status
 from exchange.domain.units import Lots, Seq, Symbol, Ticks
 from exchange.engine import effects
 from exchange.engine.effects import AnswerBody, OrderAnswer, Refused
@@ -120,8 +121,6 @@ class AnswerWriter:
                 return _cash(body)
             case effects.AccountAnswer():
                 return _stock(body)
-            case effects.OrdersAnswer():
-                return _own_orders(body)
             case effects.RemovedAnswer() if isinstance(request, requests.DeleteOrder):
                 return self._removed(request, body)
             case OrderAnswer() if body.status is Status.REJECTED:
@@ -199,32 +198,34 @@ def market_line(books: Iterable[effects.SymbolBook]) -> bytes:
     return f"{{{','.join(rows)}}}\n".encode()
 
 
-def _own_orders(body: effects.OrdersAnswer) -> bytes:
-    """Gather own open orders to levels, in the shape of the market."""
-    levels: dict[Symbol, dict[Side, dict[int, int]]] = {}
-    instruments = {}
-    for order in body.orders:
-        open_quantity = order.total - order.filled - order.in_doubt
-        if open_quantity <= 0 or order.status is Status.CANCELED:
-            continue
-        symbol = order.instrument.symbol
-        instruments[symbol] = order.instrument
-        side = levels.setdefault(symbol, {}).setdefault(order.side, {})
-        side[order.price] = side.get(order.price, 0) + open_quantity
-    books = [
-        effects.SymbolBook(
-            instruments[symbol],
-            Seq(0),
-            _rows(sides.get(Side.BUY, {}), is_descending=True),
-            _rows(sides.get(Side.SELL, {}), is_descending=False),
-        )
-        for symbol, sides in sorted(levels.items())
-    ]
-    return market_line(books)
+class OwnLevels:
+    """The open orders of an account, gathered to levels: the answer to `R order`."""
+
+    def __init__(self) -> None:
+        self._levels: dict[Instrument, dict[Side, Counter[Ticks]]] = {}
+
+    def put(self, order: Order, instrument: Instrument) -> None:
+        """Add an order."""
+        if order.open:
+            sides = self._levels.setdefault(instrument, {Side.BUY: Counter(), Side.SELL: Counter()})
+            sides[order.side][order.price] += order.open
+
+    def line(self) -> bytes:
+        """Return the answer, in the shape of the market."""
+        books = [
+            effects.SymbolBook(
+                instrument,
+                Seq(0),
+                _rows(sides[Side.BUY], is_descending=True),
+                _rows(sides[Side.SELL], is_descending=False),
+            )
+            for instrument, sides in sorted(self._levels.items(), key=lambda item: item[0].symbol)
+        ]
+        return market_line(books)
 
 
-def _rows(levels: Mapping[int, int], *, is_descending: bool) -> list[tuple[Ticks, Lots, int]]:
+def _rows(levels: Mapping[Ticks, int], *, is_descending: bool) -> list[tuple[Ticks, Lots, int]]:
     return [
-        (Ticks(price), Lots(quantity), 0)
+        (price, Lots(quantity), 0)
         for price, quantity in sorted(levels.items(), reverse=is_descending)
     ]

@@ -44,7 +44,6 @@ from exchange.wire.reading import (
 from exchange.wire.requests import CreateOrder, OrderCreate, PlainOrder, Request
 
 REMEMBERED = 1 << 16  # numbers of each kind; about 10 MB when full
-EVERYTHING = (1 << 63) - 1  # `R order` has no pages
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _TIMES_IN_FORCE = {"gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC}
 _SELF_TRADES = {
@@ -177,7 +176,7 @@ class Translator:
                 raise AssertionError("the two hot verbs are translated before")
             case requests.CancelAfter() | requests.CancelOnDisconnect():
                 raise AssertionError("the shell keeps the dead-man switch")
-            case requests.ReadMarket() | requests.CandlesGet():
+            case requests.ReadMarket() | requests.ReadOrders() | requests.CandlesGet():
                 raise AssertionError("the shell gathers these in parts")
             case FeedSubscribe() | FeedUnsubscribe():
                 raise AssertionError("the shell's feed takes these")
@@ -286,7 +285,6 @@ class Translator:
 def _query(
     request: requests.ReadBalance
     | requests.ReadStock
-    | requests.ReadOrders
     | requests.OrderGet
     | requests.OrdersList
     | requests.FillsList
@@ -303,10 +301,6 @@ def _query(
     match request:
         case requests.ReadBalance() | requests.ReadStock():
             return inputs.AccountQuery(account)
-        case requests.ReadOrders():
-            return inputs.OrdersQuery(
-                account, is_open=True, symbol=None, cursor=Seq(0), limit=EVERYTHING
-            )
         case requests.OrderGet():
             return _order_query(request.value, account)
         case requests.OrdersList():

@@ -114,7 +114,7 @@ class Shop:
             self.hub,
             translator=Translator(self.state, mint=partial(minted, CLUSTER)),
             writer=AnswerWriter(self.state.instruments),
-            parts=Parts(self.hub, self.state.instruments, wall_us=self.clocks.wall_us),
+            parts=Parts(self.hub, self.state, wall_us=self.clocks.wall_us),
             access=access,
             list_symbol=list_symbol,
             facts=Facts,

@@ -38,6 +38,31 @@ async def test_market_shows_what_the_same_client_placed_before_and_nothing_after
     assert market == {"AAPL": {"sell": [{"quantity": 40, "price": 10}], "buy": []}}
 
 
+async def test_own_orders_take_several_turns_and_are_all_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Interfaces section 1: `R order`; faults 3: an account with many orders stops nobody."""
+    monkeypatch.setattr(module, "ORDERS", 10)
+    shop = Shop()
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery)
+        await client.ask(*[order("sell", 10 + number % 3, 1) for number in range(40)])
+        turns = shop.hub.turns
+        (own,) = await client.ask({"type": "R order"})
+
+    assert own == {
+        "AAPL": {
+            "sell": [
+                {"quantity": 14, "price": 10},
+                {"quantity": 13, "price": 11},
+                {"quantity": 13, "price": 12},
+            ],
+            "buy": [],
+        }
+    }
+    assert shop.hub.turns - turns >= 5
+
+
 async def test_candles_are_folded_from_the_tape_of_the_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

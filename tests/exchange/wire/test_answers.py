@@ -6,24 +6,27 @@ import msgspec
 import pytest
 
 from exchange.domain.instruments import Instrument
-from exchange.domain.orders import Side, Status
+from exchange.domain.orders import Order, SelfTrade, Side, Status, TimeInForce
 from exchange.domain.units import (
     AccountId,
     Asset,
     Epoch,
     Lots,
     Lsn,
+    Micros,
     NodeId,
+    OrderId,
     Seq,
+    Stamp,
     Symbol,
     Ticks,
     Units,
     make_id,
 )
 from exchange.engine import effects
-from exchange.engine.effects import AnswerBody, OrderAnswer, Refused
+from exchange.engine.effects import AnswerBody, Refused
 from exchange.engine.state import Listing
-from exchange.wire.answers import AnswerWriter, error_line, line_of_error, market_line
+from exchange.wire.answers import AnswerWriter, OwnLevels, error_line, line_of_error, market_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.requests import Bye, decode_request
 from tests.exchange.wire.shop import AAPL, ORDER, PAIR
@@ -96,7 +99,6 @@ ANSWERS: list[tuple[bytes, AnswerBody, bytes]] = [
     (D_ORDER, removed(90), b"90"),
     (D_ORDER.replace(b"AAPL", b"BTC-USD"), removed(250), b"0.25"),
     (D_ORDER, Refused("unknown_instrument", "AAPL is not listed"), b"0"),
-    (b'{"type":"R order"}', effects.OrdersAnswer([], None), b"{}"),
     (b'{"type":"D account"}', effects.Done(), b'"ok"'),
     (b'{"type":"D account"}', Refused("not_empty", "withdraw first"), b'"notEmpty"'),
 ]
@@ -128,25 +130,43 @@ def test_market_of_the_document(books: list[effects.SymbolBook], wanted: bytes) 
     assert market_line(books) == wanted + b"\n"
 
 
-def own(side: Side, price: int, quantity: int, **changes: object) -> OrderAnswer:
-    total = {"side": side, "price": price, "quantity": quantity, "total": quantity}
-    return msgspec.structs.replace(ORDER, **(total | changes))
+OWN = Order(
+    OrderId(1),
+    AccountId(1),
+    Symbol("AAPL"),
+    Side.BUY,
+    TimeInForce.GTC,
+    SelfTrade.CANCEL_NEWEST,
+    price=Ticks(1),
+    quantity=Lots(1),
+    total=Lots(1),
+    stamp=Stamp(1),
+    created=Micros(0),
+    updated=Micros(0),
+)
+
+
+def own(side: Side, price: int, quantity: int, **changes: object) -> Order:
+    terms = {"side": side, "price": price, "quantity": quantity, "total": quantity}
+    return msgspec.structs.replace(OWN, **(terms | changes))
 
 
 def test_own_orders_are_gathered_to_levels_best_first() -> None:
     """Interfaces section 1: `R order` has the shape of `R market`; faults 2.11."""
-    orders = [
+    levels = OwnLevels()
+    for order in (
         own(Side.BUY, 1000, 5),
-        own(Side.BUY, 1050, 10, filled=3, in_doubt=2, status=Status.PARTIALLY_FILLED),
+        own(Side.BUY, 1050, 10, filled=3, offered=2),
         own(Side.BUY, 1000, 7),
         own(Side.SELL, 1200, 1),
         own(Side.SELL, 1100, 2),
-        own(Side.SELL, 1100, 9, in_doubt=9),
-        own(Side.SELL, 1300, 9, in_doubt=3, status=Status.CANCELED),
-        own(Side.SELL, 6000, 250, instrument=PAIR),
-    ]
+        own(Side.SELL, 1100, 9, offered=9),
+        own(Side.SELL, 1300, 9, offered=3, canceled=True),
+    ):
+        levels.put(order, ORDER.instrument)
+    levels.put(own(Side.SELL, 6000, 250), PAIR)
 
-    assert json.loads(answer(b'{"type":"R order"}', effects.OrdersAnswer(orders, None))) == {
+    assert json.loads(levels.line()) == {
         "AAPL": {
             "sell": [{"quantity": 2, "price": 11}, {"quantity": 1, "price": 12}],
             "buy": [{"quantity": 5, "price": 10.5}, {"quantity": 12, "price": 10}],

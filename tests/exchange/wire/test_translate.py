@@ -31,6 +31,7 @@ from exchange.wire.requests import (
     CancelOnDisconnect,
     CandlesGet,
     ReadMarket,
+    ReadOrders,
     decode_request,
 )
 from exchange.wire.translate import NeedsListing, Translated, Translator
@@ -427,16 +428,6 @@ def test_question_is_asked_of_the_engine(line: bytes, query: inputs.Query) -> No
     assert translated(line) == inputs.Ask(5, query)
 
 
-def test_own_orders_are_asked_for_without_a_page() -> None:
-    """Interfaces section 1: `R order` shows them all."""
-    asked = translated(b'{"type":"R order"}')
-
-    assert isinstance(asked, inputs.Ask)
-    assert isinstance(asked.query, inputs.OrdersQuery)
-    assert asked.query.is_open
-    assert asked.query.limit > 10**12
-
-
 @pytest.mark.parametrize(
     ("verb", "value", "code"),
     [
@@ -475,7 +466,7 @@ def test_waiting_is_for_new_orders_only() -> None:
 
 
 OF_THE_SHELL = (
-    *(Bye, ReadMarket, CandlesGet),
+    *(Bye, ReadMarket, ReadOrders, CandlesGet),
     *(CancelAfter, CancelOnDisconnect, FeedSubscribe, FeedUnsubscribe),
 )
 
