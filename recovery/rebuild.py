@@ -4,7 +4,8 @@ Theory of operation
 ===================
 The others know every trade that the lost node had with them: as its decider they hold their
 acceptances and declines of its offers, as its proposers what it answered to theirs.  They know
-nothing of its deposits, of trades between its own accounts, and of orders that never met theirs.
+nothing of its deposits and of trades between its own accounts.  What was open at the end they
+have in memory, as far as they live.
 
 The new directory is a new incarnation: a new birth nonce, the old node id and account ids, the
 old copy's log first, if there is one.  Behind it stand ordinary records that make the halves of
@@ -15,10 +16,15 @@ all trades whole again:
                                               account** N-0, with funds from outside
     an offer that the lost node declined      one lot of a suspense order, offered and released
     an offer to it without an answer          declined: what it answered is lost with it
-    an order still open at the end            canceled: whether it was, nobody knows
+    an order still open at the end            restored, if living nodes show it and its funds
+                                              are recovered; else canceled, and listed
+
+An order that a replica shows has a known account (`recovery.replicas`): its trades are booked
+there.  Which orders are open again, and against which funds, says `recovery.restoration`.
 
 So both halves of every trade agree and assets are conserved; what is in the suspense account
-belongs to customers, and is theirs once an operator has found out whose.
+belongs to customers, and is theirs once an operator has found out whose.  Order, trade and offer
+ids are never used again: epochs are above all that were seen, numbers far above.
 
 The directory refuses to serve until the operator accepts what could not be recovered
 (`recovery.rebirth`): its store has a name that no node looks for.
@@ -31,6 +37,7 @@ from pathlib import Path
 
 import msgspec
 
+from exchange.client.replicas import Shown
 from exchange.domain.units import NodeId
 from exchange.store.directory import UNACCEPTED
 from exchange.store.frames import Identity
@@ -43,6 +50,7 @@ from recovery.offline import now
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, Problem, exit_code
 from recovery.reconstruction import Builder
 from recovery.replay import CannotReplay
+from recovery.replicas import read
 
 
 def rebuild(
@@ -52,8 +60,12 @@ def rebuild(
     *,
     backup: Path | None = None,
     archive: Path | None = None,
+    shown: Sequence[Shown] = (),
 ) -> Rebuilt:
-    """Build the directory of a lost node; the logs of the others from their archived beginning."""
+    """Build the directory of a lost node; the logs of the others from their archived beginning.
+
+    `shown` are replicas that living nodes have shown before: their logs are read after that.
+    """
     problems: list[Problem] = []
     with ExitStack() as opened:
         looks = open_all(peers, opened, problems, archive)
@@ -70,7 +82,13 @@ def rebuild(
         identity = Identity(known[0].identity.cluster, NodeId(node_id), secrets.token_bytes(16))
         with NewDirectory(to, identity) as new:
             result = Rebuilt(str(to), node_id, identity.nonce.hex())
-            builder = Builder(new, result, known, now())
+            instruments = {
+                symbol: listing
+                for peer in known
+                for symbol, listing in peer.state.instruments.items()
+            }
+            replicas = read(shown, node_id, identity.cluster, instruments)
+            builder = Builder(new, result, known, replicas, now())
             if backup is not None:
                 builder.copy(backup, archive)
             builder.run()

@@ -4,14 +4,14 @@
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from exchange.domain.book import OrderEvent
 from exchange.domain.orders import FirstAnswer, Order, Reason, SelfTrade, Side, TimeInForce
 from exchange.domain.units import (
     CLOCK_ZERO_US,
     AccountId,
-    Asset,
     Clock,
     Epoch,
     Lots,
@@ -23,12 +23,12 @@ from exchange.domain.units import (
     Stamp,
     Ticks,
     TradeId,
-    Units,
     clock_of,
     format_id,
     make_id,
     make_stamp,
 )
+from exchange.engine.ledger import entry_hold
 from exchange.engine.records import (
     AccountOpened,
     Booted,
@@ -37,13 +37,13 @@ from exchange.engine.records import (
     OrderAmended,
     OrderCanceled,
     OrderPlaced,
+    OrderRejected,
     PeerSeen,
     Record,
     TradeAccepted,
     TradeDeclined,
     TradeOffered,
     TradeSettled,
-    Transferred,
 )
 from exchange.engine.state import State
 from exchange.store.frames import FORMAT_VERSION, Frame
@@ -51,23 +51,36 @@ from recovery.audit.halves import Accepted, Declined, Offered
 from recovery.bulk import NewDirectory
 from recovery.chain import Chain
 from recovery.directory import DataDirectory
-from recovery.knowledge import SUSPENSE, Answered, Knowledge, Peer, Rebuilt, Want
+from recovery.knowledge import Answered, Knowledge, Peer, Rebuilt, Want, not_restored
+from recovery.losses import what_is_lost
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE
 from recovery.replay import CannotReplay
+from recovery.replicas import Replicas
+from recovery.restoration import Loans, amendments, choose
+
+NUMBERS_SKIPPED = 10**9  # a day of a node that nobody hears, at 10,000 orders and trades a second
 
 
 class Builder:
     """Makes the records, frame by frame."""
 
     def __init__(
-        self, new: NewDirectory, result: Rebuilt, peers: Sequence[Peer], ts: Micros
+        self,
+        new: NewDirectory,
+        result: Rebuilt,
+        peers: Sequence[Peer],
+        replicas: Replicas,
+        ts: Micros,
     ) -> None:
         self.new = new
         self.result = result
         self.peers = {peer.node: peer for peer in peers}
-        self.knowledge = Knowledge(NodeId(result.node), self.peers, new.store.state)
+        self.replicas = replicas
+        self.knowledge = Knowledge(NodeId(result.node), self.peers, new.store.state, replicas)
         self.seen = {peer.node: peer.proof for peer in peers}
         self.ts = ts
+        self.believed: dict[OrderId, OrderEvent] = {}  # orders to restore
+        self.loans = Loans(self.state, self.knowledge.suspense, ts)
         self._stand_in = 0  # the order whose one lot is offered and released
 
     @property
@@ -97,18 +110,20 @@ class Builder:
         """Make everything whole that can be."""
         self._boot(max(self.state.scalars.epoch, 1))
         self._list_instruments()
-        self._open_suspense()
+        self._open(self.knowledge.suspense)
+        self._believe()
         self._answer_backup_offers()
         self._numbered()
         self._answers()
-        self._cancel_open()
+        self._end()
+        self._skip_numbers()
         self._boot(max(self.state.scalars.epoch, *(p.known.epoch for p in self.peers.values())))
         for peer in self.peers.values():
             self._force(
                 [PeerSeen(peer.node, peer.identity.nonce, peer.state.scalars.epoch, b"", "")]
             )
         self.result.epoch = self.state.scalars.epoch
-        self._say_what_is_lost()
+        self.result.not_recovered = what_is_lost(self.result)
 
     def _list_instruments(self) -> None:
         for peer in self.peers.values():
@@ -116,9 +131,21 @@ class Builder:
                 if symbol not in self.state.instruments:
                     self._force([InstrumentListed(listing.instrument, self.ts)])
 
-    def _open_suspense(self) -> None:
-        if self._suspense not in self.state.accounts:
-            self._force([AccountOpened(self._suspense, b"", self.ts)])
+    def _open(self, account: AccountId) -> None:
+        """Open an account that is not in the old copy, with no key to it."""
+        if self.state.accounts.find(account) is None:
+            self._force([AccountOpened(account, b"", self.ts)])
+            if account != self.knowledge.suspense:
+                self.result.opened.append(format_id(account))
+
+    def _believe(self) -> None:
+        """Choose what is restored: nothing, if the old copy may be newer than the replicas."""
+        self.result.replicas = [str(replica) for replica in self.replicas.all]
+        self.result.replicas_lsn = self.replicas.seen_lsn
+        if self.replicas.seen_lsn < self.result.from_backup_lsn:
+            return
+        believed, self.result.not_restored = self.knowledge.believed()
+        self.believed = {order.order_id: order for order in believed}
 
     def _answer_backup_offers(self) -> None:
         """Settle what was in doubt in the old copy and is decided."""
@@ -130,9 +157,9 @@ class Builder:
                 self._book("booked" if quantity else "", offer.trade_id, quantity)
 
     def _numbered(self) -> None:
-        """Offers of the lost node and the suspense orders they need, in the order of numbers."""
+        """Offers of the lost node and the orders that are needed, in the order of numbers."""
         offers = sorted(self.knowledge.lost_offers(), key=lambda item: item[2].trade_id)
-        wanted, self._stand_in = self.knowledge.wanted(offers)
+        wanted, self._stand_in = self.knowledge.wanted(offers, self.believed.values())
         queue: list[tuple[int, Want | Answered]] = [
             *((want.order_id, want) for want in wanted.values()),
             *((item[2].trade_id, item) for item in offers),
@@ -144,28 +171,26 @@ class Builder:
                 self._offer(*item)
 
     def _place(self, want: Want) -> None:
-        """Place a suspense order, with funds from outside."""
+        """Place an order, with funds from outside where its account lacks them."""
         order_id = OrderId(want.order_id)
         if order_id in self.state.orders:
             return
-        rule = self.state.instruments[want.symbol].instrument.rule
-        instrument = self.state.instruments[want.symbol].instrument
-        if want.side is Side.BUY:
-            asset, needed = instrument.quote, want.price * want.quantity * rule.tick_value
-        else:
-            asset, needed = instrument.base, want.quantity * rule.lot_value
+        self._open(want.account)
+        price, quantity = Ticks(want.price), Lots(want.quantity)
+        rule = self.state.rules[want.symbol]
+        asset, needed = entry_hold(rule, want.side, price=price, quantity=quantity)
         self._force(
             [
-                Transferred(self._suspense, Asset(asset), Units(needed), self.ts),
+                *self.loans.lend(want.account, asset, needed),
                 OrderPlaced(
                     order_id,
-                    self._suspense,
+                    want.account,
                     want.symbol,
                     want.side,
                     TimeInForce.GTC,
                     SelfTrade.CANCEL_NEWEST,
-                    Ticks(want.price),
-                    Lots(want.quantity),
+                    price,
+                    quantity,
                     Stamp(want.stamp) if want.stamp else self._stamp(),
                     "",
                     FirstAnswer(),
@@ -206,8 +231,7 @@ class Builder:
                 TradeSettled(decider, offer_id, Lots(accepted), self.ts),
             ]
         )
-        where = "suspense" if order.account == self._suspense else "booked"
-        self._book(where if accepted else "", answer.trade_id, accepted)
+        self._book(self._where(order) if accepted else "", answer.trade_id, accepted)
 
     def _answers(self) -> None:
         """Answer again what the others have offered, as they were told; the rest is declined."""
@@ -244,15 +268,62 @@ class Builder:
                 )
             ]
         )
-        where = "suspense" if order.account == self._suspense else "booked"
-        self._book(where, offered.trade_id, quantity)
+        self._book(self._where(order), offered.trade_id, quantity)
 
-    def _cancel_open(self) -> None:
-        for order in sorted(self.state.orders.values(), key=lambda order: order.order_id):
-            if not order.canceled:
-                if order.account != self._suspense and order.open:
-                    self.result.canceled.append(format_id(order.order_id))
-                self._force([OrderCanceled(order.order_id, Reason.OPERATOR, self.ts)])
+    def _where(self, order: Order) -> str:
+        return "suspense" if order.account == self.knowledge.suspense else "booked"
+
+    def _end(self) -> None:
+        """Cancel what is open, but for what can be restored; take back what was lent."""
+        state, result = self.state, self.result
+        self._cancel(state.orders.keys() - self.believed.keys())
+        kept, refused = choose(state, self.believed, self.loans)
+        self._cancel(state.orders.keys() - kept)
+        result.not_restored += [
+            not_restored(self.believed[order_id], why) for order_id, why in sorted(refused.items())
+        ]
+        for record in amendments(state, [self.believed[order_id] for order_id in kept], self.ts):
+            self._force([record])
+        result.restored = [format_id(order_id) for order_id in sorted(kept)]
+        records, result.funded = self.loans.take_back()
+        for transferred in records:
+            self._force([transferred])
+
+    def _cancel(self, order_ids: Iterable[OrderId]) -> None:
+        for order_id in sorted(order_ids):
+            order = self.state.orders[order_id]
+            if order.canceled:
+                continue
+            if order.account != self.knowledge.suspense and order.open:
+                self.result.canceled.append(format_id(order_id))
+            self._force([OrderCanceled(order_id, Reason.OPERATOR, self.ts)])
+
+    def _skip_numbers(self) -> None:
+        """Leave out the numbers that the lost node may have given out unheard (E5).
+
+        Each took a record; how long its log was nobody knows, but through here it was seen.
+        """
+        if not self.state.instruments:
+            return
+        seen = [peer.known.seen_lsn for peer in self.peers.values()]
+        last = max(self.state.scalars.number, self.replicas.seen_lsn, *seen)
+        self._force(
+            [
+                OrderRejected(
+                    OrderId(make_id(self.result.node, last + NUMBERS_SKIPPED)),
+                    self.knowledge.suspense,
+                    min(self.state.instruments),
+                    Side.BUY,
+                    TimeInForce.GTC,
+                    SelfTrade.CANCEL_NEWEST,
+                    Ticks(1),
+                    Lots(1),
+                    "",
+                    Reason.OPERATOR,
+                    self.ts,
+                )
+            ]
+        )
 
     def _make_ready(
         self, order_id: int, quantity: int, price: int, *, stamp: int, is_maker: bool
@@ -263,27 +334,20 @@ class Builder:
         limit: int = price
         if not is_maker:
             limit = max(order.price, price) if is_bought else min(order.price, price)
-        total = max(order.total, order.filled + order.offered + quantity)
+        left = self.believed[order.order_id].open if order.order_id in self.believed else 0
+        total = max(order.total, order.filled + order.offered + quantity + left)
         stamp = 0 if stamp == order.stamp else stamp
         if (limit, total, stamp) == (order.price, order.total, 0):
             return order
-        instrument = self.state.instruments[order.symbol].instrument
-        rule, free = instrument.rule, total - order.filled - order.offered
-        asset = instrument.quote if is_bought else instrument.base
-        more = limit * free * rule.tick_value if is_bought else free * rule.lot_value
-        account = self.state.accounts.find(order.account)
-        assert account is not None, "an order has an account"
-        held = order.price * rule.tick_value if is_bought else rule.lot_value
-        held *= order.open
-        short = more - held - account.available.get(asset, 0)
-        records: list[Record] = []
-        if short > 0:
-            records.append(Transferred(order.account, asset, Units(short), self.ts))
-            self.result.funded.append(f"{format_id(order.account)}: {short} {asset}")
-        records.append(
-            OrderAmended(order.order_id, Ticks(limit), Lots(total), Stamp(stamp), self.ts)
+        rule, free = self.state.rules[order.symbol], Lots(total - order.filled - order.offered)
+        asset, needed = entry_hold(rule, order.side, price=Ticks(limit), quantity=free)
+        _, held = entry_hold(rule, order.side, price=order.price, quantity=order.open)
+        self._force(
+            [
+                *self.loans.lend(order.account, asset, needed - held),
+                OrderAmended(order.order_id, Ticks(limit), Lots(total), Stamp(stamp), self.ts),
+            ]
         )
-        self._force(records)
         return self.state.orders[OrderId(order_id)]
 
     def _spare(self) -> int:
@@ -293,7 +357,8 @@ class Builder:
             spare = [order_id for order_id, live in self.state.orders.items() if live.open]
             if not spare:
                 number = make_id(self.result.node, self.state.scalars.number + 1)
-                self._place(Want(number, min(self.state.instruments), Side.BUY, 1, 1, 0))
+                symbol, suspense = min(self.state.instruments), self.knowledge.suspense
+                self._place(Want(number, symbol, Side.BUY, 1, 1, 0, suspense))
                 spare = [OrderId(number)]
             self._stand_in = max(spare)
         return self._stand_in
@@ -328,24 +393,3 @@ class Builder:
             records,
         )
         self.new.add(frame)
-
-    @property
-    def _suspense(self) -> AccountId:
-        return AccountId(make_id(self.result.node, SUSPENSE))
-
-    def _say_what_is_lost(self) -> None:
-        result, lost = self.result, self.result.not_recovered
-        since = f" after LSN {result.from_backup_lsn}" if result.from_backup_lsn else ""
-        lost.append(f"deposits, withdrawals and issues{since}: no other node knows them")
-        lost.append(f"accounts, API keys and client order ids made{since}")
-        lost.append(f"trades between accounts of this node{since}")
-        lost.append(f"orders placed, amended or canceled{since}, as far as they met no other node")
-        if result.suspense:
-            lost.append(
-                f"whose {len(result.suspense)} trades were: they are in account"
-                f" {format_id(self._suspense)}"
-            )
-        if result.declined_now:
-            lost.append(f"what it answered to {len(result.declined_now)} offers: declined now")
-        if result.canceled:
-            lost.append(f"the state of {len(result.canceled)} orders: canceled now")

@@ -36,6 +36,11 @@ def size_text(count: int) -> str:
     raise AssertionError("a size has a unit")
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write a number and what it counts."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def _value(name: str, value: object) -> object:
     if name in _IDS and isinstance(value, int):
         return format_id(value)

@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from recovery.resolution import Applied
 
 ROWS_MAX = 12  # of a list; `-o json` has all of them
+LISTS = (
+    "replicas",
+    "restored",
+    "opened",
+    "booked",
+    "suspense",
+    "declined_now",
+    "funded",
+    "canceled",
+)
 
 operator_option = click.option(
     "--operator", default=None, help="Who decides; the user of this shell if not given."
@@ -106,6 +116,16 @@ def forget_verb(
 @click.option("--to", type=click.Path(path_type=Path), help="A new directory.")
 @click.option("--backup", type=click.Path(path_type=Path), help="An old copy of the lost node.")
 @archive_option
+@click.option(
+    "--live",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    help="A node that runs elsewhere, to be asked for the orders it shows.",
+)
+@click.option(
+    "--without-replicas", is_flag=True, help="Ask no node that runs; cancel all open orders."
+)
 @click.option("--accept", "accepted", type=click.Path(path_type=Path), help="Let this one serve.")
 @output_option
 def recover_node_verb(
@@ -114,14 +134,17 @@ def recover_node_verb(
     to: Path | None,
     backup: Path | None,
     archived: Path | None,
+    urls: tuple[str, ...],
+    without_replicas: bool,
     accepted: Path | None,
     output: str,
 ) -> None:
     """Rebuild a lost node from the directories of all others, or bring an old copy forward.
 
-    The first step only reads the others, which may be running, and prints what could not be
-    recovered.  The second accepts that, introduces the node to the others and to the coordinator,
-    which must be stopped, and lets it serve, as a new incarnation.
+    The first step only reads the others, and prints what could not be recovered.  Let them run
+    until then: those that do are asked for the open orders of the lost node, which they have in
+    memory alone.  The second step accepts the list, introduces the node to the others and to the
+    coordinator, which must be stopped, and lets it serve, as a new incarnation.
 
     \b
     Examples:
@@ -131,6 +154,7 @@ def recover_node_verb(
     """
     from recovery.rebirth import accept
     from recovery.rebuild import rebuild
+    from recovery.replicas import ask
 
     is_building = accepted is None and node is not None and to is not None
     if not peers or is_building == (accepted is not None):
@@ -141,7 +165,8 @@ def recover_node_verb(
         else:
             assert node is not None, "checked above"
             assert to is not None, "checked above"
-            result = rebuild(node, peers, to, backup=backup, archive=archived)
+            shown = [] if without_replicas else ask(peers, urls, node)
+            result = rebuild(node, peers, to, backup=backup, archive=archived, shown=shown)
     if output == "json":
         print_json(result)
         return
@@ -150,9 +175,10 @@ def recover_node_verb(
     if accepted is not None:
         click.echo("accepted: it may be started; so may the others")
         return
-    for name in ("booked", "suspense", "declined_now", "funded", "canceled"):
+    for name in LISTS:
         rows: list[str] = getattr(result, name)
         click.echo(f"{name}: {len(rows)}{': ' if rows else ''}{', '.join(rows[:ROWS_MAX])}")
+    print_lines(f"NOT RESTORED   {line}" for line in result.not_restored[:ROWS_MAX])
     for line in result.not_recovered:
         click.echo(f"NOT RECOVERED  {line}")
     others = quoted(result.path, *map(str, peers))

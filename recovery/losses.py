@@ -1,0 +1,38 @@
+"""What nobody could tell of a lost node, in words: the list that an operator accepts (C3)."""
+
+from exchange.domain.units import format_id, make_id
+from recovery.knowledge import SUSPENSE, Rebuilt
+from recovery.show import counted
+
+
+def what_is_lost(result: Rebuilt) -> list[str]:
+    """Say what was not recovered."""
+    since = f" after LSN {result.from_backup_lsn}" if result.from_backup_lsn else ""
+    lost = [
+        f"deposits, withdrawals and issues{since}: no other node knows them",
+        f"accounts, API keys and client order ids made{since}",
+        f"trades between accounts of this node{since}",
+        f"orders placed, amended or canceled{since}, as far as they met no other node"
+        " and no replica shows them",
+    ]
+    if not result.replicas:
+        lost.append("its open orders: no node that runs was asked for them")
+    elif result.replicas_lsn < result.from_backup_lsn:
+        lost.append(f"its open orders: replicas show it as at LSN {result.replicas_lsn}")
+    if result.opened:
+        keys = counted(len(result.opened), "account")
+        lost.append(f"the keys of {keys} that replicas name: `exchange key rotate` makes new ones")
+    if result.restored:
+        orders = counted(len(result.restored), "order")
+        lost.append(f"client order ids and self-trade prevention of the {orders} restored")
+    if result.suspense:
+        trades = counted(len(result.suspense), "trade")
+        account = format_id(make_id(result.node, SUSPENSE))
+        lost.append(f"whose {trades} in account {account}, of no known owner, were")
+    if result.declined_now:
+        offers = counted(len(result.declined_now), "offer")
+        lost.append(f"what it answered to {offers}: declined now")
+    if result.canceled:
+        orders = counted(len(result.canceled), "order")
+        lost.append(f"the state of {orders}: canceled now")
+    return lost
