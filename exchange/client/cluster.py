@@ -16,6 +16,7 @@ repeated until their deadline, over as many connections as it takes:
 With a node's address alone, without a coordinator, everything goes to that node.
 """
 
+import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -47,8 +48,10 @@ class Cluster:
         *,
         operator_key: str = "",
         new_client_order_id: Callable[[], str] | None = None,
+        reach: float = math.inf,
     ) -> None:
         self.endpoint = endpoint
+        self._reach = reach
         self.operator_key = operator_key
         self._new_client_order_id = new_client_order_id or _random_client_order_id
         self._nursery = nursery
@@ -85,9 +88,10 @@ class Cluster:
         if connection is None:
             connection = Connection(
                 self._nursery,
-                lambda: self._dial_node(node_id),
+                lambda: self.dial_node(node_id),
                 name=self.endpoint.node if node_id == ANY_NODE else f"node {node_id}",
                 hello=user.hello() if user else b"",
+                reach=self._reach,
             )
             self._connections[key] = connection
         return connection
@@ -229,10 +233,7 @@ class Cluster:
         return address
 
     async def dial_node(self, node_id: int) -> trio.abc.Stream:
-        """Connect to a node, for connections of the caller's own; raises OSError."""
-        return await self._dial_node(node_id)
-
-    async def _dial_node(self, node_id: int) -> trio.abc.Stream:
+        """Connect to a node; raises OSError."""
         try:
             name = "" if node_id == ANY_NODE else node_name(node_id)
             return await open_stream(await self.locate(node_id), name=name)
@@ -241,7 +242,7 @@ class Cluster:
 
     def _connection_to(self, address: str, *, name: str) -> Connection:
         dial = partial(open_stream, address, name=name)
-        return Connection(self._nursery, dial, name=address)
+        return Connection(self._nursery, dial, name=address, reach=self._reach)
 
 
 @asynccontextmanager
@@ -250,8 +251,12 @@ async def open_cluster(
     *,
     operator_key: str = "",
     new_client_order_id: Callable[[], str] | None = None,
+    reach: float = math.inf,
 ) -> AsyncIterator[Cluster]:
-    """Open a client of a cluster; all its connections end with the block."""
+    """Open a client of a cluster; all its connections end with the block.
+
+    `reach` is for how long a server that is away is dialed before a request is given up.
+    """
     failure: Exception | None = None
     async with trio.open_nursery() as nursery:
         cluster = Cluster(
@@ -259,6 +264,7 @@ async def open_cluster(
             endpoint,
             operator_key=operator_key,
             new_client_order_id=new_client_order_id,
+            reach=reach,
         )
         try:
             await cluster.settle_endpoint(within=FIRST_SECONDS)

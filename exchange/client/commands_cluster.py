@@ -1,5 +1,6 @@
 """`exchange status`, `replay` and `demo`: the cluster as a whole."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ def replay(
             report = await run_replay(cluster, flow, source=source, pace=pace, progress=progress)
         return _show_report(session, report)
 
-    return session.run(work)
+    return session.run(work, reach=math.inf)  # a node may be killed and come back meanwhile
 
 
 def _show_report(session: Session, report: Any) -> int:  # noqa: ANN401 - imported when it is used

@@ -5,15 +5,19 @@
     answered                        | return it           | return it
     refused                         | raise it            | raise it
     refused: not now (`_NOT_NOW`)   | again, after a pause| again, after a pause
-    no connection, never sent       | again               | again
+    no connection, never sent       | again, for `reach`  | again, for `reach`
     connection lost after sending   | again               | OutcomeUnknown
     deadline while it is in flight  | OutcomeUnknown      | OutcomeUnknown
     deadline and never sent         | Unreachable         | Unreachable
 
 A read that was in flight is repeated for ever by this table; at its deadline nothing is
 unknown about it, so it ends as Unreachable.
+
+A server that cannot be dialed for `reach` seconds is away: whoever asks it then hears so after
+one more dial, instead of at his deadline.  Programs that outlast a restart have no such limit.
 """
 
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -86,7 +90,10 @@ class Connection:
         hello: bytes = b"",
         jitter: Random | None = None,
         on_event: OnEvent | None = None,
+        reach: float = math.inf,
     ) -> None:
+        self.reach = reach  # seconds
+        self._away_since: float | None = None  # when a dial failed first, none having worked since
         self._on_event = on_event
         self.name = name  # what errors call the server
         self._nursery = nursery
@@ -146,8 +153,11 @@ class Connection:
         request_id, line = encode_request(request)
         self._link.submit(request_id, line, on_outcome)
 
-    async def connect(self) -> Link:
-        """Return the link, dialing until it stands; bounded by the caller's deadline."""
+    async def connect(self, *, reach: float = math.inf) -> Link:
+        """Return the link, dialing until it stands; bounded by the caller's deadline.
+
+        Raises Unreachable once the server has been away for `reach` seconds.
+        """
         pause = BACKOFF_SECONDS_MIN
         while True:
             async with self._dialing:
@@ -158,6 +168,8 @@ class Connection:
                 link = await self._dialed()
             if link is not None:
                 return link
+            if self._away_for() >= reach:
+                raise Unreachable(f"{self.name}: {self._refusal}; is it running?")
             await trio.sleep(pause * (0.5 + self._jitter.random()))
             pause = min(2 * pause, BACKOFF_SECONDS_MAX)
 
@@ -169,19 +181,27 @@ class Connection:
         raise Unreachable(f"{self.name}: no connection within {within:g} s{why}; is it running?")
 
     async def _dialed(self) -> Link | None:
+        if self._away_since is None:
+            self._away_since = trio.current_time()  # noqa: TID251 - for how long, not when
         with trio.move_on_after(CONNECT_SECONDS_MAX):
             try:
                 stream = await self._dial()
             except OSError as error:
                 self._refusal = _reason(error)
                 return None
-            self._refusal = ""
+            self._refusal, self._away_since = "", None
             self._link = Link(stream, on_event=self._on_event)
             if self._hello:
                 self._link.hello(self._hello)
             self._nursery.start_soon(self._link.run)
             return self._link
+        self._refusal = "it does not answer"
         return None
+
+    def _away_for(self) -> float:
+        """Return for how many seconds the server could not be dialed."""
+        now = trio.current_time()  # noqa: TID251 - as above
+        return now - (now if self._away_since is None else self._away_since)
 
 
 class _Attempt:
@@ -203,7 +223,8 @@ class _Attempt:
         """Repeat until there is an answer or a reason to stop."""
         pause = BACKOFF_SECONDS_MIN
         while True:
-            outcome = await self._once(await self._connection.connect())
+            reach = math.inf if self._is_open else self._connection.reach
+            outcome = await self._once(await self._connection.connect(reach=reach))
             if isinstance(outcome, Answer):
                 return outcome
             self._check(outcome)

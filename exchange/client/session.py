@@ -32,6 +32,7 @@ HINTS = {
         "EXCHANGE_API_KEY to it, and EXCHANGE_ACCOUNT to the account"
     ),
 }
+REACH_SECONDS = 3.0  # a node that was killed is back in two; people wait for the error
 OPERATOR = "operator key"  # in the server's words, where that is the one that is missing or wrong
 
 
@@ -51,11 +52,11 @@ class Session:
         """Return server and keys; raises UsageError."""
         return read_settings(url=self._url, data_dir=self._data_dir, environment=os.environ)
 
-    def run(self, work: "Callable[[Cluster], Awaitable[T]]") -> T:
-        """Run some work with a connection to the cluster."""
+    def run(self, work: "Callable[[Cluster], Awaitable[T]]", *, reach: float = REACH_SECONDS) -> T:
+        """Run some work with a connection to the cluster; `reach` as in `open_cluster`."""
         import trio
 
-        return trio.run(partial(self._with_cluster, work))
+        return trio.run(partial(self._with_cluster, work, reach))
 
     async def account(self, cluster: "Cluster") -> "AccountClient":
         """Return a client of the account that the command is about."""
@@ -70,14 +71,16 @@ class Session:
         api_key = settings.api_key or known.keys.get(user_id) or cluster.operator_key
         return cluster.account(user_id, api_key)
 
-    async def _with_cluster(self, work: "Callable[[Cluster], Awaitable[T]]") -> T:
+    async def _with_cluster(self, work: "Callable[[Cluster], Awaitable[T]]", reach: float) -> T:
         from exchange.client.cluster import open_cluster
         from exchange.client.sockets import believe
 
         settings = self.settings
         if settings.authority is not None:
             believe(settings.authority)
-        async with open_cluster(settings.endpoint, operator_key=settings.operator_key) as cluster:
+        async with open_cluster(
+            settings.endpoint, operator_key=settings.operator_key, reach=reach
+        ) as cluster:
             try:
                 return await work(cluster)
             except Refused as refused:

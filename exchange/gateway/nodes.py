@@ -8,6 +8,7 @@ A symbol that nobody has listed yet makes the node ask the coordinator, and what
 behind it on the same connection waits.  Such requests take a connection of their own.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -28,7 +29,8 @@ from exchange.client.link import Answer, OnEvent, Outcome
 from exchange.client.settings import Endpoint
 from exchange.node.embedding import Dial
 
-REQUEST_S = 6.0  # a restarted node is back within 2 s; after this its users hear "not now"
+REQUEST_S = 6.0  # of a node that is there; longer than it needs to suspect a peer (B5)
+REACH_S = 3.0  # a restarted node is back within 2 s; after this its users hear "not now"
 LOOK_S = 1.0  # between two questions to the coordinator about what is new
 LOOK_WITHIN_S = 2.0
 PAUSE_S = 0.05
@@ -50,7 +52,7 @@ class Nodes:
         local_id: Callable[[], int] = lambda: 0,
         dial_local: Dial | None = None,
     ) -> None:
-        self._cluster = _Cluster(nursery, Endpoint(coordinator=coordinator))
+        self._cluster = _Cluster(nursery, Endpoint(coordinator=coordinator), reach=REACH_S)
         self._cluster.local_id, self._cluster.dial_local = local_id, dial_local
         self._nursery = nursery
         self._slow: dict[int, Connection] = {}
@@ -126,7 +128,7 @@ class Nodes:
         connection = self._slow.get(node_id)
         if connection is None:
             dial = partial(self._cluster.dial_node, node_id)
-            connection = Connection(self._nursery, dial, name=f"node {node_id}")
+            connection = Connection(self._nursery, dial, name=f"node {node_id}", reach=REACH_S)
             self._slow[node_id] = connection
         return connection
 
@@ -153,13 +155,10 @@ class _Cluster(Cluster):
     dial_local: Dial | None
 
     async def dial_node(self, node_id: int) -> trio.abc.Stream:
-        """Connect to a node."""
-        return await self._dial_node(node_id)
-
-    async def _dial_node(self, node_id: int) -> trio.abc.Stream:
+        """Connect to a node; raises OSError."""
         if self.dial_local is not None and node_id == self.local_id():
             return await self.dial_local()
-        return await super()._dial_node(node_id)
+        return await super().dial_node(node_id)
 
 
 class _Batch:
@@ -168,7 +167,8 @@ class _Batch:
     def __init__(self, connection: Connection, requests: Sequence[Request]) -> None:
         self._connection = connection
         self._requests = requests
-        self._outcomes: dict[int, Outcome] = {}
+        unsent: Outcome = LinkLost("not sent yet", is_sent=False)
+        self._outcomes = dict.fromkeys(range(len(requests)), unsent)  # but for those in flight
         self._sent: set[int] = set()  # with no answer: it may have happened
         self._left = 0
         self._done = trio.Event()
@@ -177,7 +177,10 @@ class _Batch:
         """Send until all are answered; the caller has a deadline."""
         waiting = list(range(len(self._requests)))
         while waiting:
-            await self._connection.connect()
+            try:
+                await self._connection.connect(reach=math.inf if self._sent else REACH_S)
+            except Unreachable:
+                return
             self._left, self._done = len(waiting), trio.Event()
             for place in waiting:
                 self._outcomes.pop(place, None)

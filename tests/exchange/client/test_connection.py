@@ -141,6 +141,30 @@ async def test_nobody_there_is_unreachable(
     assert caught.value.exit_code == 3
 
 
+async def test_server_that_is_away_is_told_as_such_after_its_reach(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """Interfaces 4, exit code 3: people wait for the error; who comes later hears it at once."""
+    dials = 0
+
+    async def dial() -> trio.abc.Stream:
+        nonlocal dials
+        dials += 1
+        await trio.lowlevel.checkpoint()
+        raise ConnectionRefusedError(111, "refused")
+
+    connection = Connection(nursery, dial, name="node 3", reach=3.0)
+    begun = trio.current_time()  # noqa: TID251 - of the clock that jumps
+    with pytest.raises(Unreachable, match=r"node 3: .*refused; is it running"):
+        await connection.call(SAFE)
+    assert 3 <= trio.current_time() - begun < 5  # noqa: TID251
+    before = dials
+    with pytest.raises(Unreachable):
+        await connection.call(READ)
+
+    assert dials == before + 1
+
+
 async def test_read_without_answer_is_unreachable(
     nursery: trio.Nursery, fake_server: Make, autojump_clock: object
 ) -> None:

@@ -9,7 +9,7 @@ import trio
 from exchange.client.connection import Repeat, Request
 from exchange.client.errors import OutcomeUnknown, Refused, Unreachable
 from exchange.client.link import Answer
-from exchange.gateway.nodes import Nodes
+from exchange.gateway.nodes import REQUEST_S, Nodes
 from exchange.node.embedding import stream_pair
 
 Line = dict[str, object]
@@ -105,6 +105,23 @@ async def test_node_that_stays_away_is_told_apart_from_a_lost_answer(
     assert isinstance(unknown, OutcomeUnknown)
     with pytest.raises(Unreachable):
         await away.ask(1, Request("account.get", {}))
+
+
+async def test_list_to_a_node_that_is_away_has_happened_in_no_part(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
+    """C7: 503 for each order, after the time that a restart takes, and safe to send again."""
+
+    async def nowhere() -> trio.abc.Stream:
+        await trio.lowlevel.checkpoint()
+        raise ConnectionRefusedError(111, "refused")
+
+    nodes = Nodes(nursery, "127.0.0.1:1", local_id=lambda: 1, dial_local=nowhere)
+    begun = trio.current_time()  # noqa: TID251 - of the clock that jumps
+    answers = await nodes.ask_all(1, [an_order("a"), an_order("b")], set())
+
+    assert [type(answer) for answer in answers] == [Unreachable, Unreachable]
+    assert trio.current_time() - begun < REQUEST_S  # noqa: TID251
 
 
 async def test_made_up_node_is_not_dialed(
