@@ -26,7 +26,7 @@ from exchange.coordinator.errors import CoordinatorError
 from exchange.coordinator.joining import join, renew
 from exchange.coordinator.member import dial_tcp
 from exchange.coordinator.service import Serving, serve_coordinator
-from exchange.domain.units import Micros
+from exchange.domain.units import Lsn, Micros
 from exchange.node.birth import BIRTH, birth_nonce, find_identity
 from exchange.node.embedding import Embedding, Gateway, stream_pair
 from exchange.node.errors import BadSetting
@@ -59,6 +59,7 @@ LIVES_MAX = 5  # that end with a failed force, none of them longer than LIFE_S
 LIFE_S = 60.0
 PAUSE_S = 0.2  # before the next life; grows with each
 RENEW_S = 6 * 3600.0
+REDO_TOLD_S = 5.0  # between two lines about a long redo
 
 
 class Endpoints(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -245,7 +246,7 @@ class Service:
         disk = directory.open()
         try:
             begun_us = self._clocks.mono_us()
-            store = Store.open(disk, identity)
+            store = Store.open(disk, identity, watch=self._redo_watch())
             start = Start(store.redone, (self._clocks.mono_us() - begun_us) / 1e6)
             boot_id = os.urandom(BOOT_ID_SIZE)
             epoch = store.boot(boot_id=boot_id, ts=Micros(self._clocks.wall_us()))
@@ -283,6 +284,19 @@ class Service:
             self._life = None
             gc.unfreeze()
             disk.close()
+
+    def _redo_watch(self) -> Callable[[Lsn, Lsn], None]:
+        """Return what tells how far a long redo is."""
+        told_us = self._clocks.mono_us()
+
+        def watch(lsn: Lsn, last: Lsn) -> None:
+            nonlocal told_us
+            if self._clocks.mono_us() - told_us >= REDO_TOLD_S * 1e6:
+                told_us = self._clocks.mono_us()
+                text = f"redoing the log: LSN {lsn} of {last}"
+                self._tell(Event("redo_progress", text, lsn=lsn, last_lsn=last))
+
+        return watch
 
     def _on_ready(self, life: Life) -> None:
         endpoints = Endpoints(

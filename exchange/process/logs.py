@@ -51,6 +51,7 @@ EVENTS: dict[str, tuple[Level, str]] = {
     "certificate_made": ("notice", "A development certificate for HTTPS was made."),
     "certificate_used": ("notice", "The fingerprint of the certificate that HTTPS shows."),
     FAILED: ("notice", "Why a process ends; the last line before its exit code."),
+    "redo_progress": ("info", "How far a long redo is; told every five seconds."),
     "log_opened": ("info", "The log is open and redone; what that took."),
     "node_stopping": (
         "info",

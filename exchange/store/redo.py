@@ -1,24 +1,29 @@
 """Redo: what a frame did to the state, done again (E2, W4)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from exchange.domain.units import NodeId
+from exchange.domain.units import Lsn, NodeId
 from exchange.engine.apply import apply, note_seen
 from exchange.engine.messages import Proof
 from exchange.engine.state import State
 from exchange.store.crash import crash_point
 from exchange.store.disk import Disk
 from exchange.store.errors import DamagedLog
-from exchange.store.frames import Frame, check_frame, log_key, read_frame
+from exchange.store.frames import Frame, check_frame, log_key, lsn_of, read_frame
+
+LOOK = 256  # frames between two calls of who watches; a force has made each of them
+
+Watch = Callable[[Lsn, Lsn], None]  # is told where redo is, and about where the log ends
 
 
-def redo(disk: Disk, state: State, proof: Proof) -> Proof:
+def redo(disk: Disk, state: State, proof: Proof, watch: Watch = lambda _lsn, _last: None) -> Proof:
     """Apply the frames behind `proof`, where the state stands; return where the log ends.
 
     Raises DamagedLog at a broken chain or a gap: nothing is ever skipped (W4).
     """
     assert state.lsn == proof.lsn, "the state stands where redo begins"
-    for key, value in disk.scan("log", log_key(proof.lsn + 1)):
+    ends = next((lsn_of(key) for key, _ in disk.scan("log", reverse=True)), proof.lsn)
+    for place, (key, value) in enumerate(disk.scan("log", log_key(proof.lsn + 1)), 1):
         digest = check_frame(key, value, proof.digest)
         frame = read_frame(key, value)
         if frame.first_lsn != proof.lsn + 1:
@@ -26,6 +31,8 @@ def redo(disk: Disk, state: State, proof: Proof) -> Proof:
         redo_frame(state, frame)
         proof = Proof(frame.last_lsn, digest)
         crash_point("frame_redone")
+        if not place % LOOK:
+            watch(proof.lsn, ends)
     state.touched.clear()
     return proof
 

@@ -49,7 +49,7 @@ from exchange.store.meta import (
     read_checkpoint,
     read_identity,
 )
-from exchange.store.redo import redo, redo_frame, store_seen
+from exchange.store.redo import Watch, redo, redo_frame, store_seen
 
 __all__ = ["Limits", "Step", "Store", "Write", "redo_frame"]
 
@@ -124,9 +124,17 @@ class Store:
         self._has_failed = False
 
     @classmethod
-    def open(cls, disk: Disk, identity: Identity, limits: Limits | None = None) -> Self:
+    def open(
+        cls,
+        disk: Disk,
+        identity: Identity,
+        limits: Limits | None = None,
+        *,
+        watch: Watch = lambda _lsn, _last: None,
+    ) -> Self:
         """Load, check and redo; on an empty disk, write the identity first.
 
+        `watch` is told now and then how far redo is.
         Raises DamagedLog, DamagedTable, NewerFormat (W4) or WrongDirectory (C3).
         """
         found = read_identity(disk)
@@ -140,7 +148,7 @@ class Store:
         check_history(disk, store.proof, read_base(disk, identity), store.limits.history)
         store._checkpointer.load()
         crash_point("tables_loaded_log_not_redone")
-        store.proof = store._prepared = redo(disk, store.state, store.proof)
+        store.proof = store._prepared = redo(disk, store.state, store.proof, watch)
         store.redone = store.proof.lsn - store.checkpoint_lsn
         return store
 

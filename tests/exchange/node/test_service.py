@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import trio
 
+from exchange.domain.units import Lsn
 from exchange.node import service as module
 from exchange.node.service import COORDINATOR, ENDPOINTS, OPERATOR_HASH, OPERATOR_KEY, Service
 from exchange.node.settings import Settings
@@ -18,6 +19,7 @@ from exchange.process.errors import ListenFailed
 from exchange.store.disk import Change
 from exchange.store.errors import DataDirInUse, StoreFailed
 from exchange.store.lmdb_disk import LmdbDisk
+from tests.exchange.node.fakes import Clocks
 from tests.exchange.node.processes import Client, a_node
 from tests.exchange.node.shop import order, rich
 from tests.support.running import ANYWHERE, Running
@@ -240,6 +242,18 @@ async def test_second_start_in_one_directory_names_the_holder(tmp_path: Path) ->
             await Running(tmp_path).service.run()
 
     assert refused.value.exit_code == 5
+
+
+def test_long_redo_says_how_far_it_is(tmp_path: Path) -> None:
+    """C6: every five seconds, and never where it is short."""
+    told: list[str] = []
+    clocks = Clocks()
+    watch = Service(Settings(tmp_path), clocks=clocks, tell=told.append)._redo_watch()
+    for lsn in range(1, 5):
+        clocks.now_us += 3_000_000
+        watch(Lsn(lsn), Lsn(9))
+
+    assert told == ["redoing the log: LSN 2 of 9", "redoing the log: LSN 4 of 9"]
 
 
 async def test_port_in_use_is_named(tmp_path: Path) -> None:

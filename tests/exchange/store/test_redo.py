@@ -6,6 +6,7 @@ from exchange.domain.units import Epoch, Lsn, Micros
 from exchange.engine.messages import Proof
 from exchange.engine.state import State
 from exchange.store import crash
+from exchange.store import redo as module
 from exchange.store.errors import DamagedLog
 from exchange.store.frames import FORMAT_VERSION, Frame, genesis, log_key, seal_frame
 from exchange.store.redo import redo, store_seen
@@ -53,6 +54,20 @@ def test_redo_passes_a_crash_point_behind_every_frame(monkeypatch: pytest.Monkey
     redo(store.disk, empty_state(), BEGINNING)
 
     assert passed == ["frame_redone"] * 3
+
+
+def test_who_watches_a_long_redo_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C6: whoever waits for a node sees that it gets on."""
+    monkeypatch.setattr(module, "LOOK", 2)
+    store = open_store(SimulatedDisk())
+    force_all(store, deposits(20), size=5)
+    told: list[tuple[Lsn, Lsn]] = []
+
+    redo(store.disk, empty_state(), BEGINNING, lambda lsn, last: told.append((lsn, last)))
+
+    assert [lsn for lsn, _ in told] == sorted({lsn for lsn, _ in told})
+    assert len(told) == 2
+    assert all(lsn <= store.proof.lsn and last <= store.proof.lsn for lsn, last in told)
 
 
 def test_a_gap_is_named_by_its_first_lsn() -> None:
