@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from fuzz.campaign import Result, Style, campaign, report
 from fuzz.checkers import Violation
 from fuzz.cluster import Cluster
-from fuzz.plan import BIASES, SIZES, draw_plan
+from fuzz.draw import BIASES, SIZES, draw_plan
 from fuzz.summary import rounds, some_seed
 
 ROUND = 400  # seeds of a campaign between two looks at the clock
@@ -69,7 +69,7 @@ def replay(seed: int, style: Style, *, is_quiet: bool) -> int:
         return 1
     finally:
         print(f"{time.perf_counter() - begun:.3f} s", file=sys.stderr)
-    print(f"all properties hold; log digest {cluster.digest()}")
+    print(f"all properties hold; log digest {cluster.hearing.digest}")
     return 0
 
 

@@ -12,7 +12,7 @@ import msgspec
 from fuzz.checkers import Violation
 from fuzz.cluster import Cluster
 from fuzz.counters import RARE
-from fuzz.plan import draw_plan
+from fuzz.draw import draw_plan
 from fuzz.summary import say
 
 RUNS_FOR_ALL = 1_000  # a campaign of so many runs has to reach every rare state
@@ -47,7 +47,7 @@ def run_seed(seed: int, style: Style = Style()) -> Result:  # noqa: B008 - it is
     except Exception as error:  # an assertion of the engine is a finding like any other
         place = _place(error)
         return Result(seed, f"{type(error).__name__} {error} at {place}")
-    return Result(seed, "", cluster.digest(), dict(cluster.counters))
+    return Result(seed, "", cluster.hearing.digest, dict(cluster.counters))
 
 
 def campaign(seeds: Iterable[int], style: Style, *, processes: int) -> Iterator[Result]:

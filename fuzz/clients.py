@@ -53,6 +53,7 @@ from exchange.engine.inputs import (
 )
 from fuzz.plan import Operation
 from fuzz.process import Process
+from fuzz.violation import Violation
 
 if TYPE_CHECKING:
     from fuzz.cluster import Cluster
@@ -143,11 +144,8 @@ class Clients:
             return
         ticket = self._tickets.pop(answer.ticket, None)
         if ticket is None:
-            self._cluster.violated(
-                "answers", f"ticket {answer.ticket} is answered twice, or unasked"
-            )
-            return
-        self._cluster.answering(process, ticket.call, answer.body)
+            raise Violation("answers", f"ticket {answer.ticket} is answered twice, or unasked")
+        self._cluster.hearing.answering(process, ticket.call, answer.body)
         self._cluster.at(self._delay(), self._arrived, ticket, answer.body)
 
     def give_up(self) -> None:
@@ -171,7 +169,7 @@ class Clients:
                 call.sent_us = self._cluster.now_us
             self._cluster.at(self._delay(), self._reached, process, item, call, is_lookup)
         if call.tries > TRIES_MAX:
-            self._cluster.violated("liveness", f"call {call.index} was asked {call.tries} times")
+            raise Violation("liveness", f"call {call.index} was asked {call.tries} times")
         wait_us = int(self._plan.patience_us * self._random.uniform(0.7, 1.5))
         self._cluster.at(wait_us, self._expired, call, call.tries, process is not None)
 
@@ -186,7 +184,7 @@ class Clients:
         if process.is_alive:
             self._last += 1
             self._tickets[self._last] = Ticket(self._last, call, is_lookup=is_lookup)
-            self._cluster.asked(process, call, item)
+            self._cluster.hearing.asked(process, call, item)
             process.feed(_with_ticket(item, self._last))
 
     def _expired(self, call: Call, tries: int, was_sent: bool) -> None:
@@ -209,7 +207,7 @@ class Clients:
                 if not call.is_over:
                     self._submit(call)
             return
-        self._cluster.told(call, body, ticket.number)
+        self._cluster.hearing.told(call, body, ticket.number)
         if call.is_over:
             return
         if isinstance(body, Refused):

@@ -2,9 +2,8 @@
 
 Theory of operation
 ===================
-A `Machine` is what outlives a process: the disk, the clock, who it is.  Time is virtual, in
-microseconds; nothing happens but by an event in the heap, in the order of (time, number), so
-a plan has one history.
+Time is virtual, in microseconds; nothing happens but by an event in the heap, in the order of
+(time, number), so a plan has one history.
 
 A run has three parts: faults and operations, until `busy_us`; the healing, when all is
 repaired and started; and the wait for quiescence, which must come in bounded virtual time
@@ -14,30 +13,24 @@ repaired and started; and the wait for quiescence, which must come in bounded vi
 import heapq
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
-from hashlib import blake2b
 from random import Random
 
-import msgspec
-
 from exchange.domain.instruments import Instrument, plain_ticker
-from exchange.domain.units import AccountId, Asset, Lsn, Micros, NodeId, Symbol, make_id
-from exchange.engine.effects import Alarm, AnswerBody
-from exchange.engine.engine import Step
-from exchange.engine.inputs import Input
-from exchange.engine.messages import Batch, PeerMessage
-from exchange.engine.records import Booted, Record
+from exchange.domain.units import AccountId, Asset, Lsn, Symbol, make_id
+from exchange.engine.effects import Alarm
+from exchange.engine.messages import Batch
 from exchange.store.errors import StoreError, StoreFailed
-from exchange.store.frames import Frame, Identity, read_frame
 from fuzz.checkers import CHECKERS, Checker, Violation
-from fuzz.clients import Call, Clients
+from fuzz.clients import Clients
 from fuzz.counters import RareStates
 from fuzz.damage import Damage
-from fuzz.disk import SimulatedDisk
+from fuzz.forces import Killed
 from fuzz.genesis import genesis
+from fuzz.hardware import Machine
+from fuzz.hearing import Hearing
 from fuzz.lies import check_honest
 from fuzz.model import Exchange
-from fuzz.network import Link, Network
+from fuzz.network import Network
 from fuzz.plan import (
     MS,
     SECOND,
@@ -57,9 +50,8 @@ from fuzz.plan import (
     Rot,
     Slow,
 )
-from fuzz.process import Killed, Process
+from fuzz.process import Process
 
-WALL_US = 1_767_225_600_000_000  # 2026-01-01
 STEPS_MAX = 400_000  # events in one run: more is a livelock
 SKEW_MAX_US = 25 * SECOND  # two clocks further apart than a minute do not talk at all (S2)
 QUIET_US = 60 * SECOND  # after the healing, quiescence must have come by then
@@ -72,45 +64,6 @@ BOOT_POINTS = {
     "boot_lost": "log_redone_epoch_unforced",
     "boot_kept": "epoch_forced_nobody_told",
 }
-
-
-_encode = msgspec.msgpack.Encoder().encode
-
-
-class Machine:
-    """What outlives a process."""
-
-    def __init__(
-        self, cluster: "Cluster", node: int, identity: Identity, disk: SimulatedDisk
-    ) -> None:
-        self._cluster = cluster
-        self.node = node
-        self.identity = identity
-        self.disk = disk
-        self.process: Process | None = None
-        self.armed_boot = ""
-        self.is_born = True  # the coordinator has told the others of it
-        self.skew_us = cluster.plan.skew_us[node - 1]
-        self.is_coordinator_down = False
-        self.is_stopped = False  # it was told that it is an old copy, and stays down
-        self.is_rotten = False  # a bit on its disk is wrong, it may refuse to start
-        self.starts = 0
-        self.full_until_us = 0
-        self.archived: list[tuple[bytes, bytes]] = []  # frames moved away from the disk
-
-    def frames(self) -> list[tuple[bytes, bytes]]:
-        """Return the whole log, archived or not."""
-        return [*self.archived, *self.disk.scan("log")]
-
-    @property
-    def wall_us(self) -> Micros:
-        """Return what the wall clock of this machine shows."""
-        return Micros(WALL_US + self._cluster.now_us + self.skew_us)
-
-    @property
-    def mono_us(self) -> int:
-        """Return the monotonic clock, which no one sets."""
-        return self._cluster.now_us + self.node * 1_000_000_007
 
 
 class Cluster:
@@ -135,24 +88,13 @@ class Cluster:
         self._heap: list[tuple[int, int, Callable[..., object], tuple[object, ...]]] = []
         self._number = 0
         self._steps = 0
-        self._digest = blake2b(digest_size=16)
         self.instruments = INSTRUMENTS[: plan.symbols]
         self.listed = INSTRUMENTS[: plan.listed]
         self.machines: dict[int, Machine] = {}
         self.network = Network(self)
         self.clients = Clients(self)
         self.damage = Damage(self)
-        self.checkers: list[Checker] = [make(self) for make in (*CHECKERS, RareStates, *more)]
-        self._on_record: dict[type, list[Callable[..., None]]] = {}  # by kind, as they come
-        self._on_sending = _overriding(self.checkers, "on_sending")
-        self._on_answering = _overriding(self.checkers, "on_answering")
-        self._on_told = _overriding(self.checkers, "on_told")
-        self._on_booted = _overriding(self.checkers, "on_booted")
-        self._on_death = _overriding(self.checkers, "on_death")
-        self._on_decided = _overriding(self.checkers, "on_decided")
-        self._on_asked = _overriding(self.checkers, "on_asked")
-        for checker in self.checkers:
-            checker.begin()
+        self.hearing = Hearing(self, (*CHECKERS, RareStates, *more))
         self._build()
 
     # What drives a run.
@@ -234,12 +176,7 @@ class Cluster:
         if "lie" in self.counters:
             check_honest(self)
             return
-        for checker in self.checkers:
-            checker.at_end()
-
-    def digest(self) -> str:
-        """Return a digest of all records of all nodes in the order in which they became durable."""
-        return self._digest.hexdigest()
+        self.hearing.end()
 
     def at(self, wait_us: int, function: Callable[..., object], *arguments: object) -> None:
         """Plan an event."""
@@ -333,8 +270,7 @@ class Cluster:
         machine = self.machines[process.node]
         if machine.process is process:
             machine.process = None
-        for hear in self._on_death:
-            hear(process)
+        self.hearing.died(process)
         self.at(int(restart_us * self.random.uniform(0.5, 1.5)), self.start, process.node)
 
     def haunt(self, node: int, batch: Batch) -> None:
@@ -345,64 +281,6 @@ class Cluster:
             process.haunt(batch)
 
     # What processes report.
-
-    def booted(self, process: Process) -> None:
-        """Hear that a boot epoch is forced."""
-        self.damage.booted(process)
-        state = process.store.state
-        scalars = state.scalars
-        record = Booted(scalars.epoch, scalars.boot_id, process.machine.wall_us)
-        self.durable(process.node, state.lsn, record)
-        for hear in self._on_booted if not self.is_muted else ():
-            hear(process)
-
-    def forced(self, process: Process, step: Step) -> None:
-        """Hear that a frame is on the disk."""
-        lsn = step.last_lsn - len(step.records)
-        for place, record in enumerate(step.records, start=1):
-            self.durable(process.node, Lsn(lsn + place), record)
-
-    def decided(self, process: Process, step: Step) -> None:
-        """Hear what was decided, before it is forced."""
-        if self.is_muted:
-            self.damage.check_kept_out(process)
-            return
-        for call in self._on_decided:
-            call(process, step)
-
-    def sending(self, process: Process, link: Link, messages: list[PeerMessage]) -> None:
-        """Hear what leaves a node for a peer."""
-        if self.is_traced:
-            for message in messages:
-                self.trace(f"n{process.node} -> n{link.other(process.node).node}  {message}")
-        if self.is_muted:
-            return
-        for call in self._on_sending:
-            call(process, link, messages)
-
-    def asked(self, process: Process, call: Call, item: Input) -> None:
-        """Hear that a request reached a node."""
-        if self.is_traced:
-            self.trace(f"n{process.node} <- client {call.index}: {item}")
-        for hear in self._on_asked:
-            hear(process, call, item)
-
-    def answering(self, process: Process, call: Call, body: AnswerBody) -> None:
-        """Hear that an answer leaves a node."""
-        if self.is_traced:
-            self.trace(f"n{process.node} -> client {call.index}: {body}")
-        if self.is_muted:
-            return
-        for hear in self._on_answering:
-            hear(process, call, body)
-
-    def told(self, call: Call, body: AnswerBody, ticket: int) -> None:
-        """Hear that a client has heard an answer."""
-        self.counters["answers"] += 1
-        if self.is_muted:
-            return
-        for hear in self._on_told:
-            hear(call, body, ticket)
 
     def stopped(self, process: Process, reason: str) -> None:
         """Hear that a node refuses to go on: it thinks it is an old copy of itself (C3)."""
@@ -424,10 +302,6 @@ class Cluster:
         if self.is_muted or not self.plan.is_session_checked:
             return
         raise Violation("alarm", f"node {process.node}: {alarm.code}: {alarm.detail}")
-
-    def violated(self, what: str, why: str) -> None:
-        """End the run: a property does not hold."""
-        raise Violation(what, why)
 
     # What clients need to know.
 
@@ -474,7 +348,7 @@ class Cluster:
         for node, (identity, disk, records) in enumerate(genesis(self), start=1):
             self.machines[node] = Machine(self, node, identity, disk)
             for lsn, record in enumerate(records, start=1):
-                self.durable(node, Lsn(lsn), record)
+                self.hearing.durable(node, Lsn(lsn), record)
         if self.plan.join_us:
             newcomer = self.machines[self.plan.nodes]
             newcomer.is_born = False
@@ -491,24 +365,6 @@ class Cluster:
             if machine.process is not None:
                 machine.process.hear_of(newcomer)
         self.start(newcomer.node)
-
-    def durable(self, node: int, lsn: Lsn, record: Record) -> None:
-        """Hear of a record that is durable."""
-        if self.is_traced:
-            self.trace(f"n{node} lsn {lsn}: {record}")
-        self._digest.update(_encode((node, lsn, record)))
-        if self.damage.knowing:
-            self.damage.check_record(node, record)
-        for call in self._hearing(type(record)) if not self.is_muted else ():
-            call(NodeId(node), lsn, record)
-        self.exchange.learn(NodeId(node), lsn, record)
-
-    def _hearing(self, kind: type) -> list[Callable[..., None]]:
-        calls = self._on_record.get(kind)
-        if calls is None:
-            minding = [one for one in self.checkers if not one.kinds or kind in one.kinds]
-            calls = self._on_record[kind] = _overriding(minding, "on_record")
-        return calls
 
     def _crash(self, node: int, point: str, down_us: int) -> None:
         machine = self.machines[node]
@@ -529,14 +385,14 @@ class Cluster:
         """Learn whether the boot epoch that was being forced is there: nobody else knows."""
         self.counters["killed while starting"] += 1
         try:
-            frame = read_last_frame(process.machine.disk)
+            frame = process.machine.last_frame()
         except StoreError:  # a flipped bit: it was there before, so nothing new is
             if not process.machine.is_rotten:
                 raise
             frame = None
         if frame is not None and frame.last_lsn > self.exchange.node(process.node).lsn:
             for place, record in enumerate(frame.records):
-                self.durable(process.node, Lsn(frame.first_lsn + place), record)
+                self.hearing.durable(process.node, Lsn(frame.first_lsn + place), record)
         self.kill(process)
 
     def _fill(self, fault: Full) -> None:
@@ -549,24 +405,3 @@ class Cluster:
     def _empty(self, machine: Machine) -> None:
         if machine.process is not None:
             machine.process.set_full(is_full=False)
-
-
-def read_last_frame(disk: SimulatedDisk) -> Frame | None:
-    """Return the last frame of a log."""
-    for key, value in disk.scan("log", reverse=True):
-        return read_frame(key, value)
-    return None
-
-
-def _overriding(checkers: list[Checker], name: str) -> list[Callable[..., None]]:
-    """Return the methods of those checkers that have their own."""
-    return [
-        getattr(checker, name)
-        for checker in checkers
-        if _has_own(type(checker), name)  # type: ignore[arg-type]  # mypy: a class has no hash
-    ]
-
-
-@cache
-def _has_own(kind: type[Checker], name: str) -> bool:
-    return getattr(kind, name) is not getattr(Checker, name)

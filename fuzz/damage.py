@@ -147,7 +147,7 @@ class Damage:
         if decided:
             store.commit(store.prepare(BootStep(decided, state.lsn), ts=machine.wall_us))
             for lsn, record in enumerate(decided, start=state.lsn - len(decided) + 1):
-                cluster.durable(node, Lsn(lsn), record)
+                cluster.hearing.durable(node, Lsn(lsn), record)
 
     def _judged(self, node: int, decider: int, offer_id: OfferId) -> Lots | None:
         """Return what an operator decides about an offer; None if there is no telling."""

@@ -15,7 +15,8 @@ from exchange.engine.effects import AnswerBody, OrderAnswer
 from fuzz.checkers import Checker, Violation
 from fuzz.clients import Call, moved
 from fuzz.cluster import Cluster
-from fuzz.plan import Crash, Fault, Flip, Full, Jump, Partition, Pause, Plan, Reset, Rot, draw_plan
+from fuzz.draw import draw_plan
+from fuzz.plan import Crash, Fault, Flip, Full, Jump, Partition, Pause, Plan, Reset, Rot
 from fuzz.process import Process
 
 FAILURES = {

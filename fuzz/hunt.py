@@ -10,7 +10,7 @@ import sys
 import time
 
 from fuzz.campaign import Style, run_seed
-from fuzz.plan import BIASES, SIZES
+from fuzz.draw import BIASES, SIZES
 
 
 def hunt(bias: str, seconds: float) -> str:

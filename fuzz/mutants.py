@@ -21,7 +21,7 @@ from random import Random
 
 import msgspec
 
-from fuzz.plan import BIASES
+from fuzz.draw import BIASES
 from fuzz.planted import PLANTED, Planted
 from fuzz.summary import rounds, say, some_seed
 

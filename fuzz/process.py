@@ -7,7 +7,6 @@ turn.  It dies by `Killed`, raised at a point that a fault has armed, or by bein
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from exchange.domain.units import Lsn, NodeId
@@ -21,7 +20,7 @@ from exchange.engine.effects import (
     WantMore,
     is_exempt,
 )
-from exchange.engine.engine import Engine, EngineConfig, Step
+from exchange.engine.engine import Engine, EngineConfig
 from exchange.engine.inputs import (
     Drain,
     Input,
@@ -33,27 +32,19 @@ from exchange.engine.inputs import (
     StorageState,
     Tick,
 )
-from exchange.engine.messages import Batch, PeerMessage, Proof, Session
-from exchange.engine.records import Record
-from exchange.store import crash
+from exchange.engine.messages import Batch, PeerMessage, Session
 from exchange.store.chain import Budget
 from exchange.store.errors import StoreError
-from exchange.store.store import Limits, Store, Write
+from exchange.store.store import Limits, Store
+from fuzz.forces import Forces, Killed, hooked
 from fuzz.network import Link
 from fuzz.plan import MS
 
 if TYPE_CHECKING:
-    from fuzz.cluster import Cluster, Machine
+    from fuzz.cluster import Cluster
+    from fuzz.hardware import Machine
 
 TICK_US = 250 * MS
-
-
-class Killed(BaseException):
-    """The process dies here; nothing may catch it but the cluster."""
-
-    def __init__(self, process: "Process") -> None:
-        super().__init__()
-        self.process = process
 
 
 class Process:
@@ -66,16 +57,13 @@ class Process:
         self.is_alive = True
         self.armed = ""  # the point at which it will die
         self.armed_after = 0  # ... after so many forces, if it dies of one
-        self.fate = ""  # what becomes of the write in progress when it dies
         self.paused_until_us = 0
         self.silence_us = 0  # between this turn and the one before
         self._turned_us = cluster.now_us
         self._inbox: list[Input] = []
         self._is_turn_due = False
         self._gate: deque[tuple[Lsn, list[Effect]]] = deque()
-        self._records: list[Record] = []  # decided, and in no frame yet
-        self._seen: dict[NodeId, Proof] = {}
-        self._writes: deque[tuple[Write, Step]] = deque()  # under way, in order
+        self.forces = Forces(self)
         self._links: dict[tuple[int, Session], Link] = {}
         self._dialed: dict[int, Link] = {}
         self._counter = 0
@@ -88,7 +76,7 @@ class Process:
         cluster, machine, plan = self.cluster, self.machine, self.cluster.plan
         self.armed = machine.armed_boot
         machine.armed_boot = ""
-        with self._hooked():
+        with hooked(self):
             limits = Limits(
                 dirty=plan.checkpoint_entries,
                 tail=plan.tail,
@@ -100,7 +88,7 @@ class Process:
                 boot_id=cluster.random.getrandbits(64).to_bytes(8, "big"), ts=machine.wall_us
             )
         self.armed = ""
-        cluster.booted(self)
+        cluster.hearing.booted(self)
         config = EngineConfig(
             ack=plan.ack,
             address=f"127.0.0.{self.node}:7400",
@@ -114,11 +102,11 @@ class Process:
                 if peer is not machine and peer.is_born:
                     known = KnowPeer(peer.identity.node_id, peer.identity.nonce, "")
                     self._inbox.append(known)
-        self._begin()
+        self.begin_turn()
         for item in self._inbox:
             self.engine.handle(item)
         self._inbox.clear()
-        self._end_turn()
+        self.end_turn()
         for number in cluster.machines:
             if number > self.node and cluster.machines[number].is_born:
                 cluster.at(0, cluster.network.dial, self, number)
@@ -127,14 +115,7 @@ class Process:
     def die(self) -> None:
         """Be killed.  A write in progress is on the disk whole, or not at all."""
         self.is_alive = False
-        fate = self.fate or self.cluster.random.choice(("kept", "lost"))
-        if self._writes and fate == "kept":
-            write, step = self._writes[0]
-            self.cluster.counters["write survives its process"] += 1
-            with suppress(StoreError):
-                self.store.commit(write)
-            if self._is_there(write):
-                self.cluster.forced(self, step)
+        self.forces.die()
 
     def has_link(self, peer: int) -> bool:
         """Tell whether we have dialed a peer and not heard of the end of that link."""
@@ -203,7 +184,7 @@ class Process:
 
     def unrest(self, liar: int = 0) -> str:
         """Say why it is not quiet here; empty if it is."""
-        if self._inbox or self._gate or self._writes:
+        if self._inbox or self._gate or self.forces.is_under_way:
             return "something is under way"
         state, soft = self.engine.state, self.engine.soft
         if not self.engine.is_ready:
@@ -223,17 +204,18 @@ class Process:
                 return f"peer {link.peer} has applied {link.applied} of {soft.stream_seq}"
         return ""
 
-    def _begin(self) -> None:
+    def begin_turn(self) -> None:
+        """Let the engine know what time it is."""
         machine = self.machine
         self.engine.begin(wall_us=machine.wall_us, mono_us=machine.mono_us)
 
     def _turn(self) -> None:
-        if not self.is_alive or self._is_deferred(self._turn):
+        if not self.is_alive or self.is_deferred(self._turn):
             return
         self._is_turn_due = False
         now_us = self.cluster.now_us
         self.silence_us, self._turned_us = now_us - self._turned_us, now_us
-        self._begin()
+        self.begin_turn()
         items, self._inbox = self._inbox, []
         try:
             for item in items:
@@ -243,9 +225,9 @@ class Process:
                 raise
             self.cluster.counters["damage noticed when read"] += 1
             raise Killed(self) from error
-        self._end_turn()
+        self.end_turn()
 
-    def _is_deferred(self, action: Callable[[], None]) -> bool:
+    def is_deferred(self, action: Callable[[], None]) -> bool:
         """Put off what a paused process does: it goes on where it was, later (B5)."""
         wait_us = self.paused_until_us - self.cluster.now_us
         if wait_us <= 0:
@@ -253,18 +235,17 @@ class Process:
         self.cluster.at(wait_us, action)
         return True
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
         """Drain; what is decided while a frame is being forced goes whole into the next one."""
         if self.cluster.is_checked:
             self.engine.check()
         step = self.engine.drain()
         if not (step.records or step.effects):
-            self._submit(step.last_lsn)  # perhaps the disk was busy before
+            self.forces.submit(step.last_lsn)  # perhaps the disk was busy before
             self._release()
             return
-        self.cluster.decided(self, step)
-        self._records += step.records
-        self._seen.update(step.seen)
+        self.cluster.hearing.decided(self, step)
+        self.forces.add(step)
         effects = step.effects
         if self.cluster.plan.is_early_applied and step.last_lsn > self.store.durable_lsn:
             early = [effect for effect in effects if is_exempt(effect)]
@@ -273,67 +254,8 @@ class Process:
                 self._perform(early)
         if effects:
             self._gate.append((step.last_lsn, effects))
-        self._submit(step.last_lsn)
+        self.forces.submit(step.last_lsn)
         self._release()
-
-    def _submit(self, last_lsn: Lsn) -> None:
-        """Make a frame of all that was decided, unless the disk has enough to do."""
-        if not self._records or len(self._writes) >= self.cluster.plan.depth:
-            return
-        step = Step(self._records, [], last_lsn, self._seen)
-        self._records, self._seen = [], {}
-        with self._hooked():
-            write = self.store.prepare(step, ts=self.machine.wall_us)
-        self._writes.append((write, step))
-        if len(self._writes) == 1:
-            self._begin_force()
-
-    def _begin_force(self) -> None:
-        cluster = self.cluster
-        duration_us = 1 + int(cluster.random.expovariate(1 / cluster.plan.force_us))
-        if self.armed in ("force_lost", "force_kept") and self.armed_after:
-            self.armed_after -= 1
-        elif self.armed in ("force_lost", "force_kept"):
-            self.fate = self.armed.removeprefix("force_")
-            cluster.at(int(duration_us * cluster.random.random()), cluster.kill, self)
-        cluster.at(duration_us, self._forced)
-
-    def _forced(self) -> None:
-        """Take over a write that the disk says is durable, or die of its failure (E4)."""
-        if not self.is_alive or self._is_deferred(self._forced):
-            return
-        write, step = self._writes.popleft()
-        try:
-            with self._hooked():
-                proof = self.store.commit(write)
-        except (StoreError, Killed) as death:
-            self._die_in_force(write, step, death)
-            return
-        self.cluster.forced(self, step)
-        with self._hooked():
-            self.store.committed(write)
-        if self.armed == "forced_unsent":
-            raise Killed(self)
-        if self._writes:
-            self._begin_force()
-        self._begin()
-        self.engine.forced(proof)
-        self._end_turn()
-
-    def _die_in_force(self, write: Write, step: Step, death: BaseException) -> None:
-        """Die of a force; its outcome is what the disk has, whatever its caller was told (E4)."""
-        self._writes.clear()
-        if self._is_there(write):
-            self.cluster.counters["failed force is there"] += 1
-            self.cluster.forced(self, step)
-        if isinstance(death, Killed):
-            raise death
-        self.cluster.counters["failed force"] += 1
-        raise Killed(self)
-
-    def _is_there(self, write: Write) -> bool:
-        table, key, _ = write.changes[0]
-        return self.machine.disk.get(table, key) is not None
 
     def _release(self) -> None:
         """Let go of the effects whose LSN is durable, in order (E3)."""
@@ -374,7 +296,7 @@ class Process:
         link = self._links.get((peer, session))
         if link is None or not messages:
             return
-        self.cluster.sending(self, link, messages)
+        self.cluster.hearing.sending(self, link, messages)
         engine = self.engine
         batch = Batch(session, engine.clock, engine.proof, messages, NodeId(self.node))
         self.cluster.network.send(link, self, batch)
@@ -397,24 +319,3 @@ class Process:
         if self._ticks % 8 == 0:
             self.store.evict()  # between turns, as the timer of a node does
         self.cluster.at(TICK_US, self._tick)
-
-    def _hooked(self) -> "_Hooked":
-        return _Hooked(self)
-
-
-class _Hooked:
-    """Passes the crash points of the store on to the process that is inside it."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def __enter__(self) -> None:
-        if self._process.armed:
-            crash.hook = self._passed
-
-    def __exit__(self, *_error: object) -> None:
-        crash.hook = None
-
-    def _passed(self, name: str) -> None:
-        if self._process.armed == name:
-            raise Killed(self._process)

@@ -19,7 +19,7 @@ from fuzz.model import Node, hold, holds, is_live, offered
 from fuzz.process import Process
 
 if TYPE_CHECKING:
-    from fuzz.cluster import Machine
+    from fuzz.hardware import Machine
 
 UNCHECKED = Limits(history=Budget(frames=0))  # `ChainHolds` walks the whole chain
 _encode = msgspec.msgpack.Encoder().encode

@@ -12,7 +12,7 @@ import pytest
 from fuzz.campaign import RUNS_FOR_ALL, Style, campaign, run_seed
 from fuzz.checkers import CHECKERS
 from fuzz.counters import RARE
-from fuzz.plan import BIASES, SIZES, draw_plan
+from fuzz.draw import BIASES, SIZES, draw_plan
 
 ROOT = Path(__file__).parent.parent.parent
 BATCH = 100  # runs in one test: a minute on the slowest machine

@@ -150,7 +150,7 @@ def test_operator_looks_at_the_disk_of_the_decider_after_its_death_not_before() 
     call = script.buy(1, 5, 100)
     decider = script.process(2)
     script.run_while(lambda: not decider.engine.state.acceptances)
-    decider.fate = "kept"
+    decider.forces.fate = "kept"
     script.cluster.inject(Resolve(0, 1))
     script.finish()
 
