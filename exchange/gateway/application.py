@@ -7,6 +7,7 @@ Whatever goes wrong ends as a problem (RFC 9457); a trace goes to the operator, 
 
 import re
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -47,22 +48,23 @@ def make_application(
     *,
     more: Sequence[ControllerRouterHandler] = (),
     tell: Callable[[str], None],
-    guard: RequestGuard | None = None,
+    guard: RequestGuard,
+    answered: Counter[int],
 ) -> Litestar:
-    """Return the application; without a guard there are no limits."""
+    """Return the application; it counts its answers by status."""
 
     def on_error(_request: HttpRequest, error: Exception) -> Response[bytes]:
         response = _problem_response(_problem(error, tell))
+        answered[response.status_code or 0] += 1
         if isinstance(error, HTTPException):
             for name, value in (error.headers or {}).items():  # `Allow`
                 response.set_header(name, value)
         return response
 
-    guard = guard or RequestGuard(lambda: 0, key_rate=0, address_rate=0)
     handlers: list[ControllerRouterHandler] = []
     for resource in resources:
         paths = [BASE + resource.path, resource.path][: 1 + resource.is_at_root]
-        handlers.append(_route(paths, resource, nodes, guard))
+        handlers.append(_route(paths, resource, nodes, guard, answered))
     return Litestar(
         [*handlers, *more],
         openapi_config=None,
@@ -75,7 +77,11 @@ def make_application(
 
 
 def _route(
-    paths: list[str], resource: Resource, nodes: Nodes, guard: RequestGuard
+    paths: list[str],
+    resource: Resource,
+    nodes: Nodes,
+    guard: RequestGuard,
+    answered: Counter[int],
 ) -> HTTPRouteHandler:
     is_cancel = resource.method == "DELETE" and resource.path.startswith("/orders")
 
@@ -96,6 +102,7 @@ def _route(
             raise
         if resource.access != "public":
             guard.learn(key, is_good=True)
+        answered[reply.status] += 1
         return _response(reply)
 
     handle.__name__ = resource.handler.__name__

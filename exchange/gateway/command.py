@@ -6,15 +6,15 @@ import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import msgspec
 import trio
 
 from exchange.client.sockets import believe
-from exchange.node.command import ADDRESS
-from exchange.node.embedding import Embedding, Https
+from exchange.node.embedding import Embedding
+from exchange.node.options import ADDRESS, HTTPS_OPTIONS, https_of, with_options
 from exchange.node.settings import check_https
 from exchange.process import ending, logs
 from exchange.process.addresses import Address
@@ -59,19 +59,11 @@ class Endpoints(msgspec.Struct, frozen=True):
     help="Where the development certificate and endpoints.json are put.",
 )
 @click.option(
-    "--tls-cert",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Certificate chain, PEM.  [default: one for development is made]",
-)
-@click.option(
-    "--tls-key", type=click.Path(path_type=Path, dir_okay=False), help="Private key, PEM."
-)
-@click.option(
     "--tls-ca",
     type=click.Path(path_type=Path, dir_okay=False, exists=True, readable=True),
     help="The cluster's ca.crt: speak TLS with its nodes and coordinator, and check their names.",
 )
-@click.option("--plain-http", is_flag=True, help="Serve without TLS; on loopback alone.")
+@with_options(HTTPS_OPTIONS)
 @click.option("--no-auth", is_flag=True, help="The cluster runs with --no-auth.")
 @logs.options
 @click.version_option(version("stock-exchange"), message="%(prog)s %(version)s")
@@ -79,16 +71,14 @@ def gateway(
     coordinator: Address,
     https: Address,
     data_dir: Path,
-    tls_cert: Path | None,
-    tls_key: Path | None,
     tls_ca: Path | None,
-    plain_http: bool,
     no_auth: bool,
     log_level: Literal["debug", "info", "warning", "error"],
     log_format: Literal["auto", "json", "text"],
+    **values: Any,  # noqa: ANN401 - of HTTPS_OPTIONS
 ) -> None:
     """Serve HTTPS and WebSocket for a cluster."""
-    listen = Https(https, certificate=tls_cert, key=tls_key, is_plain=plain_http)
+    listen = https_of(https, values)
     check_https(listen, is_authenticated=not no_auth)
     if tls_ca is not None:
         believe(tls_ca)

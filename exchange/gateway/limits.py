@@ -2,8 +2,8 @@
 
     request                        | is paid by                | beyond it
     -------------------------------+---------------------------+------------------------------
-    with a key that has been good  | the key, KEY_RATE         | 429 after PENALTY_S
-    with another key, or with none | the address, ADDRESS_RATE | the same
+    with a key that has been good  | the key                   | 429 after PENALTY_S
+    with another key, or with none | the address               | the same
     a cancel                       | nobody                    | a cancel always has budget
 
 A key is good once a node has accepted it, so made-up keys are paid by who makes them up, and
@@ -15,30 +15,19 @@ regard to its answers is held up by its own connections, and does not hold up ot
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
 
-from exchange.node.limits import Guard, Limits
+from exchange.process.limits import Guard
 
-KEY_RATE = 500  # one process serves about 1,000 requests a second
-ADDRESS_RATE = 1_000
 KNOWN_MAX = 16_384  # good keys remembered; the one not used for longest is forgotten
 PENALTY_S = 0.5
 
 
 class RequestGuard:
-    """The budgets of one gateway."""
+    """Who pays for the requests of one gateway."""
 
-    def __init__(
-        self,
-        clock_us: Callable[[], int],
-        *,
-        key_rate: int = KEY_RATE,
-        address_rate: int = ADDRESS_RATE,
-    ) -> None:
-        limits = Limits(key_rate=key_rate, address_rate=address_rate)
-        self._guard = Guard(limits, clock_us)
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
         self._good: OrderedDict[str, None] = OrderedDict()
-        self.refused = 0  # requests, since the start
 
     def take(self, key: str, address: str, *, is_cancel: bool) -> bool:
         """Pay for a request; False if there is nothing left to pay it with."""
@@ -50,7 +39,7 @@ class RequestGuard:
         else:
             budget = self._guard.of_address(address or "unknown")
         is_paid = budget.take()
-        self.refused += not is_paid
+        self._guard.refused += not is_paid
         return is_paid
 
     def learn(self, key: str, *, is_good: bool) -> None:

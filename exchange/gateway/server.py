@@ -19,14 +19,12 @@ HTTP/2 is not offered: every feature is a surface, and none of it is needed here
 
 import ssl
 import traceback
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from typing import Any
 
 import h11
-import msgspec
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -39,6 +37,7 @@ from hypercorn.utils import wrap_app
 from exchange.gateway.problems import Problem, encode_problem
 from exchange.gateway.streams import GatewayStream
 from exchange.process import logs
+from exchange.process.limits import Guard
 from exchange.process.sockets import BROKEN, accept, tune
 
 HANDSHAKE_S = 10.0
@@ -49,13 +48,6 @@ MESSAGE_SIZE = 1 << 16  # bytes of one WebSocket message: as a line to a node
 CONNECTION = "gateway_connection"  # where an ASGI scope's state keeps its connection
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """How many connections at a time: each costs some 60 kB with TLS."""
-
-    connections: int = 8_192
-    connections_of_one: int = 4_096  # address: one host behind a proxy may be many people
-
-
 class HttpServer:
     """Serves one ASGI application on one listener."""
 
@@ -64,16 +56,14 @@ class HttpServer:
         app: Any,  # noqa: ANN401 - an ASGI application
         *,
         context: ssl.SSLContext | None,
-        limits: Limits,
+        guard: Guard,
         tell: Callable[[str], None],
     ) -> None:
         self._app = wrap_app(app, 0, "asgi")
         self._context = context
-        self._limits = limits
+        self._guard = guard
         self._tell = tell
         self._config = _config()
-        self._of_host: Counter[str] = Counter()
-        self.connections = 0
 
     async def run(self, listener: trio.SocketListener) -> None:
         """Accept until cancelled."""
@@ -87,10 +77,8 @@ class HttpServer:
         host = ""
         try:
             host = socket.socket.getpeername()[0]
-            if not self._has_room(host):
+            if not self._guard.enter(host):
                 return
-            self._of_host[host] += 1
-            self.connections += 1
             tune(socket)
             stream = GatewayStream(socket, self._context)
             await self._talk(stream)
@@ -102,16 +90,8 @@ class HttpServer:
         finally:
             if stream is not None:
                 stream.close()
-                self.connections -= 1
-                self._of_host[host] -= 1
-                if not self._of_host[host]:
-                    del self._of_host[host]
+                self._guard.leave(host)
             socket.socket.close()
-
-    def _has_room(self, host: str) -> bool:
-        limits = self._limits
-        is_full = self.connections >= limits.connections
-        return not is_full and self._of_host[host] < limits.connections_of_one
 
     async def _talk(self, stream: GatewayStream) -> None:
         async with trio.open_nursery() as nursery:

@@ -22,16 +22,19 @@ from exchange.gateway.certificate import (
 )
 from exchange.gateway.feed import FeedHub, WebSocketFollower
 from exchange.gateway.limits import RequestGuard
+from exchange.gateway.metrics import Counts
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.resources import Resource
-from exchange.gateway.server import HttpServer, Limits
+from exchange.gateway.server import HttpServer
 from exchange.gateway.websocket import feed_route
 from exchange.node.embedding import Embedding, Https
 from exchange.process.addresses import Address
 from exchange.process.clocks import SystemClocks
 from exchange.process.errors import ListenFailed
+from exchange.process.limits import Guard
 from exchange.process.logs import Event
 from exchange.process.sockets import listens_at, open_listener
+from exchange.wire.metrics import Family
 
 PAUSE_S = 1.0  # before a gateway that failed begins again
 
@@ -70,21 +73,30 @@ async def _serve(
         feed = FeedHub(nursery, nodes)
         nursery.start_soon(feed.run)
         route = feed_route(partial(WebSocketFollower, feed), bearer)
-        resources = all_resources(SystemClocks().wall_us)
-        guard = RequestGuard(SystemClocks().mono_us)
-        app = make_application(nodes, resources, more=[route], tell=embedding.tell, guard=guard)
-        server = HttpServer(app, context=context, limits=Limits(), tell=embedding.tell)
+        guard = Guard(embedding.https.limits, SystemClocks().mono_us)
+        counts = Counts(guard, feed)
+        app = make_application(
+            nodes,
+            all_resources(SystemClocks().wall_us, counts.families),
+            more=[route],
+            tell=embedding.tell,
+            guard=RequestGuard(guard),
+            answered=counts.answered,
+        )
+        server = HttpServer(app, context=context, guard=guard, tell=embedding.tell)
         await server.run(listener)
 
 
-def all_resources(wall_us: Callable[[], int]) -> list[Resource]:
+def all_resources(
+    wall_us: Callable[[], int], own: Callable[[], list[Family]] = list
+) -> list[Resource]:
     """Return the whole surface, its own description last."""
     resources = [
         *orders.RESOURCES,
         *accounts.RESOURCES,
         *market.RESOURCES,
         *candles.RESOURCES,
-        *system.resources(wall_us),
+        *system.resources(wall_us, own),
     ]
     return [*resources, openapi.resource(resources)]
 

@@ -1,6 +1,6 @@
 """What tells how the exchange is doing: for people, load balancers and Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import trio
@@ -14,7 +14,7 @@ from exchange.gateway.metrics import exposition
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import refuse
 from exchange.gateway.resources import Call, Handler, Reply, Resource
-from exchange.wire.metrics import NodeMetrics
+from exchange.wire.metrics import Family, NodeMetrics
 from exchange.wire.numbers import time_text
 
 LOOK_S = 1.0  # a node that does not say within this how it is, is not well
@@ -43,10 +43,23 @@ async def status(call: Call) -> Reply:
     return Reply(_ENCODE(schema.Status(call.nodes.cluster_id, summaries)))
 
 
-async def metrics(call: Call) -> Reply:
-    """Say what Prometheus asks for: of this process, and of its node or else of all nodes."""
-    nodes = call.nodes
-    ids = [nodes.local_id] if nodes.local_id else await nodes.node_ids()
+def metrics(own: Callable[[], list[Family]]) -> Handler:
+    """Return the handler that says what Prometheus asks for.
+
+    It tells of this process, of its node or else of all nodes, and of the gateway itself.
+    """
+
+    async def metrics(call: Call) -> Reply:
+        nodes = call.nodes
+        ids = [nodes.local_id] if nodes.local_id else await nodes.node_ids()
+        text = generate_latest() + exposition(await _measured(nodes, ids), own())
+        return Reply(text, content_type=CONTENT_TYPE_LATEST)
+
+    return metrics
+
+
+async def _measured(nodes: Nodes, ids: Sequence[int]) -> dict[int, NodeMetrics | None]:
+    """Ask nodes for their figures; None of those that do not answer at once."""
     found: dict[int, NodeMetrics | None] = dict.fromkeys(ids)
 
     async def ask(node_id: int) -> None:
@@ -59,8 +72,7 @@ async def metrics(call: Call) -> Reply:
     async with trio.open_nursery() as nursery:
         for node_id in ids:
             nursery.start_soon(ask, node_id)
-    text = generate_latest() + exposition(found)
-    return Reply(text, content_type=CONTENT_TYPE_LATEST)
+    return found
 
 
 def clock(wall_us: Callable[[], int]) -> Handler:
@@ -101,7 +113,7 @@ async def look(nodes: Nodes) -> list[schema.NodeSummary]:
     return [found[node_id] for node_id in ids]
 
 
-def resources(wall_us: Callable[[], int]) -> list[Resource]:
+def resources(wall_us: Callable[[], int], own: Callable[[], list[Family]]) -> list[Resource]:
     """Return the resources of this module."""
     return [
         Resource("GET", "/time", clock(wall_us), "Tell the time.", schema.Time),
@@ -110,5 +122,5 @@ def resources(wall_us: Callable[[], int]) -> list[Resource]:
         Resource(
             "GET", "/readyz", ready, "Say whether orders are taken.", schema.Ready, is_at_root=True
         ),
-        Resource("GET", "/metrics", metrics, "For Prometheus.", None, is_at_root=True),
+        Resource("GET", "/metrics", metrics(own), "For Prometheus.", None, is_at_root=True),
     ]

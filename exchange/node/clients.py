@@ -15,8 +15,8 @@ all of a turn in one send.
     a bad key                                 | one error line, then closed
     too many clients                          | one error line, then closed
     idle for `Limits.idle_s`                  | closed
-    too many requests a second                | answered so, and not read for PENALTY_S;
-                                              | cancels always have budget
+    too many requests a second of its key, or | answered so, and not read for PENALTY_S;
+    without a good key, of its address        | cancels always have budget
     too many requests or bytes outstanding    | not read until there is room
     a question with a long answer             | taken when few requests are outstanding
     nothing read by the client for `STALL_S`  | closed
@@ -40,9 +40,9 @@ from exchange.node.deadman import DeadMan
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
 from exchange.node.hub import INSIDE, PLACE_MASK, TICKET_SHIFT, Item, Later, Tell
-from exchange.node.limits import RATE_LIMITED, TOO_MANY, Budget, Guard, Limits
 from exchange.node.parts import InParts, Parts
 from exchange.node.sockets import Wire
+from exchange.process.limits import Budget, Guard, Limits
 from exchange.process.sockets import BROKEN
 from exchange.wire.answers import AnswerWriter, error_line, rich_line
 from exchange.wire.errors import FramingError, RequestError
@@ -99,6 +99,8 @@ FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel alway
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 PENALTY_S = 0.5  # refusing is work too: a flood waits in its own connection, not in the hub
 PENALTY_SIZE = 1 << 12  # bytes read after it
+RATE_LIMITED = Refused("rate_limited", "too many requests; try again in a second")
+TOO_MANY = Refused("too_many_connections", "close some, or try again later")
 
 _ENCODE = msgspec.json.Encoder().encode
 List = Callable[[Symbol], Awaitable[Instrument | Refused]]

@@ -5,28 +5,34 @@ default; `exchange-node config` prints each value and where it came from.
 """
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from exchange.node.embedding import Gateway, Https
+from exchange.node.embedding import Gateway
 from exchange.node.errors import BadSetting
-from exchange.node.limits import Limits
+from exchange.node.options import (
+    ADDRESS,
+    HTTPS,
+    HTTPS_OPTIONS,
+    Option,
+    https_of,
+    limit_options,
+    limits_of,
+    with_options,
+)
 from exchange.node.service import Service, serve_with_signals
-from exchange.node.settings import CONFIG_NAME, Settings, read_config
+from exchange.node.settings import CONFIG_NAME, LIMITS, Settings, read_config
 from exchange.process import ending, logs
-from exchange.process.addresses import Address, parse_address
 from exchange.process.clocks import SystemClocks
-from exchange.process.errors import BadAddress, ProcessError
+from exchange.process.errors import ProcessError
 from exchange.process.logs import Log, LogSettings
 from exchange.store.frames import FORMAT_VERSION
 
-F = TypeVar("F", bound=Callable[..., Any])
 EPILOG = """\b
 Examples:
   exchange-node --data-dir ./node-1 --no-auth
@@ -42,35 +48,6 @@ ORIGINS = {
     ParameterSource.DEFAULT_MAP: "config file",
     ParameterSource.DEFAULT: "default",
 }
-
-
-class HttpsType(click.ParamType[Address | None]):
-    """HOST:PORT, or off."""
-
-    name = "HOST:PORT|off"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Address | None:
-        """Read an address or `off`; a usage error if it is neither."""
-        return None if value == "off" else ADDRESS.convert(value, param, ctx)
-
-
-class AddressType(click.ParamType[Address]):
-    """HOST:PORT."""
-
-    name = "HOST:PORT"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Address:
-        """Read an address; a usage error if it is none."""
-        if isinstance(value, Address):
-            return value
-        try:
-            return parse_address(str(value))
-        except BadAddress as error:
-            self.fail(str(error), param, ctx)
 
 
 def _read_config_file(
@@ -93,8 +70,7 @@ def _read_config_file(
     return path
 
 
-ADDRESS = AddressType()
-OPTIONS = [
+OPTIONS: list[Option] = [
     click.option(
         "--data-dir",
         type=click.Path(path_type=Path, file_okay=False),
@@ -136,51 +112,16 @@ OPTIONS = [
     ),
     click.option(
         "--https",
-        type=HttpsType(),
+        type=HTTPS,
         default="127.0.0.1:7443",
         help="Where people and browsers connect.",
     ),
-    click.option(
-        "--tls-cert",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Certificate chain of --https, PEM.  [default: one for development is made]",
-    ),
-    click.option(
-        "--tls-key",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Private key of --tls-cert, PEM.",
-    ),
-    click.option(
-        "--plain-http", is_flag=True, help="Serve --https without TLS; on loopback alone."
-    ),
-    click.option(
-        "--key-rate",
-        type=click.IntRange(min=0),
-        default=Limits().key_rate,
-        help="Requests a second that one key may send, cancels not counted; 0 is any number.",
-    ),
-    click.option(
-        "--address-rate",
-        type=click.IntRange(min=0),
-        default=Limits().address_rate,
-        help="Requests a second of one address without a key, or with bad ones.",
-    ),
-    click.option(
-        "--connections-max",
-        type=click.IntRange(min=0),
-        default=Limits().connections_max,
-        help="Clients at the same time.",
-    ),
-    click.option(
-        "--connections-per-address",
-        type=click.IntRange(min=0),
-        default=Limits().connections_per_address,
-        help="Clients at the same time of one address; 0 is any number.",
-    ),
+    *HTTPS_OPTIONS,
+    *limit_options(LIMITS),
     click.option(
         "--idle-timeout",
         type=click.FloatRange(min=0),
-        default=Limits().idle_s,
+        default=LIMITS.idle_s,
         help="Seconds after which a client that says and hears nothing is closed; 0 is never.",
     ),
     click.option("--tls", is_flag=True, help="Speak TLS with clients, nodes and the coordinator."),
@@ -197,13 +138,6 @@ OPTIONS = [
 ]
 
 
-def options(function: F) -> F:
-    """Give a command all settings of a node."""
-    for option in reversed(OPTIONS):
-        function = option(function)
-    return function
-
-
 @click.group(
     invoke_without_command=True,
     epilog=EPILOG,
@@ -214,7 +148,7 @@ def options(function: F) -> F:
         "max_content_width": 100,
     },
 )
-@options
+@with_options(OPTIONS)
 @click.version_option(
     version("stock-exchange"), message=f"%(prog)s %(version)s, store format {FORMAT_VERSION}"
 )
@@ -274,27 +208,11 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
         is_strict=values["strict_listing"],
         is_tls=values["tls"],
         join=values["join"],
-        limits=Limits(
-            key_rate=values["key_rate"],
-            address_rate=values["address_rate"],
-            connections_max=values["connections_max"],
-            connections_per_address=values["connections_per_address"],
-            idle_s=values["idle_timeout"],
-        ),
-        https=_https_of(values, is_default=is_https_default),
+        limits=limits_of(values, idle_s=values["idle_timeout"]),
+        https=None
+        if values["https"] is None
+        else https_of(values["https"], values, is_default=is_https_default),
         log=LogSettings(values["log_level"], values["log_format"]),
-    )
-
-
-def _https_of(values: dict[str, Any], *, is_default: bool) -> Https | None:
-    if values["https"] is None:
-        return None
-    return Https(
-        listen=values["https"],
-        is_default=is_default,
-        certificate=values["tls_cert"],
-        key=values["tls_key"],
-        is_plain=values["plain_http"],
     )
 
 

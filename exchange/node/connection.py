@@ -8,9 +8,9 @@ from contextlib import suppress
 import trio
 
 from exchange.node.access import Caller
-from exchange.node.limits import Budget
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
+from exchange.process.limits import Budget
 from exchange.process.sockets import BROKEN
 from exchange.wire.answers import line_of_error
 from exchange.wire.errors import FramingError, RequestError

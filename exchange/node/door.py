@@ -8,7 +8,6 @@ import trio
 from exchange.engine.errors import RemoteProtocolError
 from exchange.node.clients import Clients
 from exchange.node.connection import say_last
-from exchange.node.limits import WAITING_MAX
 from exchange.node.links import Links
 from exchange.node.sockets import Wire, prepare, secure
 from exchange.process.errors import first_of
@@ -24,6 +23,7 @@ from exchange.wire.peers import BATCH_BYTES_MAX
 
 FIRST_LINE_S = 10.0
 READ_SIZE = 1 << 16
+WAITING_MAX = 16_384  # connections that have not said who they are; more are closed
 
 
 class Door:

@@ -14,6 +14,13 @@ import msgspec
 import trio
 
 from exchange.process.addresses import Address
+from exchange.process.limits import Limits
+
+# A process serves about 1,000 requests a second, a connection costs 60 kB with TLS, and one host
+# behind a proxy may be many people.
+HTTPS_LIMITS = Limits(
+    key_rate=500, address_rate=1_000, connections_max=8_192, connections_per_address=4_096
+)
 
 Dial = Callable[[], Awaitable[trio.abc.Stream]]
 
@@ -26,6 +33,7 @@ class Https(msgspec.Struct, frozen=True):
     certificate: Path | None = None  # None makes one for development
     key: Path | None = None
     is_plain: bool = False  # HTTP without TLS, on loopback alone
+    limits: Limits = HTTPS_LIMITS
 
 
 class Embedding(msgspec.Struct, frozen=True):

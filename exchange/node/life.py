@@ -43,7 +43,6 @@ from exchange.node.facts import Facts, bytes_written, resident_bytes
 from exchange.node.feed import Feed
 from exchange.node.hub import Hub
 from exchange.node.identity import OperatorKey, Who
-from exchange.node.limits import Guard
 from exchange.node.links import Links
 from exchange.node.metrics import Forces, Queues, Start, node_metrics, oldest_in_doubt_s
 from exchange.node.monitor import Monitor
@@ -51,6 +50,7 @@ from exchange.node.parts import Parts
 from exchange.node.settings import Settings
 from exchange.node.sockets import dial
 from exchange.process.clocks import Clocks
+from exchange.process.limits import Guard
 from exchange.process.logs import Event
 from exchange.process.tls import Trust
 from exchange.store.crash import crash_point

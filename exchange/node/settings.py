@@ -8,13 +8,14 @@ import msgspec
 
 from exchange.node.embedding import Https
 from exchange.node.errors import BadSetting
-from exchange.node.limits import Limits
 from exchange.process.addresses import Address, check_listener
 from exchange.process.errors import BadAddress
+from exchange.process.limits import Limits
 from exchange.process.logs import LogSettings
 
 CONFIG_NAME = "exchange.toml"  # in the data directory
 CONFIG_SIZE_MAX = 1 << 20  # bytes
+LIMITS = Limits(key_rate=20_000, address_rate=5_000, connections_max=16_384, idle_s=900.0)
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -28,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True):
     ack: Literal["visible", "durable"] = "visible"
     is_authenticated: bool = True
     is_strict: bool = False  # an unknown symbol is refused, never listed by an order
-    limits: Limits = Limits()
+    limits: Limits = LIMITS
     is_tls: bool = False  # for clients, nodes and the coordinator
     join: str = ""  # the token of a first start
     https: Https | None = None  # None: no gateway in this process

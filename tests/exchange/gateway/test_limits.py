@@ -1,5 +1,7 @@
 """Floods over HTTP are paid by who makes them; the others go on (faults 3)."""
 
+from collections import Counter
+
 import httpx
 import trio
 
@@ -7,12 +9,16 @@ from exchange.gateway.application import make_application
 from exchange.gateway.limits import KNOWN_MAX, PENALTY_S, RequestGuard
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.resources import Call, Reply, Resource
+from exchange.process.limits import Guard, Limits
 
 HOST = "192.0.2.1"
 
 
+LIMITS = Limits(key_rate=10, address_rate=5)
+
+
 def a_guard(now_us: list[int]) -> RequestGuard:
-    return RequestGuard(lambda: now_us[0], key_rate=10, address_rate=5)
+    return RequestGuard(Guard(LIMITS, lambda: now_us[0]))
 
 
 def spend(guard: RequestGuard, key: str, *, count: int = 1_000, is_cancel: bool = False) -> int:
@@ -23,7 +29,8 @@ def spend(guard: RequestGuard, key: str, *, count: int = 1_000, is_cancel: bool 
 def test_flood_of_one_good_key_leaves_another_its_budget() -> None:
     """Issue: per-key limits, with a burst of two seconds."""
     now_us = [0]
-    guard = a_guard(now_us)
+    budgets = Guard(LIMITS, lambda: now_us[0])
+    guard = RequestGuard(budgets)
     for key in ("1-1.a", "1-2.b"):
         guard.learn(key, is_good=True)
 
@@ -31,7 +38,7 @@ def test_flood_of_one_good_key_leaves_another_its_budget() -> None:
     assert spend(guard, "1-2.b") == 20
     now_us[0] += 1_000_000
     assert spend(guard, "1-1.a") == 10
-    assert guard.refused == 980 + 980 + 990
+    assert budgets.refused == 980 + 980 + 990
     guard.check()
 
 
@@ -84,8 +91,8 @@ async def test_refusal_is_429_and_comes_late(
         Resource("GET", "/orders", handler, "", dict, access="read"),
         Resource("DELETE", "/orders", handler, "", dict, access="trade"),
     ]
-    nodes = Nodes(nursery, "127.0.0.1:1")
-    app = make_application(nodes, resources, tell=print, guard=a_guard([0]))
+    nodes, answered = Nodes(nursery, "127.0.0.1:1"), Counter[int]()
+    app = make_application(nodes, resources, tell=print, guard=a_guard([0]), answered=answered)
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         headers = {"Authorization": "Bearer 1-1.a"}
@@ -100,4 +107,5 @@ async def test_refusal_is_429_and_comes_late(
     assert late.json()["code"] == "rate_limited"
     assert took >= PENALTY_S
     assert cancel.status_code == 200
+    assert answered == {200: 22, 429: 1}
     nursery.cancel_scope.cancel()

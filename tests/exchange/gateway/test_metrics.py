@@ -1,8 +1,12 @@
-"""Figures of nodes, as Prometheus reads them."""
+"""Figures of nodes and of the gateway itself, as Prometheus reads them."""
+
+import re
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exchange.gateway.metrics import exposition
+from exchange.gateway.metrics import METRICS, REQUESTS, Counts, exposition
+from exchange.process.limits import Guard, Limits
 from exchange.wire.metrics import Family, NodeMetrics, Sample
 
 
@@ -45,3 +49,30 @@ def test_every_name_stands_once() -> None:
 
     headings = [line for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(headings) == len(set(headings)) == 4
+
+
+def test_a_gateway_tells_what_it_has_answered() -> None:
+    """Its own figures bear no node."""
+    guard = Guard(Limits(connections_max=1), lambda: 0)
+    counts = Counts(guard)
+    counts.answered.update([200, 200, 404])
+    guard.enter("192.0.2.1")
+    guard.enter("192.0.2.2")
+    text = exposition({}, counts.families()).decode()
+    samples = {
+        (sample.name, sample.labels.get("status")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+    assert samples[REQUESTS, "200"] == 2
+    assert samples[REQUESTS, "404"] == 1
+    assert samples["exchange_gateway_connections", None] == 1
+    assert samples["exchange_gateway_refused_by_limits_total", None] == 1
+
+
+def test_every_figure_of_a_gateway_is_explained() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(exchange_gateway_\w+)` \| (\w+) \| (.*) \|$", document, re.MULTILINE)
+
+    assert {name: (kind, text) for name, kind, text in rows} == METRICS

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from exchange.gateway.server import HEAD_S, HEAD_SIZE, HttpServer, Limits
+from exchange.gateway.server import HEAD_S, HEAD_SIZE, HttpServer
+from exchange.process.limits import Guard, Limits
 from tests.exchange.gateway.house import House
 
 OK = b"HTTP/1.1 200"
@@ -36,8 +37,8 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa:
 class Served:
     """A server in this process, and connections to it."""
 
-    def __init__(self, server: HttpServer, port: int) -> None:
-        self.server = server
+    def __init__(self, guard: Guard, port: int) -> None:
+        self.guard = guard
         self.port = port
 
     async def dial(self) -> trio.SocketStream:
@@ -63,11 +64,12 @@ async def everything(stream: trio.SocketStream) -> bytes:
 @asynccontextmanager
 async def a_server(limits: Limits | None = None) -> AsyncIterator[Served]:
     told: list[str] = []
-    server = HttpServer(echo, context=None, limits=limits or Limits(), tell=told.append)
+    guard = Guard(limits or Limits(), lambda: 0)
+    server = HttpServer(echo, context=None, guard=guard, tell=told.append)
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(server.run, listener)
-        yield Served(server, listener.socket.getsockname()[1])
+        yield Served(guard, listener.socket.getsockname()[1])
         nursery.cancel_scope.cancel()
     await listener.aclose()
     assert not told, told
@@ -141,16 +143,16 @@ async def test_idle_connection_is_ended(autojump_clock: trio.abc.Clock) -> None:
 
 async def test_connections_of_one_host_are_capped() -> None:
     """Faults 3: the newest is closed at once; the others go on."""
-    async with a_server(Limits(connections=10, connections_of_one=2)) as served:
+    async with a_server(Limits(connections_max=10, connections_per_address=2)) as served:
         streams = [await served.dial() for _ in range(2)]
-        while served.server.connections < 2:
+        while served.guard.count < 2:
             await trio.lowlevel.checkpoint()
         assert await served.ask(b"GET / HTTP/1.0\r\n\r\n") == b""
         await streams[0].send_all(b"GET / HTTP/1.0\r\n\r\n")
         assert OK in await everything(streams[0])
         for stream in streams:
             await stream.aclose()
-        while served.server.connections:
+        while served.guard.count:
             await trio.lowlevel.checkpoint()
         assert OK in await served.ask(b"GET / HTTP/1.0\r\n\r\n")
 

@@ -36,6 +36,8 @@ def test_metrics_are_text_for_prometheus(house: House) -> None:
     assert "process_cpu_seconds_total" in answer.text
     assert 'exchange_node_up{node="1"} 1.0' in answer.text
     assert 'exchange_ready{node="1"} 1.0' in answer.text
+    assert 'exchange_gateway_requests_total{status="200"}' in answer.text
+    assert "exchange_gateway_connections 1.0" in answer.text
 
 
 def test_no_key_is_in_the_log(house: House) -> None:

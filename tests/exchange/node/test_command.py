@@ -9,9 +9,10 @@ from click.testing import CliRunner, Result
 from exchange.coordinator import member
 from exchange.node import birth
 from exchange.node.command import main, node, run, settings_of
-from exchange.node.limits import Limits
+from exchange.node.embedding import Https
 from exchange.node.settings import Settings
 from exchange.process.addresses import Address
+from exchange.process.limits import Limits
 from exchange.store.directory import Directory
 from exchange.store.frames import FORMAT_VERSION
 
@@ -90,7 +91,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "ack": "durable",
         "no_auth": True,
         "strict_listing": True,
-        "https": None,
+        "https": ANYWHERE,
         "tls": True,
         "join": "token",
         "key_rate": 1,
@@ -98,6 +99,13 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "connections_max": 3,
         "connections_per_address": 4,
         "idle_timeout": 5.0,
+        "tls_cert": None,
+        "tls_key": None,
+        "plain_http": False,
+        "https_key_rate": 6,
+        "https_address_rate": 7,
+        "https_connections_max": 8,
+        "https_connections_per_address": 9,
         "log_level": "info",
         "log_format": "auto",
     }
@@ -106,6 +114,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
 
     assert (settings.is_tls, settings.join) == (True, "token")
     assert settings.limits == Limits(1, 2, 3, 4, 5.0)
+    assert settings.https == Https(ANYWHERE, limits=Limits(6, 7, 8, 9))
     assert (settings.is_authenticated, settings.is_strict, settings.ack) == (False, True, "durable")
 
 

@@ -1,17 +1,17 @@
 """How much one key or one address may ask, and how many connections there may be (faults 3).
 
-    what                                | bound                  | beyond it
-    ------------------------------------+------------------------+---------------------------
-    requests of one key                 | key_rate a second      | `rate_limited`
-    requests without a key, bad keys    | address_rate a second  | `rate_limited`
-    cancels                             | none                   | a cancel always has budget
-    clients                             | connections_max        | `too_many_connections`
-    clients of one address              | connections_per_address| `too_many_connections`
-    connections that did not say hello  | WAITING_MAX            | closed
-    a client that says and hears nothing| idle_s, at most twice  | closed
+    what                                | bound
+    ------------------------------------+------------------------
+    requests of one key                 | key_rate a second
+    requests without a key, bad keys    | address_rate a second
+    clients                             | connections_max
+    clients of one address              | connections_per_address
+    a client that says and hears nothing| idle_s, at most twice
 
-A gateway inside this process has no address and only the limits of the keys that it brings.
-Budgets are token buckets: full, they allow a burst of two seconds' worth.
+Who pays for what, and what becomes of those beyond a bound, nodes (`node.clients`) and gateways
+(`gateway.limits`) say themselves.  What runs inside a process has no address, and only the
+limits of the keys that it brings.  Budgets are token buckets: full, they allow a burst of two
+seconds' worth.
 """
 
 from collections import Counter, OrderedDict
@@ -19,23 +19,18 @@ from collections.abc import Callable, Hashable
 
 import msgspec
 
-from exchange.engine.effects import Refused
-
 BURST_S = 2
 REMEMBERED = 65_536  # budgets; the one not asked for longest is forgotten, and so full again
-WAITING_MAX = 16_384
-RATE_LIMITED = Refused("rate_limited", "too many requests; try again in a second")
-TOO_MANY = Refused("too_many_connections", "close some, or try again later")
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What `exchange-node` is told to allow; 0 is without a limit."""
+    """What a server is told to allow; 0 is without a limit."""
 
-    key_rate: int = 20_000
-    address_rate: int = 5_000
-    connections_max: int = 16_384
+    key_rate: int = 0
+    address_rate: int = 0
+    connections_max: int = 0
     connections_per_address: int = 0
-    idle_s: float = 900.0
+    idle_s: float = 0.0
 
 
 class Budget:
@@ -61,7 +56,7 @@ class Budget:
 
 
 class Guard:
-    """The budgets and the connections of one node."""
+    """The budgets and the connections of one server."""
 
     def __init__(self, limits: Limits, clock_us: Callable[[], int]) -> None:
         self.limits = limits

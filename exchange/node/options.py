@@ -1,0 +1,114 @@
+"""Options of the command line that nodes and gateways have in common, read into values."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exchange.node.embedding import HTTPS_LIMITS, Https
+from exchange.process.addresses import Address, parse_address
+from exchange.process.errors import BadAddress
+from exchange.process.limits import Limits
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class HttpsType(click.ParamType[Address | None]):
+    """HOST:PORT, or off."""
+
+    name = "HOST:PORT|off"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address | None:
+        """Read an address or `off`; a usage error if it is neither."""
+        return None if value == "off" else ADDRESS.convert(value, param, ctx)
+
+
+class AddressType(click.ParamType[Address]):
+    """HOST:PORT."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address:
+        """Read an address; a usage error if it is none."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return parse_address(str(value))
+        except BadAddress as error:
+            self.fail(str(error), param, ctx)
+
+
+ADDRESS, HTTPS = AddressType(), HttpsType()
+# Name, the field of `Limits`, and what it says.
+_LIMITS = (
+    ("key-rate", "Requests a second that one key may send, cancels not counted; 0 is any number."),
+    ("address-rate", "Requests a second of one address without a key, or with bad ones."),
+    ("connections-max", "Clients at the same time; 0 is any number."),
+    ("connections-per-address", "Clients at the same time of one address; 0 is any number."),
+)
+
+
+def limit_options(defaults: Limits, prefix: str = "") -> list[Option]:
+    """Return the options of `Limits`, all but `idle_s`."""
+    return [
+        click.option(
+            f"--{prefix}{name}",
+            type=click.IntRange(min=0),
+            default=getattr(defaults, name.replace("-", "_")),
+            help=text,
+        )
+        for name, text in _LIMITS
+    ]
+
+
+def limits_of(values: Mapping[str, Any], prefix: str = "", *, idle_s: float = 0.0) -> Limits:
+    """Read the options of `limit_options`."""
+    names = [name.replace("-", "_") for name, _ in _LIMITS]
+    return Limits(**{name: values[prefix + name] for name in names}, idle_s=idle_s)
+
+
+# Of whatever serves HTTPS, beside where it listens.
+HTTPS_OPTIONS: list[Option] = [
+    click.option(
+        "--tls-cert",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Certificate chain of --https, PEM.  [default: one for development is made]",
+    ),
+    click.option(
+        "--tls-key",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Private key of --tls-cert, PEM.",
+    ),
+    click.option(
+        "--plain-http", is_flag=True, help="Serve --https without TLS; on loopback alone."
+    ),
+    *limit_options(HTTPS_LIMITS, "https-"),
+]
+
+
+def https_of(listen: Address, values: Mapping[str, Any], *, is_default: bool = False) -> Https:
+    """Read the options of `HTTPS_OPTIONS`."""
+    return Https(
+        listen=listen,
+        is_default=is_default,
+        certificate=values["tls_cert"],
+        key=values["tls_key"],
+        is_plain=values["plain_http"],
+        limits=limits_of(values, "https_"),
+    )
+
+
+def with_options(options: list[Option]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return what gives a command these options, in their order."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
