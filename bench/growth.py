@@ -108,8 +108,7 @@ def _order_us(symbols: int, resting: int) -> float:
     """Return the CPU of an order in a market of that size."""
     engine = an_engine(symbols)
     _place(engine, _orders(symbols, resting, 1))
-    for table in engine.state.tables().values():
-        table.dirty.clear()
+    engine.state.mark_clean()
     gc.collect()
     gc.freeze()
     orders = _orders(symbols, 20_000, 2)

@@ -165,9 +165,7 @@ def _apply(state: State, lsn: int, record: Record) -> None:
     except Exception as error:
         raise _Failed(lsn, f"{type(error).__name__}: {error}") from error
     state.lsn = Lsn(lsn)
-    for table in state.tables().values():
-        table.dirty.clear()
-    state.touched.clear()
+    state.mark_clean()
 
 
 def _first_bad(saved: list[State], check: Check) -> int | None:

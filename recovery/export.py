@@ -16,6 +16,7 @@ from exchange.domain.instruments import Rule
 from exchange.domain.orders import Fill, Order, Side, TimeInForce, Trade
 from exchange.domain.units import format_id
 from exchange.engine.state import State
+from exchange.engine.table import Table
 from exchange.store.chain import Budget
 from exchange.store.disk import Disk
 from exchange.store.store import Limits, Store
@@ -66,6 +67,7 @@ class Exporter:
     def _entries(self, table: str) -> Iterator[tuple[Any, Any]]:
         """Yield the rows of a table as they are at the end of the log."""
         held = self.state.tables()[table]
+        gone = held.dirty if isinstance(held, Table) else ()
         codec = CODECS[table]
         for key, sealed in self.disk.scan(table):
             entry = codec.open(key, sealed)
@@ -76,7 +78,7 @@ class Exporter:
             else:
                 found = [(first, entry)]
             for at, item in found:
-                if at not in held and at not in held.dirty:
+                if at not in held and at not in gone:
                     yield at, item
         yield from sorted(held.items(), key=lambda item: item[0])
 

@@ -8,18 +8,19 @@ Each instrument has two `HalfBook`s.  Their levels are keyed by rank, which is t
 asks and minus the price for bids, so in both halves the least rank is the best price.
 
 Within a level orders stand in the order of their stamps.  Stamps from one owner nearly
-always rise, so an insertion is nearly always an append.
+always rise, so an insertion is nearly always an append.  The ranks are a plain sorted list:
+for up to 10,000 prices in one half a new one costs 3 us, for a million half a
+millisecond.
 
 `makers` walks the halves of all owners as one book: best price first, oldest first.
 """
 
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
 import msgspec
-from sortedcontainers import SortedDict
 
 from exchange.domain.orders import BUY, SELL, Side
 from exchange.domain.units import AccountId, Lots, OrderId, Stamp, Symbol, Ticks
@@ -27,9 +28,8 @@ from exchange.domain.units import AccountId, Lots, OrderId, Stamp, Symbol, Ticks
 NOTHING = 1 << 62  # the best rank of an empty half: crosses no limit
 _STAMP = attrgetter("stamp")
 _MASK = (1 << 128) - 1
-_ODD_1 = 0x9E3779B97F4A7C15F39CC0605CEDC835  # 128-bit odd constants: golden ratio and two
-_ODD_2 = 0xD1B54A32D192ED03AEF17502B8A5B1A7  # multipliers known to mix well
-_ODD_3 = 0xDA942042E4DD58B5C2B2AE3D27D4EB4F
+_ODD_1 = 0x9E3779B97F4A7C15  # 64-bit odd constants: golden ratio, and one known to mix well
+_ODD_2 = 0xD1B54A32D192ED03
 
 
 class OrderEvent(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=False):
@@ -46,23 +46,24 @@ class OrderEvent(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=F
 
 
 def entry_sum(order_id: int, price: int, open_quantity: int, stamp: int) -> int:
-    """Mix an open order into 128 bits; added up, they compare two copies of a book (B4).
+    """Mix an open order into a number; their sum modulo 2**128 compares two copies of a book (B4).
 
-    It finds drift, not malice: a peer that lies about its own orders only cheats itself.
+    A product of two sums, as in the hash NH (Black and others, UMAC, 1999).  It finds drift,
+    not malice: a peer that lies about its own orders only cheats itself.
     """
-    mixed = (order_id << 64 | stamp) * _ODD_1 ^ (price << 64 | open_quantity) * _ODD_2
-    return (mixed ^ mixed >> 71) * _ODD_3 & _MASK
+    return (order_id + price * _ODD_1) * (stamp + open_quantity * _ODD_2)
 
 
 class HalfBook:
     """One side of one owner's book of one instrument."""
 
-    __slots__ = ("best", "levels", "sign")
+    __slots__ = ("best", "levels", "ranks", "sign")
 
     def __init__(self, side: Side) -> None:
         self.sign = 1 if side is SELL else -1
-        self.levels: SortedDict[int, list[OrderEvent]] = SortedDict()
-        self.best = NOTHING  # least key of levels
+        self.levels: dict[int, list[OrderEvent]] = {}
+        self.ranks: list[int] = []  # keys of `levels`, sorted
+        self.best = NOTHING  # the first of `ranks`
 
     def add(self, entry: OrderEvent) -> None:
         """Put an order into its level, in the order of stamps."""
@@ -70,6 +71,7 @@ class HalfBook:
         level = self.levels.get(rank)
         if level is None:
             self.levels[rank] = [entry]
+            insort(self.ranks, rank)
             if rank < self.best:
                 self.best = rank
         elif level[-1].stamp < entry.stamp:
@@ -89,16 +91,17 @@ class HalfBook:
         if len(level) == 1:
             assert level[0] is entry, "the level holds another order"
             del self.levels[rank]
-            if rank == self.best:
-                self.best = self.levels.keys()[0] if self.levels else NOTHING
+            del self.ranks[bisect_left(self.ranks, rank)]
+            self.best = self.ranks[0] if self.ranks else NOTHING
             return
         del level[_place(level, entry)]
 
     def walk(self, limit: int) -> Iterator[OrderEvent]:
         """Yield orders up to the limit rank, best price first, oldest first."""
-        for rank, level in self.levels.items():
+        for rank in self.ranks:
             if rank > limit:
                 return
+            level = self.levels[rank]
             yield from level
 
 
@@ -185,8 +188,8 @@ class OwnerBook:
         assert set(self.hidden) <= set(self.orders), "a hidden order is gone"
         for book in self.books.values():
             for half in (book.bids, book.asks):
-                best = half.levels.keys()[0] if half.levels else NOTHING
-                assert half.best == best, "best rank is not the least"
+                assert half.best == min(half.levels, default=NOTHING), "best rank is not the least"
+                assert half.ranks == sorted(half.levels), "ranks are not those of the levels"
                 for rank, level in half.levels.items():
                     assert level, "an empty level stays"
                     stamps = [entry.stamp for entry in level]
@@ -250,14 +253,14 @@ def depth(
 ) -> list[tuple[Ticks, Lots, int]]:
     """Sum the open quantity of all owners by price: (price, quantity, orders), best first."""
     sign = 1 if side is SELL else -1
-    totals: SortedDict[int, list[int]] = SortedDict()
+    totals: dict[int, list[int]] = {}
     for owner in owners:
         book = owner.books.get(symbol)
         if book is None:
             continue
-        for count, (rank, level) in enumerate(book.half(side).levels.items()):
-            if count == levels_max:
-                break
+        half = book.half(side)
+        for rank in half.ranks[:levels_max]:
+            level = half.levels[rank]
             total = totals.setdefault(rank, [0, 0])
             total[0] += sum(entry.open for entry in level)
             total[1] += len(level)
@@ -267,5 +270,5 @@ def depth(
                 total = totals.setdefault(entry.price * sign, [0, 0])
                 total[0] += entry.open
                 total[1] += 1
-    rows = list(totals.items())[:levels_max]
+    rows = sorted(totals.items())[:levels_max]
     return [(Ticks(rank * sign), Lots(total[0]), total[1]) for rank, total in rows]

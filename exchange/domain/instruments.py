@@ -112,6 +112,7 @@ class Rule(msgspec.Struct, frozen=True):
     """Integer arithmetic of an instrument."""
 
     instrument: Instrument
+    symbol: Symbol  # the one string that all orders share
     base: Asset
     quote: Asset
     tick: Scale
@@ -167,7 +168,16 @@ def _rule(instrument: Instrument) -> Rule:
         raise NumberError(f"tick x lot is not whole in {instrument.quote} units")
     if tick_value > 10**9 or lot_value > 10**12:
         raise NumberError("tick x lot is out of range")
-    return Rule(instrument, instrument.base, instrument.quote, tick, lot, tick_value, lot_value)
+    return Rule(
+        instrument,
+        instrument.symbol,
+        instrument.base,
+        instrument.quote,
+        tick,
+        lot,
+        tick_value,
+        lot_value,
+    )
 
 
 def _whole(mantissa: int, shift: int) -> int:

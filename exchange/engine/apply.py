@@ -107,7 +107,6 @@ def _booted(state: State, record: Booted) -> None:
     scalars = state.scalars
     scalars.epoch = record.epoch
     scalars.boot_id = record.boot_id
-    state.scalars_table.dirty.add("node")
 
 
 def _instrument_listed(state: State, record: InstrumentListed) -> None:
@@ -120,7 +119,6 @@ def _account_opened(state: State, record: AccountOpened) -> None:
     scalars = state.scalars
     scalars.account_number = max(scalars.account_number, number_of(record.account))
     scalars.accounts += 1
-    state.scalars_table.dirty.add("node")
 
 
 def _account_closed(state: State, record: AccountClosed) -> None:
@@ -128,7 +126,6 @@ def _account_closed(state: State, record: AccountClosed) -> None:
     account.is_closed = True
     state.key_changes += 1
     state.scalars.accounts -= 1
-    state.scalars_table.dirty.add("node")
 
 
 def _key_set(state: State, record: KeySet) -> None:
@@ -159,10 +156,9 @@ def _transferred(state: State, record: Transferred) -> None:
     assert account.available[asset] >= 0, "withdrawn below zero"
     account.transfer_seq = seq = Seq(account.transfer_seq + 1)
     transfer = Transfer(seq, asset, record.amount, record.ts)
-    state.transfers.put((record.account, seq), transfer)
+    state.transfers.append(record.account, seq, transfer)
     external = state.scalars.external
     external[asset] = Units(external.get(asset, 0) - record.amount)
-    state.scalars_table.dirty.add("node")
 
 
 def _order_placed(state: State, record: OrderPlaced) -> None:
@@ -191,7 +187,7 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
         live = state.open_by_account[record.account] = {}
     live[order_id] = None
     rule = state.rules[record.symbol]
-    asset, held = entry_hold(rule, record.side, price=record.price, quantity=record.quantity)
+    asset, held = entry_hold(rule, record.side, record.price, record.quantity)
     hold(account, asset, held)
     order.held = Units(held)
     _advance_clock(state, record.stamp)
@@ -224,9 +220,7 @@ def _enter(state: State, order: Order) -> Account:
     """Give the order its place in the account's list and remember its client order id."""
     account = account_of(state, order.account)
     account.order_seq = order.account_seq = seq = Seq(account.order_seq + 1)
-    place, listed = (order.account, seq), state.account_orders
-    listed[place] = order.order_id
-    listed.dirty.add(place)
+    state.account_orders.append(order.account, seq, order.order_id)
     if order.client_order_id:
         terms = ClientKey(
             order.order_id,
@@ -428,14 +422,13 @@ def _advance_clock(state: State, stamp: int) -> None:
     clock, scalars = clock_of(stamp), state.scalars
     if clock > scalars.clock:
         scalars.clock = clock
-    state.scalars_table.dirty.add("node")
 
 
 def _advance_number(state: State, packed: int) -> None:
     assert packed >> NUMBER_BITS == state.node_id, "a number of another node"
     number, scalars = packed & NUMBER_MAX, state.scalars
-    scalars.number = max(scalars.number, number)
-    state.scalars_table.dirty.add("node")
+    if number > scalars.number:
+        scalars.number = number
 
 
 _NO_STAMP: Any = 0

@@ -88,7 +88,7 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
     refused = _not_now(soft)
     if refused is not None:
         return _answer(item.ticket, refused)
-    asset, needed = entry_hold(rule, item.side, price=item.price, quantity=item.quantity)
+    asset, needed = entry_hold(rule, item.side, item.price, item.quantity)
     number = state.scalars.number + 1
     order_id = OrderId(make_id(state.node_id, number))
     if account.available.get(asset, 0) < needed:

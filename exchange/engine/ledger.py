@@ -33,7 +33,7 @@ def hold_needed(state: State, order: Order) -> Units:
     return Units(needed * rule.tick_value)
 
 
-def entry_hold(rule: Rule, side: Side, *, price: Ticks, quantity: Lots) -> tuple[Asset, int]:
+def entry_hold(rule: Rule, side: Side, price: Ticks, quantity: Lots) -> tuple[Asset, int]:
     """Return what an order must hold when it is placed: the asset, and how much (S1)."""
     if side is BUY:
         return rule.quote, price * quantity * rule.tick_value
@@ -80,12 +80,10 @@ def fill(
     order.filled = Lots(order.filled + quantity)
     order.cost += price * quantity
     account.fill_seq = seq = Seq(account.fill_seq + 1)
-    state.fills.put(
-        (order.account, seq),
-        Fill(
-            seq, trade_id, order.order_id, order.symbol, order.side, price, quantity, is_maker, ts
-        ),
+    entry = Fill(
+        seq, trade_id, order.order_id, order.symbol, order.side, price, quantity, is_maker, ts
     )
+    state.fills.append(order.account, seq, entry)
     changed(state, order, ts)
 
 
@@ -107,9 +105,8 @@ def publish_trade(
     listing.trade_seq = seq = Seq(listing.trade_seq + 1)
     state.instruments.dirty.add(maker.symbol)
     trade = Trade(seq, trade_id, maker.symbol, price, quantity, maker.side.opposite, ts)
-    state.trades.put((maker.symbol, seq), trade)
+    state.trades.append(maker.symbol, seq, trade)
     state.scalars.trades += 1
-    state.scalars_table.dirty.add("node")
 
 
 def changed(state: State, order: Order, ts: Micros) -> None:

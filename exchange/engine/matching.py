@@ -56,12 +56,13 @@ class Taker(msgspec.Struct, gc=False):
 
 def clock_now(soft: Soft) -> Clock:
     """Return the hybrid logical clock: never behind the wall, a peer, or an own stamp (S2)."""
-    return max(soft.clock, soft.state.scalars.clock)
+    heard, own = soft.clock, soft.state.scalars.clock
+    return heard if heard > own else own  # noqa: FURB136 - `max` costs a microsecond
 
 
 def next_stamp(soft: Soft) -> Stamp:
     """Return the stamp that an order gets now; taken by applying a record that has it (S2)."""
-    return make_stamp(Clock(clock_now(soft) + 1), soft.state.node_id)
+    return make_stamp(clock_now(soft) + 1, soft.state.node_id)
 
 
 def match(

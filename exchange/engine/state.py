@@ -1,12 +1,11 @@
 """The durable state of a node, as tables.  Only `engine.apply` changes it (E2).
 
-A table is a mapping that knows which keys changed since the last checkpoint (W5) and reads
-through to the store when it does not hold a key (E7): most accounts, finished orders and
-client order ids stay on disk.  `docs/log-format.md` lists the tables and their keys.
+Live orders and what is in doubt is in memory whole; most accounts, finished orders, client
+order ids and all history stay on the disk until they are asked for (`exchange.engine.table`).
+`docs/log-format.md` lists the tables and their keys.
 """
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -39,38 +38,7 @@ from exchange.domain.units import (
     Units,
 )
 from exchange.engine.records import BEFORE_ANY, OfferId
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-class Table(dict[K, V], Generic[K, V]):
-    """Entries held in memory; `find` reads through to the store, plain access does not."""
-
-    __slots__ = ("dirty", "load")
-
-    def __init__(self) -> None:
-        self.dirty: set[K] = set()  # changed since the last checkpoint; absent = deleted
-        self.load: Callable[[K], V | None] | None = None  # set by the store
-
-    def find(self, key: K) -> V | None:
-        """Return the entry, from memory or from the checkpoint."""
-        value = self.get(key)
-        if value is None and self.load is not None and key not in self.dirty:
-            value = self.load(key)
-            if value is not None:
-                self[key] = value
-        return value
-
-    def put(self, key: K, value: V) -> None:
-        """Set an entry and mark it changed."""
-        self[key] = value
-        self.dirty.add(key)
-
-    def drop(self, key: K) -> None:
-        """Delete an entry and mark it changed."""
-        self.pop(key, None)
-        self.dirty.add(key)
+from exchange.engine.table import History, Table
 
 
 class Listing(msgspec.Struct, array_like=True):
@@ -189,11 +157,11 @@ class State:
         self.accounts: Table[AccountId, Account] = Table()
         self.orders: Table[OrderId, Order] = Table()
         self.done: Table[OrderId, Order] = Table()
-        self.account_orders: Table[tuple[AccountId, Seq], OrderId] = Table()
+        self.account_orders: History[AccountId, Seq, OrderId] = History()
         self.client_keys: Table[tuple[AccountId, str], ClientKey] = Table()
-        self.fills: Table[tuple[AccountId, Seq], Fill] = Table()
-        self.transfers: Table[tuple[AccountId, Seq], Transfer] = Table()
-        self.trades: Table[tuple[Symbol, Seq], Trade] = Table()
+        self.fills: History[AccountId, Seq, Fill] = History()
+        self.transfers: History[AccountId, Seq, Transfer] = History()
+        self.trades: History[Symbol, Seq, Trade] = History()
         self.offers: Table[tuple[NodeId, OfferId], OfferOut] = Table()
         self.heuristics: Table[tuple[NodeId, OfferId], HeuristicOut] = Table()
         self.acceptances: Table[tuple[NodeId, OfferId], Acceptance] = Table()
@@ -202,7 +170,7 @@ class State:
         self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
         self.scalars_table["node"] = Scalars()
         # Derived, rebuilt by `derive` after a load.
-        self.scalars = self.scalars_table["node"]  # whoever changes them marks the entry dirty
+        self.scalars = self.scalars_table["node"]  # in every checkpoint: nearly all changes them
         self.open_by_account: dict[AccountId, dict[OrderId, None]] = {}
         self.offers_by_taker: dict[OrderId, dict[tuple[NodeId, OfferId], None]] = {}
         self.offers_to: dict[NodeId, dict[OfferId, None]] = {}  # by decider, oldest first
@@ -214,7 +182,7 @@ class State:
         self.key_changes = 0  # rises whenever a key that was good may be so no more
         self.touched: dict[OrderId, Order] = {}  # orders changed since the engine looked
 
-    def tables(self) -> dict[str, Table]:  # type: ignore[type-arg]  # of every key and value type
+    def tables(self) -> dict[str, Table[Any, Any] | History[Any, Any, Any]]:
         """Return the tables by name, in the order in which they are written."""
         return {
             "scalars": self.scalars_table,
@@ -233,6 +201,13 @@ class State:
             "peers": self.peers,
             "keys": self.keys,
         }
+
+    def mark_clean(self) -> None:
+        """Forget what changed: nobody will make a checkpoint of this state."""
+        for table in self.tables().values():
+            if isinstance(table, Table):
+                table.dirty.clear()
+        self.touched.clear()
 
     def find_order(self, order_id: OrderId) -> Order | None:
         """Return an order, live or finished."""

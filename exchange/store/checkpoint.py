@@ -4,30 +4,24 @@ Theory of operation
 ===================
 A checkpoint is all rows that changed since the last one, in the same disk write as the frame
 that ends at its LSN.  `apply` is not idempotent, so a row must never be newer than that LSN,
-nor older.  Encoding thousands of rows at once would stop trading, so entries that are not
-likely to change again are encoded ahead, a slice a turn: an entry encoded ahead (None if it
-was deleted) is taken out of the dirty set, and comes back into it if it changes.  At the
-hand-off what is dirty is encoded, and what was encoded ahead and is not dirty has not changed
-since: it is the state at this LSN as well.
+nor older: all of them are encoded at once, between two turns.  Trading stops meanwhile, so
+checkpoints are small and frequent.
 
-    dirty  --encode_ahead-->  ahead  --encode-->  the write  --durable-->  clean
-      ^-----------changed again--'                (under way: at most one)
+    dirty, fresh  --encode-->  in the write under way (at most one)  --durable-->  clean
 
 Each table has a count and a sum of the digests of its rows, kept in the same write.  The
 digest that a row replaces is read from the disk, where tables change by checkpoints alone,
 one at a time.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Any, TypeVar
 
-import msgspec
-
 from exchange.engine.messages import Proof
-from exchange.engine.state import State, Table
+from exchange.engine.state import State
+from exchange.engine.table import History, Table
 from exchange.store.disk import Change, Disk, get_many
 from exchange.store.errors import DamagedTable
 from exchange.store.frames import DIGEST_SIZE
@@ -38,13 +32,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 RUN_MAX = 64  # entries in a row of history: 4 kB of fills
-HISTORY = Kind.HISTORY
-AHEAD = ("done", "client_keys", "orders")  # entries that seldom change once they are there
-AHEAD_SLICE = 512  # entries encoded ahead a turn: half a millisecond
-AHEAD_KEEP_PART = 16  # ... but not the last 16th of a checkpoint: it may change again
-
-Ready = tuple[bytes, bytes]  # key and row, encoded
-_encode = msgspec.msgpack.Encoder().encode
+Row = tuple[bytes, bytes]  # key and row, encoded
 
 
 class Checkpointer:
@@ -60,16 +48,15 @@ class Checkpointer:
         accounts_kept: int,
     ) -> None:
         self._disk = disk
-        self._tables: dict[str, Table[Any, Any]] = state.tables()
-        self._histories = [self._tables[name] for name in CODECS if CODECS[name].kind is HISTORY]
-        self._others = [self._tables[name] for name in CODECS if CODECS[name].kind is not HISTORY]
+        tables = state.tables().items()
+        self._tables = {name: table for name, table in tables if isinstance(table, Table)}
+        self._histories = {name: table for name, table in tables if isinstance(table, History)}
         self._state = state
         self._sums = dict(last.tables)
         self._dirty_max = dirty_max
         self._accounts_kept = accounts_kept
-        self._ahead: dict[str, dict[Any, Ready | None]] = {name: {} for name in AHEAD}
         self._stored: dict[str, set[Any]] = {}  # keys of the resident tables on the disk
-        self._deleting: frozenset[tuple[str, bytes]] = frozenset()  # by the write under way
+        self._deleting: set[tuple[str, bytes]] = set()  # by the write under way
         self.lsn = last.lsn  # of the last durable checkpoint
         self.is_under_way = False
 
@@ -77,53 +64,37 @@ class Checkpointer:
         """Fill the resident tables, check them against their sums; the others read through."""
         for name, table in self._tables.items():
             codec = CODECS[name]
-            if codec.kind is Kind.RESIDENT:
+            if codec.is_resident:
                 self._load_table(codec, table)
-            elif codec.kind is Kind.HISTORY:
-                table.load = self._run_reader(codec, table)
             else:
                 table.load = self._entry_reader(codec)
+        for name, history in self._histories.items():
+            history.load = self._run_reader(CODECS[name], history)
         self._state.lsn = self.lsn
         self._state.derive()
 
     def is_due(self) -> bool:
-        """Tell whether a checkpoint now would write about as many rows as one should."""
-        accounts = len(self._tables["accounts"].dirty)
+        """Tell whether a checkpoint now would write as many rows as one should."""
         rows = 0
-        for table in self._others:
+        for table in self._tables.values():
             rows += len(table.dirty)
-        for ahead in self._ahead.values():
-            rows += len(ahead)
-        for table in self._histories:
-            dirty = len(table.dirty)  # one row an account, or more if it is long
-            rows += min(dirty, accounts + dirty // RUN_MAX) if dirty else 0
+        for history in self._histories.values():
+            rows += len(history.fresh)  # a row a group, or more if its run is long
         return rows >= self._dirty_max
-
-    def encode_ahead(self) -> None:
-        """Encode a slice of what is dirty, so that the hand-off has less to do."""
-        for name in AHEAD:
-            table = self._tables[name]
-            spare = min(len(table.dirty) - self._dirty_max // AHEAD_KEEP_PART, AHEAD_SLICE)
-            if spare <= 0:
-                continue
-            keys = list(islice(table.dirty, spare))
-            table.dirty.difference_update(keys)
-            present = [key for key in keys if key in table]
-            rows = _encode_entries(CODECS[name], table, present)
-            self._ahead[name].update(zip(present, rows, strict=True))
-            if len(present) < len(keys):
-                self._ahead[name].update((key, None) for key in keys if key not in table)
 
     def encode(self, proof: Proof) -> tuple[list[Change], Checkpoint]:
         """Encode all that changed since the last checkpoint: the hand-off at `proof` (W5)."""
         assert not self.is_under_way, "one checkpoint at a time"
         assert self._state.lsn == proof.lsn, "the state is at the end of the frame"
+        self._tables["scalars"].dirty.add("node")
         changes: list[Change] = []
         for name, table in self._tables.items():
-            if table.dirty or self._ahead.get(name):
+            if table.dirty:
                 changes += self._encode_table(CODECS[name], table)
+        for name, history in self._histories.items():
+            if history.fresh:
+                changes += self._encode_history(CODECS[name], history)
         checkpoint = Checkpoint(proof.lsn, proof.digest, dict(self._sums))
-        self._deleting = frozenset((table, key) for table, key, row in changes if row is None)
         self.is_under_way = True
         return [*changes, checkpoint_change(checkpoint)], checkpoint
 
@@ -132,7 +103,9 @@ class Checkpointer:
         assert self.is_under_way, "a checkpoint was handed off"
         self.lsn = checkpoint.lsn
         self.is_under_way = False
-        self._deleting = frozenset()
+        self._deleting.clear()
+        for history in self._histories.values():
+            history.writing = {}
         self.evict()
 
     def evict(self) -> None:
@@ -140,34 +113,51 @@ class Checkpointer:
         if self.is_under_way:
             return
         for name, table in self._tables.items():
-            if CODECS[name].kind is not Kind.RESIDENT:
-                keep = self._accounts_kept if name == "accounts" else 0
-                _evict(table, self._ahead.get(name, {}), keep=keep)
+            if not CODECS[name].is_resident:
+                _evict(table, keep=self._accounts_kept if name == "accounts" else 0)
+        for history in self._histories.values():
+            history.read.clear()
 
     def _encode_table(self, codec: Codec[Any, Any], table: Table[Any, Any]) -> list[Change]:
-        name, dirty = codec.name, table.dirty
-        if codec.kind is Kind.HISTORY:
-            puts = list(_encode_runs(codec, table))
-        else:
-            ahead = self._ahead.get(name, {})
-            puts = [row for key, row in ahead.items() if row is not None and key not in dirty]
-            puts += _encode_entries(codec, table, [key for key in dirty if key in table])
-            puts.sort(key=_KEY)
-        olds = {} if codec.kind.is_written_once else self._replaced(codec, table)
+        olds = {} if codec.kind is Kind.ONCE else self._replaced(codec, table)
+        puts: list[Row] = []
+        gone: list[bytes] = []
+        for key in table.dirty:
+            packed, entry = codec.pack(key), table.get(key)
+            if entry is not None:
+                puts.append((packed, seal(packed, entry)))
+            elif packed in olds:
+                gone.append(packed)
+        table.dirty.clear()
+        puts.sort(key=_KEY)
+        self._deleting.update((codec.name, packed) for packed in gone)
+        changes = self._changes(codec.name, puts, olds.values())
+        return changes + [(codec.name, packed, None) for packed in sorted(gone)]
+
+    def _encode_history(
+        self, codec: Codec[Any, Any], history: History[Any, Any, Any]
+    ) -> list[Change]:
+        """Encode what was added since the last checkpoint: a row a group, unless it is long."""
+        puts: list[Row] = []
+        for group, (first, entries) in sorted(history.fresh.items()):
+            for at in range(0, len(entries), RUN_MAX):
+                packed = codec.pack((group, first + at))
+                puts.append((packed, seal(packed, entries[at : at + RUN_MAX])))
+        history.fresh, history.writing = {}, history.fresh
+        return self._changes(codec.name, puts, ())
+
+    def _changes(self, name: str, puts: Sequence[Row], olds: Collection[bytes]) -> list[Change]:
+        """Make the changes that put rows in the place of others; keep count and sum (W5)."""
         self._sums[name] = self._sums.get(name, TableSum()).plus(
             count=len(puts) - len(olds),
-            digests=digest_sum([row for _, row in puts]) - digest_sum(olds.values()),
+            digests=digest_sum([row for _, row in puts]) - digest_sum(olds),
         )
-        gone = sorted(olds.keys() - dict(puts).keys()) if olds else []
-        dirty.clear()
-        self._ahead.get(name, {}).clear()
-        changes: list[Change] = [(name, key, row) for key, row in puts]
-        return changes + [(name, key, None) for key in gone]
+        return [(name, key, row) for key, row in puts]
 
     def _replaced(self, codec: Codec[K, Any], table: Table[K, Any]) -> dict[bytes, bytes]:
         """Return the rows on disk that the dirty entries replace or delete."""
-        changed = table.dirty | self._ahead.get(codec.name, {}).keys()
-        if codec.kind is Kind.RESIDENT:  # we know without asking which of them are on the disk
+        changed = table.dirty
+        if codec.is_resident:  # we know without asking which of them are on the disk
             stored = self._stored[codec.name]
             known = changed & stored
             stored |= {key for key in changed if key in table}
@@ -203,7 +193,7 @@ class Checkpointer:
         return load
 
     def _run_reader(
-        self, codec: Codec[tuple[Any, int], V], table: Table[Any, V]
+        self, codec: Codec[tuple[Any, int], V], history: History[Any, Any, V]
     ) -> Callable[[tuple[Any, int]], V | None]:
         def load(key: tuple[Any, int]) -> V | None:
             for packed, row in self._disk.scan(codec.name, codec.pack(key), reverse=True):
@@ -212,7 +202,7 @@ class Checkpointer:
                     break
                 run = codec.open(packed, row)
                 for seq, entry in enumerate(run, first):  # the next ones are asked for next
-                    table.setdefault((group, seq), entry)
+                    history.read[group, seq] = entry
                 return run[key[1] - first] if key[1] < first + len(run) else None
             return None
 
@@ -222,49 +212,14 @@ class Checkpointer:
 _KEY = itemgetter(0)
 
 
-def _encode_entries(
-    codec: Codec[K, Any], table: Mapping[K, object], keys: Sequence[K]
-) -> list[Ready]:
-    """Encode one row an entry; `seal` written out, because this loop is most of a checkpoint."""
-    pack, ready = codec.pack, []
-    for key in keys:
-        packed = pack(key)
-        body = _encode(table[key])
-        digest = blake2b(packed + body, digest_size=DIGEST_SIZE).digest()
-        ready.append((packed, body + digest))
-    return ready
-
-
-def _encode_runs(
-    codec: Codec[tuple[Any, int], Any], table: Table[tuple[Any, int], Any]
-) -> Iterable[Ready]:
-    """Encode history: consecutive entries of one account or symbol in one row."""
-    changed: dict[Any, list[int]] = {}
-    for group, seq in table.dirty:
-        changed.setdefault(group, []).append(seq)
-    for group in sorted(changed):
-        for seqs in _runs(sorted(changed[group])):
-            key = codec.pack((group, seqs[0]))
-            yield key, seal(key, [table[group, seq] for seq in seqs])
-
-
-def _runs(seqs: list[int]) -> Iterable[list[int]]:
-    """Cut rising numbers where one is missing, and where a run is long enough."""
-    begun = 0
-    for end in range(1, len(seqs) + 1):
-        if end == len(seqs) or seqs[end] != seqs[end - 1] + 1 or end - begun == RUN_MAX:
-            yield seqs[begun:end]
-            begun = end
-
-
-def _evict(table: Table[Any, Any], ahead: Mapping[Any, Ready | None], *, keep: int) -> None:
+def _evict(table: Table[Any, Any], *, keep: int) -> None:
     """Drop clean entries, the longest loaded first, until `keep` are left."""
     excess = len(table) - keep
     if excess <= 0:
         return
-    if not keep and not table.dirty and not ahead:
+    if not keep and not table.dirty:
         table.clear()
         return
-    clean = (key for key in table if key not in table.dirty and key not in ahead)
+    clean = (key for key in table if key not in table.dirty)
     for key in list(islice(clean, excess)):
         del table[key]

@@ -21,6 +21,7 @@ import os
 import resource
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ SLICE_ENTRIES_FIRST = 1  # many a scan wants the first entry alone
 SLICE_ENTRIES = 4096
 FULL_PERCENT = 90  # W7: new orders are refused from here on
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_TABLE = itemgetter(0)
 RESERVE = 1 << 25  # bytes of disk kept for cancels and settlements, beside the ballast
 
 
@@ -132,14 +134,17 @@ class LmdbDisk:
         """Make all changes durable, or none (W2, W3)."""
         try:
             with self._env.begin(write=True) as write:
-                for (table, is_put), group in groupby(changes, _table_and_kind):
+                for table, group in groupby(changes, _TABLE):
                     cursor = write.cursor(db=self._tables[table])
-                    if is_put:
-                        puts = [(key, value) for _, key, value in group if value is not None]
-                        cursor.putmulti(puts, append=table == "log")
-                        continue
-                    for _, key, _ in group:
+                    puts: list[tuple[bytes, bytes]] = []
+                    for _, key, value in group:
+                        if value is not None:
+                            puts.append((key, value))
+                            continue
+                        cursor.putmulti(puts)
+                        puts = []
                         write.delete(key, db=self._tables[table])
+                    cursor.putmulti(puts, append=table == "log")
                 crash_point("write_begun_uncommitted")
         except lmdb.Error as error:
             raise self._failure(error) from error
@@ -205,10 +210,6 @@ class LmdbDisk:
             crash_point("ballast_released")
         is_full = is_disk_full or isinstance(error, lmdb.MapFullError)
         return StoreFailed(f"forcing the log in {self.path} failed: {error}", is_full=is_full)
-
-
-def _table_and_kind(change: Change) -> tuple[str, bool]:
-    return change[0], change[2] is not None
 
 
 def _seek(cursor: "lmdb.Cursor[bytes]", start: bytes, *, reverse: bool) -> bool:

@@ -55,9 +55,9 @@ __all__ = ["Limits", "Step", "Store", "Write", "redo_frame"]
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds of a store; the defaults keep the pause for a checkpoint under 50 ms (W5)."""
+    """Bounds of a store; the defaults keep the pause for a checkpoint under 20 ms (W5)."""
 
-    dirty: int = 16_000  # changed rows: a checkpoint follows; about 2 us each, 0.5 in the force
+    dirty: int = 3_000  # changed rows: a checkpoint follows; 5 us each, with the force
     tail: int = 100_000  # records behind the checkpoint: another reason; redo takes 5-10 us each
     accounts: int = 50_000  # accounts kept in memory, 1 kB each
     history: Budget = Budget()  # of the log before the checkpoint, checked at the start
@@ -187,7 +187,6 @@ class Store:
             assert state.lsn == step.last_lsn == before.lsn + len(step.records), "LSNs are dense"
             changes.append(self._encode_frame(step.records, ts))
         if not self._is_checkpoint_due(is_forced=force_checkpoint):
-            self._checkpointer.encode_ahead()
             return Write(changes, before.lsn, self._prepared)
         rows, checkpoint = self._checkpointer.encode(self._prepared)
         return Write(changes + rows, before.lsn, self._prepared, checkpoint)

@@ -20,7 +20,6 @@ one per entry.  `docs/log-format.md` has the fields of every entry.
 import struct
 from collections.abc import Callable, Collection
 from enum import Enum
-from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -39,7 +38,7 @@ from exchange.engine.state import (
     Scalars,
 )
 from exchange.store.errors import DamagedTable
-from exchange.store.frames import DIGEST_SIZE
+from exchange.store.frames import DIGEST_SIZE, digest_of
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -52,11 +51,6 @@ class Kind(Enum):
     COLD = 2
     ONCE = 3
     HISTORY = 4
-
-    @property
-    def is_written_once(self) -> bool:
-        """Tell whether a row, once on the disk, stays as it is."""
-        return self in (Kind.ONCE, Kind.HISTORY)
 
 
 _ONE = struct.Struct(">Q")
@@ -88,7 +82,7 @@ class Codec(Generic[K, V]):
     def open(self, key: bytes, sealed: bytes) -> Any:  # noqa: ANN401 - V, or a list of V
         """Decode a row, or raise DamagedTable naming table and key (W5)."""
         body = sealed[:-DIGEST_SIZE]
-        if blake2b(key + body, digest_size=DIGEST_SIZE).digest() != sealed[-DIGEST_SIZE:]:
+        if digest_of(key + body) != sealed[-DIGEST_SIZE:]:
             check_entry(self.name, key, sealed)  # raises
         try:
             return self._decode(body)
@@ -106,25 +100,20 @@ class Codec(Generic[K, V]):
 def seal(key: bytes, entry: object) -> bytes:
     """Encode a row with the digest over key and bytes."""
     body = _encode(entry)
-    return body + blake2b(key + body, digest_size=DIGEST_SIZE).digest()
+    return body + digest_of(key + body)
 
 
 def check_entry(table: str, key: bytes, sealed: bytes) -> bytes:
     """Return the MessagePack of a row, or raise DamagedTable if its digest does not fit."""
     body = sealed[:-DIGEST_SIZE]
-    if blake2b(key + body, digest_size=DIGEST_SIZE).digest() != sealed[-DIGEST_SIZE:]:
+    if digest_of(key + body) != sealed[-DIGEST_SIZE:]:
         raise DamagedTable(table, key_text(table, key), "the digest does not fit the row")
     return body
 
 
 def digest_sum(sealed: Collection[bytes]) -> int:
     """Add up the digests of rows, each read as a big-endian number: a table's sum is made of it."""
-    if not sealed:
-        return 0
-    tails = b"".join([row[-DIGEST_SIZE:] for row in sealed])
-    words = struct.unpack(f">{len(sealed) * 2}Q", tails)
-    total: int = (sum(words[::2]) << 64) + sum(words[1::2])
-    return total
+    return sum(map(int.from_bytes, [row[-DIGEST_SIZE:] for row in sealed]))
 
 
 def key_text(table: str, key: bytes) -> str:

@@ -117,7 +117,8 @@ def test_limit_is_the_last_rank_that_an_order_crosses() -> None:
     ("damage", "message"),
     [
         (lambda book, half: setattr(half, "best", 1), "best rank is not the least"),
-        (lambda book, half: half.levels.__setitem__(2000, []), "an empty level stays"),
+        (lambda book, half: half.ranks.append(2000), "ranks are not those of the levels"),
+        (lambda book, half: half.add(an_event(9, price=9)) or half.levels[9].pop(), "empty level"),
         (lambda book, half: half.levels[1050].reverse(), "out of time order"),
         (lambda book, half: half.levels[1050].__setitem__(0, an_event(1, price=9)), "wrong level"),
         (

@@ -1,42 +1,9 @@
-"""Tables know what changed, and read through to the store."""
+"""What is derived is rebuilt; what nobody will write to a disk is forgotten."""
 
 from exchange.domain.orders import Side
 from exchange.domain.units import NodeId
-from exchange.engine.state import Table
+from exchange.engine.table import Table
 from tests.support.engines import Engines, redo
-
-
-def a_table() -> Table[int, str]:
-    table: Table[int, str] = Table()
-    table.load = {1: "stored", 2: "stored too"}.get
-    return table
-
-
-def test_find_reads_through_and_keeps_what_it_found() -> None:
-    """E7."""
-    table = a_table()
-
-    assert table.find(1) == "stored"
-    assert table[1] == "stored"
-    assert table.find(9) is None
-
-
-def test_deleted_entry_does_not_come_back_from_the_store() -> None:
-    """E7, W5: until the checkpoint says so on disk, memory says it."""
-    table = a_table()
-    table.drop(1)
-
-    assert table.find(1) is None
-    assert table.dirty == {1}
-
-
-def test_changed_entries_are_dirty_and_read_ones_are_not() -> None:
-    """W5: a checkpoint writes dirty entries only."""
-    table = a_table()
-    table.find(2)
-    table.put(3, "new")
-
-    assert table.dirty == {3}
 
 
 def test_derived_state_is_rebuilt_from_the_tables() -> None:
@@ -51,3 +18,17 @@ def test_derived_state_is_rebuilt_from_the_tables() -> None:
     assert redone.offers_to[NodeId(2)] == live.offers_to[NodeId(2)]
     assert redone.offered_against == live.offered_against
     assert redone.decimals == live.decimals
+
+
+def test_a_state_that_gets_no_checkpoint_forgets_what_changed() -> None:
+    """W5: those who only fold a log would gather the keys of all of it."""
+    engines = Engines(2)
+    engines.sell(2, 1000, 3)
+    state = redo(2, engines.machines[2].log)
+    before = dict(state.accounts)
+    assert state.accounts.dirty
+
+    state.mark_clean()
+
+    assert not any(table.dirty for table in state.tables().values() if isinstance(table, Table))
+    assert (state.touched, state.accounts) == ({}, before)

@@ -1,4 +1,4 @@
-"""A checkpoint is the state at exactly one LSN, whatever was encoded when."""
+"""A checkpoint is the state at exactly one LSN."""
 
 import pytest
 from hypothesis import given
@@ -18,10 +18,10 @@ from exchange.domain.units import (
     make_id,
 )
 from exchange.engine.records import LocalTrade, OrderCanceled, OrderPlaced, Record
-from exchange.store.checkpoint import AHEAD, RUN_MAX
+from exchange.store.checkpoint import RUN_MAX
 from exchange.store.errors import DamagedTable
 from exchange.store.store import Limits, Store
-from exchange.store.tables import CODECS, Kind
+from exchange.store.tables import CODECS
 from exchange.store.verify import fold
 from fuzz.disk import SimulatedDisk
 from tests.exchange.store.scene import (
@@ -39,13 +39,12 @@ from tests.exchange.store.scene import (
     unresolved,
 )
 
-SMALL = Limits(dirty=32)  # entries are encoded ahead while more than two are dirty
 RESIDENT = {name for name in CODECS if CODECS[name].is_resident}
 RICH = AccountId(make_id(NODE, 1))
 
 
-def a_market(limits: Limits) -> Store:
-    store = open_store(SimulatedDisk(), limits)
+def a_market() -> Store:
+    store = open_store(SimulatedDisk())
     force(store, traded()[:8])  # an instrument, an account, its funds
     assert SYMBOL in store.state.instruments
     return store
@@ -80,7 +79,7 @@ def canceled(number: int) -> OrderCanceled:
 def test_tables_are_the_fold_of_the_log_after_every_write(
     sizes: list[int], dirty: int, accounts: int
 ) -> None:
-    """W5, E7: wherever frames end, whatever is encoded ahead, whatever is evicted."""
+    """W5, E7: wherever frames end, whatever is evicted."""
     log, at = traded(), 0
     store = open_store(SimulatedDisk(), Limits(dirty=dirty, accounts=accounts))
     for size in sizes:
@@ -94,25 +93,11 @@ def test_tables_are_the_fold_of_the_log_after_every_write(
     assert open_store(store.disk).redone == 0
 
 
-def test_an_entry_that_changed_after_it_was_encoded_ahead_is_encoded_again() -> None:
-    """W5, faults 2.16: an entry is as of the checkpoint's LSN, neither newer nor older."""
-    store = a_market(SMALL)
-    force(store, [placed(number) for number in range(9)])  # seven are encoded ahead
-    assert store.checkpoint_lsn == 0
-    cancels: list[Record] = [canceled(number) for number in range(0, 9, 2)]
-
-    force(store, cancels, checkpoint=True)
-
-    again = open_store(store.disk)
-    assert sorted(again.state.orders) == [make_id(NODE, 1000 + number) for number in (1, 3, 5, 7)]
-    check(again)
-
-
-def test_an_entry_deleted_ahead_is_gone_after_the_checkpoint() -> None:
-    """W5: deletions are ahead like everything else."""
-    store = a_market(SMALL)
+def test_an_entry_that_is_gone_is_gone_after_the_checkpoint() -> None:
+    """W5: deletions are rows like everything else."""
+    store = a_market()
     force(store, [placed(number) for number in range(9)], checkpoint=True)
-    force(store, [canceled(number) for number in range(8)])  # some of them are encoded ahead
+    force(store, [canceled(number) for number in range(8)])
     assert store.checkpoint_lsn < store.durable_lsn
 
     force(store, [], checkpoint=True)
@@ -123,7 +108,7 @@ def test_an_entry_deleted_ahead_is_gone_after_the_checkpoint() -> None:
 
 def test_an_order_that_lived_between_two_checkpoints_is_never_in_the_table() -> None:
     """W5: what came and went costs nothing but its history."""
-    store = a_market(SMALL)
+    store = a_market()
     write = force(store, [placed(1), canceled(1)], checkpoint=True)
 
     assert not [change for change in write.changes if change[0] == "orders"]
@@ -224,7 +209,7 @@ def test_history_is_found_wherever_its_run_begins() -> None:
 
 def test_trades_of_different_symbols_are_told_apart() -> None:
     """E7: the symbol ends before the number begins."""
-    store = a_market(SMALL)
+    store = a_market()
     trade = LocalTrade(
         TradeId(make_id(NODE, 2000)),
         placed(1).order_id,
@@ -279,10 +264,3 @@ def test_a_flipped_bit_in_any_row_is_noticed_when_it_is_read(
 
 def _read(store: Store, table: str, key: bytes) -> None:
     store.state.tables()[table].find(CODECS[table].open_key(key))
-
-
-def test_only_tables_that_seldom_change_are_encoded_ahead() -> None:
-    """W5: read-through tables ahead are written once, so a stale row is never read back."""
-    for name in AHEAD:
-        kind = CODECS[name].kind
-        assert kind is Kind.RESIDENT or kind.is_written_once
