@@ -135,6 +135,11 @@ def test_what_a_document_names_is_there(path: Path) -> None:
         assert (path.parent / link).exists(), f"broken link {link}"
     for name in files:
         assert (ROOT / name).exists(), f"{name} is named and not there"
+    file = ""  # of a list of tests it is named once
+    for named, test in re.findall(r"`([\w/.]*)::(test_\w+)", text):
+        file = named or file
+        homes = [home.read_text() for home in TESTS if home.as_posix().endswith(f"/{file}")]
+        assert any(f"def {test}(" in home for home in homes), f"{file} has no {test}"
     for owner, method in re.findall(r"`([A-Z]\w+)\.(\w+)`", text):
         assert any(
             f"class {owner}" in source and f"def {method}(" in source for source in sources()
