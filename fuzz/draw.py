@@ -40,7 +40,7 @@ class Size(msgspec.Struct, frozen=True):
 
 
 SIZES = {
-    "tiny": Size((2,), 1, 1, (3, 5), (2,), 1_200 * MS),
+    "tiny": Size((2,), 1, 1, (2, 3), (2,), 800 * MS),
     "small": Size((2, 2, 3), 2, 2, (10, 20), (1, 2, 4), 4 * SECOND),
     "medium": Size((2, 3, 3, 4), 3, 2, (25, 45), (0, 2, 5, 9), 10 * SECOND),
     "storm": Size((2, 3, 4), 6, 1, (150, 300), (0, 0, 2), 2 * SECOND),
@@ -146,7 +146,7 @@ def _draw_operations(random: Random, plan: Plan, count: int) -> tuple[Operation,
     follow = random.choice((0.2,) if plan.size == "tiny" else (0.2, 0.5, 0.8))
     pace_us = random.choice((0.1, 0.5, 1.0)) * SECOND  # how soon people change their minds
     hot = plan.nodes if plan.size == "tiny" else random.choice((1, plan.nodes))
-    for _ in range(count):
+    for number in range(count):
         at_us = int(random.uniform(0.05, 1) * plan.busy_us)
         node = random.randint(1, hot if random.random() < 0.7 else plan.nodes)
         place = Operation(
@@ -163,12 +163,21 @@ def _draw_operations(random: Random, plan: Plan, count: int) -> tuple[Operation,
             is_keyed=random.random() < keyed,
             is_wait_done=random.random() < done,
         )
+        if plan.size == "tiny" and number < 2:
+            place = _facing(place, number)
         target = len(operations)
         operations.append(place)
         while random.random() < follow:
             at_us += int(random.expovariate(1 / pace_us))
             operations.append(_follow_up(random, place, target, at_us, low, high))
     return tuple(operations)
+
+
+def _facing(place: Operation, number: int) -> Operation:
+    """Let the first two orders of a tiny run be of two nodes, and cross: something to settle."""
+    is_buy = bool(number)
+    price = 101 if is_buy else 99
+    return msgspec.structs.replace(place, node=1 + number, is_buy=is_buy, price=price)
 
 
 _FOLLOW_UPS = (

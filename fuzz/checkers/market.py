@@ -141,6 +141,8 @@ class PriceTimePriority(Checker):
 
     def on_decided(self, process: Process, step: Step) -> None:
         """Note who an acknowledgement has waited for, and check what was decided."""
+        if self.cluster.plan.ack != "visible":
+            return  # nothing is ever shown: B3 promises nothing
         soft = process.engine.soft
         now = frozenset([peer for peer, link in soft.links.items() if _counts(link)])
         covered = now & self._waited_for.get(process, NOBODY)
@@ -161,8 +163,6 @@ class PriceTimePriority(Checker):
                 self._check(process, record)
                 for order_id in self._touched(process, record):
                     self._changed_lsn[order_id] = lsn
-        if self.cluster.plan.ack != "visible":
-            return
         for effect in step.effects:
             if isinstance(effect, Answer) and isinstance(effect.body, OrderAnswer):
                 order = process.engine.state.orders.get(effect.body.order_id)

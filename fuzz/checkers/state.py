@@ -59,9 +59,10 @@ class StateIsFold(Checker):
             process = machine.process
             if process is None:
                 continue
-            folded = self._fold(machine)
             live = process.engine.state
             again = Store.open(machine.disk.clone(), machine.identity, UNCHECKED)
+            # Without a checkpoint redo has begun at LSN 0 itself.
+            folded = self._fold(machine) if again.checkpoint_lsn else again.state
             lives, redone = live.tables(), again.state.tables()
             for name, table in folded.tables().items():
                 both = (("live", lives[name]), ("redone", redone[name]))
