@@ -31,6 +31,7 @@ import trio
 from exchange.client.cluster import Cluster, open_cluster
 from exchange.client.errors import ClientError
 from exchange.client.settings import Endpoint
+from exchange.process.endpoints import Endpoints, read_endpoints
 
 START_SECONDS_MAX = 20.0  # Python needs 0.5 s, redo of a long log and its peers some more
 STOP_SECONDS_MAX = 15.0  # a graceful stop resolves what it can within a bound of its own
@@ -41,16 +42,6 @@ SERVERS = {"coordinator": "exchange.coordinator.command", "node": "exchange.node
 
 class StartError(ClientError):
     """A process of the cluster did not come up; the message holds its last words."""
-
-
-class Endpoints(msgspec.Struct, frozen=True):
-    """What a server writes into its data directory once it serves (interfaces 4)."""
-
-    pid: int
-    node_id: int = 0
-    epoch: int = 0
-    tcp: str = ""
-    coordinator: str = ""
 
 
 class Server:
@@ -171,8 +162,7 @@ class Server:
     def _read_endpoints(self) -> Endpoints | None:
         """Return the endpoints of this life, None before it serves."""
         try:
-            text = (self.directory / "endpoints.json").read_bytes()
-            endpoints = msgspec.json.decode(text, type=Endpoints)
+            endpoints = read_endpoints(self.directory)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
         return endpoints if endpoints.pid == self.pid else None

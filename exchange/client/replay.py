@@ -28,7 +28,6 @@ from exchange.client.traders import Progress, Traders, balances, lost_or_made, o
 from exchange.domain.naive_book import Level
 from exchange.domain.units import Symbol
 
-PACES = ("sequential", "max")
 SHOWN_MAX = 20  # problems in a report; how many there are is said as well
 Hits = Counter[str]  # key of the maker -> lots
 

@@ -19,6 +19,8 @@ from pathlib import Path
 import msgspec
 
 from exchange.client.errors import UsageError, reason
+from exchange.process import endpoints
+from exchange.process.endpoints import Endpoints
 
 DEFAULT_URL = "tcp://127.0.0.1:7401"  # a coordinator; `exchange-node` embeds one there
 FILE_BYTES_MAX = 1 << 20
@@ -51,12 +53,6 @@ class Known(msgspec.Struct):
 
     current: str = ""
     keys: dict[str, str] = {}  # user id -> API key, empty without authentication
-
-
-class _Endpoints(msgspec.Struct):
-    tcp: str = ""
-    coordinator: str = ""
-    is_tls: bool = False
 
 
 class _Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -171,10 +167,10 @@ def _endpoint_in(data_dir: Path) -> Endpoint:
     return Endpoint(coordinator=found.coordinator, node=found.tcp)
 
 
-def _endpoints_in(data_dir: Path) -> _Endpoints:
-    path = data_dir / "endpoints.json"
+def _endpoints_in(data_dir: Path) -> Endpoints:
+    path = data_dir / endpoints.NAME
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=_Endpoints)
+        found = endpoints.read_endpoints(data_dir)
     except FileNotFoundError:
         remedy = f"start it: exchange-node --data-dir {data_dir}"
         raise UsageError(f"there is no {path}, so no server runs there; {remedy}") from None

@@ -59,7 +59,6 @@ class _Picture:
         self._book = FollowedBook()
         self._tape: deque[Row] = deque(maxlen=TAPE_ROWS)
         self._events = 0
-        self._changes = 0
 
     async def show(self, cluster: Cluster, *, every: float, limit: int | None) -> None:
         """Draw what there is whenever it has changed."""

@@ -1,7 +1,5 @@
 """`exchange-coordinator`: a coordinator as a process of its own (interfaces section 4)."""
 
-import contextlib
-import os
 import signal
 import sys
 from functools import partial
@@ -10,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import click
-import msgspec
 import trio
 
 from exchange.coordinator.authority import new_token
@@ -20,23 +17,16 @@ from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.process import ending, logs
 from exchange.process.addresses import parse_address
 from exchange.process.clocks import SystemClocks, now
+from exchange.process.endpoints import Endpoints, remove_endpoints, write_endpoints
 from exchange.process.errors import BadAddress
 from exchange.process.logs import Event, Log, LogSettings
 
 DEFAULT_LISTEN = "127.0.0.1:7401"
-ENDPOINTS = "endpoints.json"
 EXAMPLES = """\b
 Examples:
   exchange-coordinator --data-dir ./coordinator
   exchange-coordinator --data-dir ./coordinator --listen 127.0.0.1:0 --no-auth
 """
-
-
-class Endpoints(msgspec.Struct):
-    """What `endpoints.json` says while the coordinator serves."""
-
-    pid: int
-    coordinator: str
 
 
 @click.group(
@@ -169,16 +159,14 @@ async def _serve(
                     is_tls=is_tls,
                 )
             )
-            endpoints = data_dir / ENDPOINTS
-            _write_endpoints(endpoints, serving.address)
+            write_endpoints(data_dir, Endpoints(coordinator=serving.address))
             _greet(serving, data_dir, log, is_auth=is_auth, is_tls=is_tls)
             try:
                 async for number in signals:
                     log(Event("node_stopping", f"stopping: {signal.Signals(number).name}"))
                     break
             finally:
-                with contextlib.suppress(FileNotFoundError):
-                    endpoints.unlink()
+                remove_endpoints(data_dir)
             nursery.cancel_scope.cancel()
 
 
@@ -193,13 +181,6 @@ def _greet(serving: Serving, data_dir: Path, log: Log, *, is_auth: bool, is_tls:
         flags += f" --tls --join $(exchange-coordinator --data-dir {data_dir} token)"
     text = f"next: exchange-node --data-dir ./node-1 --listen 127.0.0.1:0 {flags}"
     log(Event("next_step", text))
-
-
-def _write_endpoints(path: Path, address: str) -> None:
-    """Tell whoever looks where we are; whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(msgspec.json.encode(Endpoints(os.getpid(), address)) + b"\n")
-    new.rename(path)
 
 
 def _fail(message: str, exit_code: int) -> None:

@@ -1,6 +1,5 @@
 """`exchange-gateway`: gateways as processes of their own, in front of a cluster (C7)."""
 
-import os
 import signal
 import sys
 from functools import partial
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
-import msgspec
 import trio
 
 from exchange.client.sockets import believe
@@ -19,11 +17,10 @@ from exchange.node.settings import check_https
 from exchange.process import ending, logs
 from exchange.process.addresses import Address
 from exchange.process.clocks import SystemClocks
+from exchange.process.endpoints import Endpoints, remove_endpoints, write_endpoints
 from exchange.process.errors import ProcessError
-from exchange.process.files import write_file
 from exchange.process.logs import Event, Log, LogSettings
 
-ENDPOINTS = "endpoints.json"
 EXAMPLES = """\b
 Examples:
   exchange-gateway --coordinator 127.0.0.1:7401 --https 127.0.0.1:7443
@@ -31,14 +28,6 @@ Examples:
 
 As many as needed: none of them keeps anything, and any of them serves any account.
 """
-
-
-class Endpoints(msgspec.Struct, frozen=True):
-    """`endpoints.json` of a gateway."""
-
-    pid: int
-    https: str
-    coordinator: str
 
 
 @click.command(
@@ -100,19 +89,17 @@ def gateway(
 async def _serve(embedding: Embedding) -> None:
     from exchange.gateway.service import serve_embedded
 
-    embedding.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = embedding.data_dir / ENDPOINTS
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             address: str = await nursery.start(partial(serve_embedded, embedding))
-            told = Endpoints(os.getpid(), address, embedding.coordinator)
-            write_file(path, msgspec.json.encode(told) + b"\n")
+            told = Endpoints(https=address, coordinator=embedding.coordinator)
+            write_endpoints(embedding.data_dir, told)
             scheme = "http" if embedding.https.is_plain else "https"
             url = f"{scheme}://{address}/v1"
             embedding.tell(Event("gateway_ready", f"gateway on {url}", url=url))
             async for _ in signals:
                 break
-            path.unlink(missing_ok=True)
+            remove_endpoints(embedding.data_dir)
             nursery.cancel_scope.cancel()
 
 

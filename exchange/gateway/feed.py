@@ -25,6 +25,7 @@ import trio
 
 from exchange.client.connection import Request
 from exchange.client.errors import ClientError, Refused
+from exchange.domain.units import format_id
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.topics import Key, TopicState, read_event
 from exchange.gateway.upstream import Upstream
@@ -190,7 +191,6 @@ class FeedHub:
             connection = self._nodes.feed_connection(node_id, self._on_event)
             upstream = Upstream(
                 connection,
-                node_id,
                 cursor_of=lambda key: self._topics[key].cursor if key in self._topics else "",
                 on_lost=lambda: self._close_private(node_id),
             )
@@ -393,8 +393,7 @@ def _cursors(value: FeedFilter) -> dict[Key, str]:
 
 
 def _name(topic: Topic) -> str:
-    account = topic.account
-    return topic.symbol or (f"{account >> 50}-{account & ((1 << 50) - 1)}" if account else "")
+    return topic.symbol or (format_id(topic.account) if topic.account else "")
 
 
 def _trade_event(key: Key, row: dict[str, object]) -> bytes:

@@ -40,10 +40,6 @@ class _Rejected(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-class _Named(msgspec.Struct, frozen=True):
-    client_order_id: str | None = None
-
-
 async def place(call: Call) -> Reply:
     """Place one order or a list of them."""
     is_list = call.body.lstrip()[:1] == b"["

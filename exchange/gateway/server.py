@@ -114,8 +114,6 @@ class HttpConnection:
         self.stream = stream
         self._app = app
         self._config = config
-        self._idle_since = trio.current_time()  # noqa: TID251 - deadlines of Trio itself
-        self._is_idle = True
         self._reading = trio.CancelScope()
         self._protocol: _Protocol
 
@@ -149,7 +147,7 @@ class HttpConnection:
         return socket.getpeername()[:2], socket.getsockname()[:2]
 
     def _wait_for_head(self) -> None:
-        self._reading.deadline = trio.current_time() + HEAD_S  # noqa: TID251
+        self._reading.deadline = trio.current_time() + HEAD_S  # noqa: TID251 - of Trio itself
 
     async def _read(self) -> None:
         while True:

@@ -26,13 +26,11 @@ class Upstream:
     def __init__(
         self,
         connection: Connection,
-        node_id: int,
         *,
         cursor_of: Callable[[Key], str],
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection = connection
-        self._node_id = node_id
         self._cursor_of = cursor_of
         self._on_lost = on_lost
         self._wanted: dict[Key, str] = {}  # and the key that opens it, empty for public ones

@@ -15,9 +15,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
-import msgspec
 import trio
 
 from exchange.client.sockets import believe
@@ -39,8 +37,8 @@ from exchange.process import tls
 from exchange.process.addresses import Address
 from exchange.process.certificates import expires
 from exchange.process.clocks import Clocks, SystemClocks, now
+from exchange.process.endpoints import NAME, Endpoints, remove_endpoints, write_endpoints
 from exchange.process.errors import INTERRUPTED, first_of
-from exchange.process.files import write_file
 from exchange.process.logs import Event
 from exchange.process.sockets import listens_at, open_listener
 from exchange.process.tls import Trust
@@ -49,7 +47,6 @@ from exchange.store.errors import StoreFailed
 from exchange.store.frames import Identity
 from exchange.store.store import Store
 
-ENDPOINTS = "endpoints.json"
 OPERATOR_KEY = "operator.key"
 OPERATOR_HASH = "operator.hash"
 COORDINATOR = "coordinator"
@@ -60,18 +57,6 @@ LIFE_S = 60.0
 PAUSE_S = 0.2  # before the next life; grows with each
 RENEW_S = 6 * 3600.0
 REDO_TOLD_S = 5.0  # between two lines about a long redo
-
-
-class Endpoints(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`endpoints.json`: where a node that is ready can be reached."""
-
-    pid: int
-    node_id: int
-    epoch: int
-    tcp: str
-    https: str | None = None
-    coordinator: str | None = None
-    is_tls: bool = False
 
 
 class Service:
@@ -109,7 +94,7 @@ class Service:
         settings.check()
         _prepare_process()
         with Directory.lock(settings.data_dir) as directory:
-            self._endpoints.unlink(missing_ok=True)  # of a run that was killed
+            remove_endpoints(settings.data_dir)  # of a run that was killed
             async with await open_listener(settings.listen) as listener:
                 self._tcp = listens_at(listener)
                 async with trio.open_nursery() as nursery:
@@ -121,7 +106,7 @@ class Service:
                     identity = await self._identity(directory)
                     await self._live(directory, identity, listener)
                     nursery.cancel_scope.cancel()
-            self._endpoints.unlink(missing_ok=True)
+            remove_endpoints(settings.data_dir)
         self._tell(Event("node_stopped", "stopped; the next start redoes nothing"))
 
     async def _embed(self, nursery: trio.Nursery) -> str:
@@ -300,18 +285,17 @@ class Service:
 
     def _on_ready(self, life: Life) -> None:
         endpoints = Endpoints(
-            pid=os.getpid(),
             node_id=life.who.node_id,
             epoch=life.who.epoch,
             tcp=str(self._tcp),
-            https=self._https,
+            https=self._https or "",
             coordinator=self._coordinator,
             is_tls=self._settings.is_tls,
         )
         try:
-            write_file(self._endpoints, msgspec.json.encode(endpoints) + b"\n")
+            write_endpoints(self._settings.data_dir, endpoints)
         except OSError as error:  # a full disk must not end a node that serves (W7)
-            text = f"cannot write {self._endpoints}: {error.strerror}"
+            text = f"cannot write {self._settings.data_dir / NAME}: {error.strerror}"
             self._tell(Event("endpoints_unwritten", text))
         for line in self._greeting(life):
             self._tell(line)
@@ -349,10 +333,6 @@ class Service:
     @property
     def _advertised(self) -> Address:
         return self._settings.advertise or self._tcp
-
-    @property
-    def _endpoints(self) -> Path:
-        return self._settings.data_dir / ENDPOINTS
 
 
 async def serve_with_signals(service: Service) -> None:

@@ -20,11 +20,6 @@ class LineSplitter:
         self._size = 0  # == sum of the parts, <= bytes_max
         self._is_broken = False
 
-    @property
-    def has_rest(self) -> bool:
-        """Tell whether a line has begun and not ended: at the end of input it was cut off."""
-        return bool(self._parts)
-
     def feed(self, data: bytes) -> list[bytes]:
         """Return the lines that `data` completes, without their line feeds.
 

@@ -22,7 +22,7 @@ async def test_topics_go_on_from_the_last_event_after_a_break(
         await send.send(theirs)
         return ours
 
-    upstream = Upstream(Connection(nursery, dial, name="node 1"), 1, cursor_of=lambda _key: "c7")
+    upstream = Upstream(Connection(nursery, dial, name="node 1"), cursor_of=lambda _key: "c7")
     nursery.start_soon(upstream.run)
     first = await receive.receive()
     async with trio.open_nursery() as asking:

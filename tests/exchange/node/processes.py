@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from exchange.node.service import ENDPOINTS
+from exchange.process.endpoints import NAME as ENDPOINTS
 
 PATIENCE_S = 30.0  # of a busy machine
 

@@ -12,9 +12,10 @@ import trio
 
 from exchange.domain.units import Lsn
 from exchange.node import service as module
-from exchange.node.service import COORDINATOR, ENDPOINTS, OPERATOR_HASH, OPERATOR_KEY, Service
+from exchange.node.service import COORDINATOR, OPERATOR_HASH, OPERATOR_KEY, Service
 from exchange.node.settings import Settings
 from exchange.process.addresses import parse_address
+from exchange.process.endpoints import NAME as ENDPOINTS
 from exchange.process.errors import ListenFailed
 from exchange.store.disk import Change
 from exchange.store.errors import DataDirInUse, StoreFailed
