@@ -15,9 +15,11 @@ from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.verbs import Verb
 from exchange.domain.units import AccountId, NodeId, format_id
 from exchange.engine.effects import Refused
+from exchange.wire.answers import error_line, line_of_error
 from exchange.wire.coordinator_lines import instrument_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.lines import REQUEST_BYTES_MAX
+from exchange.wire.requests import Bye
 
 OPENED_AT_ONCE_MAX = 256  # accounts of one connection that are being opened
 
@@ -90,10 +92,10 @@ class ClientDesk:
     async def _answer(self, verb: Verb | RequestError) -> bytes:
         match verb:
             case RequestError():
-                return verbs.encode_refusal(verb.request_id, verb)
+                return line_of_error(verb)
             case verbs.OpenAccount():
                 detail = "authentication is on: use account.create with the operator key"
-                return verbs.encode_refusal(b"", Refused("unauthorized", detail))
+                return error_line("unauthorized", detail)
             case verbs.Locate(account):
                 return await self._locate(account)
             case _:
@@ -101,13 +103,13 @@ class ClientDesk:
                 refusal = await self._unauthorized(verb)
                 value = refusal or await self._value(verb)
                 if isinstance(value, Refused):
-                    return verbs.encode_refusal(request_id, value)
+                    return error_line(value.code, value.detail, request_id)
                 return verbs.encode_answer(request_id, value)
 
     async def _locate(self, account: AccountId) -> bytes:
         address = await self._registrar.locate(account)
         if isinstance(address, Refused):
-            return verbs.encode_refusal(b"", address)
+            return error_line(address.code, address.detail)
         return verbs.encode_text(address)
 
     async def _unauthorized(self, verb: verbs.RichVerb) -> Refused | None:
@@ -156,7 +158,7 @@ class ClientDesk:
 
 def _decode_all(
     lines: list[bytes],
-) -> tuple[list[Verb | RequestError], verbs.Bye | FramingError | None]:
+) -> tuple[list[Verb | RequestError], Bye | FramingError | None]:
     """Read requests up to the end of the conversation, if that is among them."""
     read: list[Verb | RequestError] = []
     for line in lines:
@@ -168,7 +170,7 @@ def _decode_all(
         except RequestError as error:
             read.append(error)
             continue
-        if isinstance(verb, verbs.Bye):
+        if isinstance(verb, Bye):
             return read, verb
         read.append(verb)
     return read, None
@@ -176,5 +178,5 @@ def _decode_all(
 
 def _account_line(outcome: AccountId | Refused) -> bytes:
     if isinstance(outcome, Refused):
-        return verbs.encode_refusal(b"", outcome)
+        return error_line(outcome.code, outcome.detail)
     return verbs.encode_text(format_id(outcome))

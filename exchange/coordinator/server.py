@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from exchange.coordinator import verbs
 from exchange.coordinator.authority import Authority
 from exchange.coordinator.clients import ClientDesk
 from exchange.coordinator.connection import Connection, ConnectionLost
@@ -40,6 +39,7 @@ from exchange.engine.effects import Refused
 from exchange.process.clocks import now
 from exchange.process.logs import Event
 from exchange.process.tls import node_name
+from exchange.wire.answers import error_line
 from exchange.wire.coordinator_lines import (
     REGISTRATION_BYTES_MAX,
     Joined,
@@ -290,6 +290,6 @@ async def _until_ok(connection: Connection, lines: list[bytes]) -> list[bytes] |
 
 async def _tell_and_forget(connection: Connection, error: WireError) -> None:
     """Say what was wrong with the last line, if anybody listens still."""
-    line = verbs.encode_answer(b"", verbs.refused(error.code, error.detail))
+    line = error_line(error.code, error.detail)
     with contextlib.suppress(ConnectionLost):
         await connection.send(line)

@@ -14,10 +14,11 @@ line                                   | answer
 import msgspec
 
 from exchange.domain.units import AccountId, parse_id
-from exchange.engine.effects import Refused
-from exchange.wire.coordinator_lines import ErrorValue, InstrumentLine
+from exchange.wire.answers import rich_line
+from exchange.wire.coordinator_lines import InstrumentLine
 from exchange.wire.envelope import Rich, decode_object, decode_text
-from exchange.wire.errors import DETAIL_MAX, RequestError, title_of
+from exchange.wire.errors import RequestError
+from exchange.wire.requests import BYE, Bye
 
 OPEN_ACCOUNT = frozenset({"C account", "C Account"})
 
@@ -50,10 +51,6 @@ class Locate(msgspec.Struct, frozen=True):
     account: AccountId
 
 
-class Bye(msgspec.Struct, frozen=True):
-    """The client takes its leave."""
-
-
 RichVerb = AccountCreate | ClusterGet | InstrumentList | InstrumentCreate
 Verb = RichVerb | OpenAccount | Locate
 
@@ -84,13 +81,12 @@ class InstrumentsValue(msgspec.Struct, frozen=True):
     instruments: list[InstrumentLine]
 
 
-Value = AccountValue | ClusterValue | InstrumentsValue | InstrumentLine | ErrorValue
+Value = AccountValue | ClusterValue | InstrumentsValue | InstrumentLine
 _TYPES: dict[type, str] = {
     AccountValue: "account",
     ClusterValue: "cluster",
     InstrumentsValue: "instruments",
     InstrumentLine: "instrument",
-    ErrorValue: "error",
 }
 _VERB: msgspec.json.Decoder[RichVerb] = msgspec.json.Decoder(RichVerb)
 _ENCODER = msgspec.json.Encoder()
@@ -103,7 +99,7 @@ def decode_verb(line: bytes) -> Verb | Bye:
     text = decode_text(line)
     if text in OPEN_ACCOUNT:
         return OpenAccount()
-    if text == "bye":
+    if text == BYE:
         return Bye()
     account = parse_id(text)
     if account is None:
@@ -119,16 +115,4 @@ def encode_text(text: str) -> bytes:
 
 def encode_answer(request_id: bytes, value: Value) -> bytes:
     """Write an answer; `request_id` is echoed byte for byte, and left out if empty."""
-    head = b'{"id":' + request_id + b"," if request_id else b"{"
-    kind = _ENCODER.encode(_TYPES[type(value)])
-    return head + b'"type":' + kind + b',"value":' + _ENCODER.encode(value) + b"}\n"
-
-
-def refused(code: str, detail: str) -> ErrorValue:
-    """Return the value of an error answer."""
-    return ErrorValue(code, title_of(code), detail[:DETAIL_MAX])
-
-
-def encode_refusal(request_id: bytes, refusal: Refused | RequestError) -> bytes:
-    """Write a refusal, or what is wrong with a request."""
-    return encode_answer(request_id, refused(refusal.code, refusal.detail))
+    return rich_line(_TYPES[type(value)], _ENCODER.encode(value), request_id)

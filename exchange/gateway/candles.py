@@ -2,9 +2,10 @@
 
 import msgspec
 
+from exchange.client import results
 from exchange.client.connection import Request
 from exchange.gateway import schema
-from exchange.gateway.market import Page, read_tape
+from exchange.gateway.market import read_tape
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import ProblemError, of_refusal
 from exchange.gateway.resources import Call, Reply, Resource
@@ -53,10 +54,10 @@ async def _first_at(nodes: Nodes, node_id: int, symbol: str, from_us: int) -> in
     return await first_at(from_us, last_seq=last_seq, time_of=time_of)
 
 
-async def _page(nodes: Nodes, node_id: int, symbol: str, **where: object) -> Page:
+async def _page(nodes: Nodes, node_id: int, symbol: str, **where: object) -> results.Trades:
     value = {"symbol": symbol, "limit": 1, **where}
     answer = await nodes.ask(node_id, Request("trades.list", value))
-    return msgspec.json.decode(answer.value, type=Page)
+    return results.decode(answer, results.Trades)
 
 
 RESOURCES = [

@@ -13,6 +13,7 @@ from heapq import merge
 import msgspec
 import trio
 
+from exchange.client import results
 from exchange.client.connection import Repeat, Request
 from exchange.client.errors import ClientError, Refused
 from exchange.client.link import Answer
@@ -23,25 +24,6 @@ from exchange.gateway.resources import Call, Reply, Resource, value_reply
 
 _ENCODE = msgspec.json.Encoder().encode
 CURSOR_VERSION = 1
-
-
-class NodeTrade(msgspec.Struct, frozen=True):
-    """A trade as a node tells it."""
-
-    seq: int
-    trade_id: str
-    symbol: str
-    price: str
-    quantity: str
-    aggressor: str
-    ts: str
-
-
-class Page(msgspec.Struct, frozen=True):
-    """Some of a node's tape."""
-
-    trades: list[NodeTrade]
-    next_seq: int
 
 
 class Tape(msgspec.Struct, frozen=True):
@@ -118,14 +100,14 @@ async def read_tape(
     Raises ProblemError if a node does not answer: a tape with holes would be a lie.
     """
     ids = await nodes.node_ids()
-    pages: dict[int, Page] = {}
+    pages: dict[int, results.Trades] = {}
 
     async def read(node_id: int) -> None:
         value = {"symbol": symbol, "limit": limit, "newest": is_newest}
         value["from_seq"] = places.get(node_id, 1)
         try:
             answer = await nodes.ask(node_id, Request("trades.list", value), within=ANSWER_S)
-            pages[node_id] = msgspec.json.decode(answer.value, type=Page)
+            pages[node_id] = results.decode(answer, results.Trades)
         except ClientError as error:
             failures.append(error)
 
@@ -140,7 +122,7 @@ async def read_tape(
     return merged(pages, limit=limit, is_newest=is_newest)
 
 
-def merged(pages: dict[int, Page], *, limit: int, is_newest: bool) -> Tape:
+def merged(pages: dict[int, results.Trades], *, limit: int, is_newest: bool) -> Tape:
     """Merge pages by (ts, node, seq); the first of them, or the last."""
     rows: Sequence[schema.Trade] = list(
         merge(
@@ -180,7 +162,7 @@ def read_cursor(text: str, symbol: str) -> dict[int, int]:
     return dict(places)
 
 
-def _of_node(node_id: int, trade: NodeTrade) -> schema.Trade:
+def _of_node(node_id: int, trade: results.Trade) -> schema.Trade:
     return schema.Trade(
         node_id,
         trade.seq,

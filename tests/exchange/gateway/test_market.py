@@ -2,17 +2,18 @@
 
 import pytest
 
-from exchange.gateway.market import NodeTrade, Page, merged, read_cursor, write_cursor
+from exchange.client.results import Trade, Trades
+from exchange.gateway.market import merged, read_cursor, write_cursor
 from exchange.gateway.problems import ProblemError
 from tests.exchange.gateway.house import House, Person
 
 
-def a_page(first_seq: int, *times: str) -> Page:
+def a_page(first_seq: int, *times: str) -> Trades:
     trades = [
-        NodeTrade(first_seq + place, "1-1", "AAPL", "10", "1", "buy", ts)
+        Trade(first_seq + place, "1-1", "10", "1", ts, "buy", "AAPL")
         for place, ts in enumerate(times)
     ]
-    return Page(trades, first_seq + len(times))
+    return Trades(trades, first_seq + len(times))
 
 
 def test_tape_is_ordered_by_time_then_node_then_seq() -> None:
