@@ -10,8 +10,7 @@ node restarts, it is made again.  A trade is told only if it is the next one of 
 every trade is told exactly once and in order.  Nodes that join are followed too.
 """
 
-from collections.abc import Callable, Iterable
-from decimal import Decimal
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -20,41 +19,16 @@ import trio
 from exchange.client import results
 from exchange.client.cluster import Cluster
 from exchange.client.connection import Connection, Request
-from exchange.client.errors import BadAnswer, ClientError, Refused, Unreachable
+from exchange.client.errors import ClientError, Refused, Unreachable
+from exchange.client.feed_events import RESYNC, Event, read_event
 from exchange.client.tape import PAGE, Row, in_order, rows_of
 from exchange.domain.units import NodeId, Symbol
-from exchange.wire.feeds import BOOK, TRADES, Topic, checksum, write_cursor
+from exchange.wire.feeds import BOOK, TRADES, Topic, write_cursor
 
 ASK_SECONDS = 5.0
 NEW_NODES_SECONDS = 5.0  # between two looks for nodes that have joined
 PAUSE_SECONDS = 0.2  # after a connection that broke
-GONE = "0"
-SNAPSHOT, RESYNC = "snapshot", "resync"
-
-Level = tuple[str, str, int]  # price, quantity, orders
-
-
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="feed"):
-    """A line of the feed: a trade, levels of a book, or a `resync`."""
-
-    channel: str
-    node: int
-    seq: int
-    symbol: str = ""
-    kind: str = ""
-    trade_id: str = ""
-    price: str = ""
-    quantity: str = ""
-    aggressor: str = ""
-    bids: list[Level] = []
-    asks: list[Level] = []
-    crc32: int = 0
-    ts: str = ""
-    cursor: str = ""
-
-
 OnEvent = Callable[[Event, bytes], None]
-_EVENT = msgspec.json.Decoder(Event)
 
 
 class MarketFeed:
@@ -164,10 +138,7 @@ class _Node:
         return results.decode(await connection.call(request, within=ASK_SECONDS), results.Trades)
 
     def _take(self, line: bytes) -> None:
-        try:
-            event = _EVENT.decode(line)
-        except msgspec.MsgspecError as error:
-            raise BadAnswer(f"not an event: {line[:80]!r}: {error}") from error
+        event = read_event(line)
         if event.channel == TRADES:
             self._take_trade(event, line)
         else:
@@ -181,51 +152,6 @@ class _Node:
         elif event.seq == self._told + 1:
             self._told = event.seq
             self._feed.on_event(event, line)
-
-
-class FollowedBook:
-    """A book kept up to date by its events, best first."""
-
-    def __init__(self) -> None:
-        self._seq = 0
-        self._bids: dict[str, tuple[str, int]] = {}
-        self._asks: dict[str, tuple[str, int]] = {}
-
-    def take(self, event: Event) -> None:
-        """Apply an event; BadAnswer if the book is not what its checksum says."""
-        if event.kind == RESYNC:
-            return  # a snapshot follows
-        if event.kind == SNAPSHOT:
-            self._bids, self._asks = {}, {}
-        self._seq = event.seq
-        _fold(self._bids, event.bids)
-        _fold(self._asks, event.asks)
-        book = self.shown(event.symbol)
-        if event.crc32 != checksum(_texts(book.bids), _texts(book.asks)):
-            raise BadAnswer(f"the book of {event.symbol} is not what its checksum says")
-
-    def shown(self, symbol: str, depth: int | None = None) -> results.Book:
-        """Return the book as it is now."""
-        bids = sorted(self._bids, key=Decimal, reverse=True)[:depth]
-        asks = sorted(self._asks, key=Decimal)[:depth]
-        return results.Book(
-            symbol,
-            self._seq,
-            [(price, *self._bids[price]) for price in bids],
-            [(price, *self._asks[price]) for price in asks],
-        )
-
-
-def _fold(side: dict[str, tuple[str, int]], levels: Iterable[Level]) -> None:
-    for price, quantity, orders in levels:
-        if quantity == GONE:
-            side.pop(price, None)
-        else:
-            side[price] = (quantity, orders)
-
-
-def _texts(levels: Iterable[Level]) -> list[tuple[str, str]]:
-    return [(price, quantity) for price, quantity, _ in levels]
 
 
 def _event_of(trade: results.Trade, node_id: int, symbol: str) -> Event:

@@ -22,7 +22,9 @@ from rich.panel import Panel
 from exchange.client import output
 from exchange.client.cluster import Cluster
 from exchange.client.commands_market import LEVEL, TRADE, book_rows
-from exchange.client.market_feed import Event, FollowedBook, MarketFeed
+from exchange.client.feed_events import Event, FollowedBook
+from exchange.client.market_feed import MarketFeed
+from exchange.client.results import Book
 from exchange.client.tape import Row
 from exchange.wire.feeds import BOOK
 
@@ -83,6 +85,7 @@ class _Picture:
         self._events += 1
         if event.channel == BOOK:
             self._book.take(event)
+            self._book.verify(event)
         else:
             self._tape.append(
                 {
@@ -96,7 +99,8 @@ class _Picture:
     def _draw(self, feed: MarketFeed) -> RenderableType:
         newest = [*feed.past, *self._tape][-TAPE_ROWS:]
         rows = [{**row, "ts": str(row["ts"])[11:23]} for row in reversed(newest)]
-        levels = book_rows(self._book.shown(self._symbol, self._depth))
+        seen, depth = self._book, self._depth
+        levels = book_rows(Book(self._symbol, seen.seq, seen.bids(depth), seen.asks(depth)))
         book = Panel(output.table(levels, LEVEL), title=f"{self._symbol} on node {self._node_id}")
         tape = Panel(output.table(rows, TAPE_COLUMNS), title="trades, newest first")
         return Group(

@@ -25,9 +25,10 @@ import trio
 
 from exchange.client.connection import Request
 from exchange.client.errors import ClientError, Refused
+from exchange.client.feed_events import CLOSED, RESYNC, read_event
 from exchange.domain.units import format_id
 from exchange.gateway.nodes import Nodes
-from exchange.gateway.topics import Key, TopicState, read_event
+from exchange.gateway.topics import Key, TopicState, key_of
 from exchange.gateway.upstream import Upstream
 from exchange.gateway.websocket import Sink, text_frame
 from exchange.wire.feeds import BOOK, HEARTBEAT, ORDERS, TRADES, FeedFilter, Topic, read_cursors
@@ -246,11 +247,11 @@ class FeedHub:
 
     def _on_event(self, line: bytes) -> None:
         event = read_event(line)
-        key = event.key
+        key = key_of(event)
         state = self._topics.get(key)
         if state is None:
             return
-        if event.kind == "closed":
+        if event.kind == CLOSED:
             self._close(key)
             return
         state.take(event, line)
@@ -293,7 +294,7 @@ class FeedHub:
             for key in subscriber.keys:
                 state = self._topics[key]
                 snapshot = state.snapshot() if key.channel == BOOK else None
-                subscriber.send([state.notice("resync"), *([snapshot] if snapshot else [])])
+                subscriber.send([state.notice(RESYNC), *([snapshot] if snapshot else [])])
             return  # the frame is in the snapshots, or skipped with the rest
         subscriber.is_behind = subscriber.is_behind or unsent > UNSENT_MAX
         if not subscriber.is_behind:
@@ -328,7 +329,7 @@ class FeedHub:
                         self._followers.setdefault(key, {})[subscriber] = None
                         self._bring_level(subscriber, key, None, [])
                     else:
-                        subscriber.send([self._topics[key].notice("closed")])
+                        subscriber.send([self._topics[key].notice(CLOSED)])
                         self.unsubscribe(subscriber, [key])
         if self._reopening.get(key) is scope:
             del self._reopening[key]

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from exchange.wire.feeds import BOOK, checksum
+from exchange.client.feed_events import RESYNC, SNAPSHOT, Event, FollowedBook
+from exchange.wire.feeds import BOOK, ORDERS
 
 RING = 256  # events kept for those who come again
-DROPPED = "0"
 _ENCODE = msgspec.json.Encoder().encode
 
 
@@ -24,32 +24,9 @@ class Key(NamedTuple):
     name: str
 
 
-class Event(msgspec.Struct, frozen=True):
-    """As much of an event as the gateway reads."""
-
-    node: int
-    channel: str
-    seq: int
-    symbol: str = ""
-    user_id: str = ""
-    kind: str = ""
-    cursor: str = ""
-    ts: str = ""
-    bids: list[tuple[str, str, int]] = []
-    asks: list[tuple[str, str, int]] = []
-
-    @property
-    def key(self) -> Key:
-        """Return the topic that the event is of."""
-        return Key(self.node, self.channel, self.symbol or self.user_id)
-
-
-_EVENT = msgspec.json.Decoder(Event)
-
-
-def read_event(line: bytes) -> Event:
-    """Read a line of the feed."""
-    return _EVENT.decode(line)
+def key_of(event: Event) -> Key:
+    """Return the topic that an event is of."""
+    return Key(event.node, event.channel, event.symbol or event.user_id)
 
 
 class TopicState:
@@ -60,22 +37,20 @@ class TopicState:
         self.cursor = ""  # of the last event: where the node is asked to go on
         self._last: Event | None = None
         self._ring: deque[tuple[int, str, bytes]] = deque(maxlen=RING)
-        self._bids: dict[str, tuple[str, int]] = {}
-        self._asks: dict[str, tuple[str, int]] = {}
-        self._has_book = False
+        self._book = FollowedBook()
         self._has_snapshot = False  # the ring began with one
 
     def take(self, event: Event, line: bytes) -> None:
         """Learn an event."""
-        if event.kind in ("snapshot", "resync"):
+        if event.kind in (SNAPSHOT, RESYNC):
             self._ring.clear()  # what is before it does not lead to it
-            self._has_snapshot = event.kind == "snapshot"
-        if event.kind == "resync":
+            self._has_snapshot = event.kind == SNAPSHOT
+        if event.kind == RESYNC:
             return
         self._last, self.cursor = event, event.cursor
         self._ring.append((event.seq, event.cursor, line))
         if event.channel == BOOK:
-            self._take_book(event)
+            self._book.take(event)
 
     def since(self, cursor: str) -> list[bytes] | None:
         """Return the events after a cursor; None if it is not known here any more."""
@@ -98,20 +73,18 @@ class TopicState:
     def snapshot(self) -> bytes | None:
         """Return the book as it is now, None if there is none yet."""
         last = self._last
-        if not self._has_book or last is None:
+        if not self._book.has_begun or last is None:
             return None
-        bids = _rows(self._bids, is_descending=True)
-        asks = _rows(self._asks, is_descending=False)
         value = {
             "type": "feed",
             "channel": BOOK,
             "node": self.key.node,
             "symbol": self.key.name,
             "seq": last.seq,
-            "kind": "snapshot",
-            "bids": bids,
-            "asks": asks,
-            "crc32": checksum(_texts(bids), _texts(asks)),
+            "kind": SNAPSHOT,
+            "bids": self._book.bids(),
+            "asks": self._book.asks(),
+            "crc32": self._book.checksum(),
             "ts": last.ts,
             "cursor": last.cursor,
         }
@@ -119,7 +92,7 @@ class TopicState:
 
     def notice(self, kind: str) -> bytes:
         """Return the notice `resync`, to who was too slow, or `closed`, to who may read no more."""
-        name = "symbol" if self.key.channel != "orders" else "user_id"
+        name = "symbol" if self.key.channel != ORDERS else "user_id"
         value = {
             "type": "feed",
             "channel": self.key.channel,
@@ -130,30 +103,3 @@ class TopicState:
         if self.key.name:
             value[name] = self.key.name
         return _ENCODE(value)
-
-    def _take_book(self, event: Event) -> None:
-        if event.kind == "snapshot":
-            self._bids.clear()
-            self._asks.clear()
-            self._has_book = True
-        for side, rows in ((self._bids, event.bids), (self._asks, event.asks)):
-            for price, quantity, orders in rows:
-                if quantity == DROPPED:
-                    side.pop(price, None)
-                else:
-                    side[price] = (quantity, orders)
-
-
-def _rows(side: dict[str, tuple[str, int]], *, is_descending: bool) -> list[tuple[str, str, int]]:
-    order = sorted(side, key=_exact, reverse=is_descending)
-    return [(price, *side[price]) for price in order]
-
-
-def _exact(price: str) -> tuple[int, str]:
-    """Order decimal texts in their shortest form without leaving exact numbers."""
-    whole, _, fraction = price.partition(".")
-    return int(whole), fraction
-
-
-def _texts(rows: list[tuple[str, str, int]]) -> list[tuple[str, str]]:
-    return [(price, quantity) for price, quantity, _ in rows]

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
-from exchange.wire.numbers import time_text
+from exchange.wire.numbers import sort_key, time_text
 from exchange.wire.reading import RefusedError
 
 Interval = Literal["1s", "1m", "5m", "15m", "1h", "1d"]
@@ -147,9 +147,9 @@ class _Open:
     def put(self, trade: Told) -> None:
         """Add a trade."""
         self.last = trade.price
-        if _exact(trade.price) > _exact(self.high):
+        if sort_key(trade.price) > sort_key(self.high):
             self.high = trade.price
-        if _exact(trade.price) < _exact(self.low):
+        if sort_key(trade.price) < sort_key(self.low):
             self.low = trade.price
         self.volume.add(trade.quantity)
         self.trades += 1
@@ -190,8 +190,3 @@ class _Sum:
         whole, fraction = divmod(self._digits, 10**self._decimals)
         tail = str(fraction).rjust(self._decimals, "0").rstrip("0")
         return f"{whole}.{tail}" if tail else str(whole)
-
-
-def _exact(price: str) -> tuple[int, str]:
-    whole, _, fraction = price.partition(".")
-    return int(whole), fraction

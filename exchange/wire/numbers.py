@@ -31,6 +31,12 @@ def average_text(tick: Scale, cost: int, filled: int) -> str:
     return Scale(1, tick.decimals + AVERAGE_DECIMALS).text(whole + is_up)
 
 
+def sort_key(text: str) -> tuple[int, str]:
+    """Return what compares decimal texts in their shortest form as the numbers they are."""
+    whole, _, fraction = text.partition(".")
+    return int(whole), fraction
+
+
 def time_text(micros: int) -> str:
     """Write a time as RFC 3339, UTC, with microseconds."""
     second, rest = divmod(micros, 1_000_000)

@@ -8,8 +8,8 @@ import trio
 import trio.testing
 
 from exchange.client.cluster import Cluster
-from exchange.client.errors import BadAnswer
-from exchange.client.market_feed import Event, FollowedBook, MarketFeed
+from exchange.client.feed_events import Event
+from exchange.client.market_feed import MarketFeed
 from exchange.client.settings import Endpoint
 from exchange.wire.feeds import checksum
 
@@ -142,24 +142,3 @@ async def test_the_feed_survives_a_restart_of_its_node(node: Node, told: list[Ev
     assert [event.seq for event in told if event.channel == "trades"] == [3, 4]
     assert "c1" in node.asked[1]["cursor"]
     assert node.asked[1]["cursor"][0] != node.asked[0]["cursor"][0]
-
-
-def test_book_follows_its_events() -> None:
-    """C8: a level says what it is now, quantity "0" takes it away."""
-    book = FollowedBook()
-    bids = [("9.5", "1", 1), ("10", "2", 1)]
-    first = checksum([("10", "2"), ("9.5", "1")], [])
-    book.take(Event("book", 1, 0, "X", "snapshot", bids=bids, crc32=first))
-    then = checksum([("9.5", "3")], [("10", "4")])
-    gone = [("10", "0", 0), ("9.5", "3", 2)]
-    book.take(Event("book", 1, 1, "X", "delta", bids=gone, asks=[("10", "4", 1)], crc32=then))
-
-    shown = book.shown("X")
-    assert shown.bids == [("9.5", "3", 2)]
-    assert shown.asks == [("10", "4", 1)]
-
-
-def test_a_book_that_is_not_what_its_checksum_says_is_refused() -> None:
-    """C8: CRC32 of the top ten."""
-    with pytest.raises(BadAnswer, match="checksum"):
-        FollowedBook().take(Event("book", 1, 0, "X", "snapshot", crc32=1))

@@ -4,7 +4,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.gateway.topics import RING, Key, TopicState, read_event
+from exchange.client.feed_events import read_event
+from exchange.gateway.topics import RING, Key, TopicState
 from exchange.wire.feeds import checksum
 
 KEY = Key(1, "book", "AAPL")
