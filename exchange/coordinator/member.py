@@ -4,11 +4,9 @@
                    the coordinator; CoordinatorUnreachable if it does not answer
     Membership     from then on: registers again, keeps one connection, comes back by itself
 
-The node answers the coordinator in order, whatever is done in the meantime: an answer waits
-in a slot until those before it are made.
+What travels on that connection, and in which order, is the business of `member_link`.
 """
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol
@@ -24,6 +22,7 @@ from exchange.coordinator.errors import (
     RegistrationRefused,
     refused,
 )
+from exchange.coordinator.member_link import Link, Slot
 from exchange.coordinator.registration import (
     instrument_of,
     known_nodes,
@@ -39,8 +38,6 @@ from exchange.process.tls import COORDINATOR, Trust, connect
 from exchange.wire.coordinator_lines import (
     ANSWER_BYTES_MAX,
     CreateAccount,
-    EnsureInstrument,
-    EnsureValue,
     ErrorAnswer,
     FromCoordinator,
     Heartbeat,
@@ -48,7 +45,6 @@ from exchange.wire.coordinator_lines import (
     Joined,
     Listed,
     Registered,
-    decode_from_coordinator,
     decode_registered,
     encode_line,
     error_answer,
@@ -58,11 +54,9 @@ from exchange.wire.errors import RemoteProtocolError, WireError
 DIAL_S_MAX = 5.0
 REGISTER_S_MAX = 10.0  # the coordinator forces before it answers
 ENSURE_S_MAX = 5.0  # an order of an unlisted symbol waits no longer
-SILENCE_S_MAX = 30.0  # the coordinator asks every 5 s whether we live
 BACKOFF_S_MIN = 0.05
 BACKOFF_S_MAX = 2.0
 PATIENCE_S = 5.0  # of a new node: both may be starting at once
-UNANSWERED_MAX = 1 << 15
 
 Dial = Callable[[], Awaitable[trio.abc.Stream]]
 
@@ -157,71 +151,6 @@ class Backoff:
         await trio.sleep(wait_s)
 
 
-class Slot:
-    """An answer to the coordinator, in its place; empty until it is made."""
-
-    def __init__(self, line: bytes = b"") -> None:
-        self.line = line
-
-
-class Link:
-    """One connection to the coordinator, while it lasts."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._slots: deque[Slot] = deque()  # answers, oldest first
-        self._requests: list[bytes] = []
-        self._has_work = trio.Event()
-        self.ensured: dict[int, Ensured] = {}  # requests without an answer
-
-    def promise(self, line: bytes = b"") -> Slot:
-        """Take the next place in the order of answers."""
-        if len(self._slots) >= UNANSWERED_MAX:
-            raise RemoteProtocolError("too_many_requests", "asked faster than it can be answered")
-        slot = Slot(line)
-        self._slots.append(slot)
-        self._has_work.set()
-        return slot
-
-    def fulfil(self, slot: Slot, line: bytes) -> None:
-        """Make a promised answer; it leaves once those before it have."""
-        slot.line = line
-        self._has_work.set()
-
-    def request(self, line: bytes) -> None:
-        """Ask the coordinator."""
-        self._requests.append(line)
-        self._has_work.set()
-
-    async def write(self) -> None:
-        """Write whatever may leave, all of it with one send (E6)."""
-        while True:
-            await self._has_work.wait()
-            self._has_work = trio.Event()
-            lines, self._requests = self._requests, []
-            while self._slots and self._slots[0].line:
-                lines.append(self._slots.popleft().line)
-            if lines:
-                await self._connection.send(b"".join(lines))
-
-    async def read(self) -> list[FromCoordinator]:
-        """Return what has come; ConnectionLost at the end, or after a long silence."""
-        with trio.move_on_after(SILENCE_S_MAX):
-            lines = await self._connection.read()
-            if not lines:
-                raise ConnectionLost("it hung up")
-            return [decode_from_coordinator(line) for line in lines]
-        raise ConnectionLost("it has been silent")
-
-
-class Ensured:
-    """A request to list an instrument, until it is answered or its link has ended."""
-
-    def __init__(self) -> None:
-        self.answer: Instrument | Refused | None = None
-        self.is_over = trio.Event()
-
-
 class Membership:
     """Keeps a node known to its coordinator."""
 
@@ -279,22 +208,12 @@ class Membership:
                 await self._is_linked.wait()
                 if self._link is None:  # it went while we were being woken
                     continue
-                answer = await self._ensure_once(self._link, symbol)
+                self._request_id += 1
+                answer = await self._link.ensure(self._request_id, symbol)
                 if answer is not None:
                     return answer
         detail = f"{symbol} is not listed, and the coordinator that lists it is away; try again"
         return Refused("coordinator_unreachable", detail)
-
-    async def _ensure_once(self, link: Link, symbol: str) -> Instrument | Refused | None:
-        self._request_id += 1
-        request_id, ensured = self._request_id, Ensured()
-        link.ensured[request_id] = ensured
-        link.request(encode_line(EnsureInstrument(request_id, EnsureValue(symbol))))
-        try:
-            await ensured.is_over.wait()
-        finally:
-            link.ensured.pop(request_id, None)
-        return ensured.answer
 
     async def _serve_once(self, backoff: Backoff) -> None:
         connection = await _connect(self._dial)
@@ -334,8 +253,7 @@ class Membership:
         finally:
             self._link = None
             self._is_linked = trio.Event()
-            for ensured in link.ensured.values():
-                ensured.is_over.set()
+            link.end()
         raise ConnectionLost(why)
 
     def _take(self, link: Link, message: FromCoordinator, nursery: trio.Nursery) -> None:
@@ -351,11 +269,11 @@ class Membership:
             case CreateAccount():
                 nursery.start_soon(self._open_account, link, link.promise(), message)
             case InstrumentAnswer(request_id, line):
-                _finish(link, request_id, instrument_of(line))
+                link.answered(request_id, instrument_of(line))
             case ErrorAnswer(value, request_id):
                 if request_id is None:
                     raise RemoteProtocolError(value.code, value.detail)
-                _finish(link, request_id, Refused(value.code, value.detail))
+                link.answered(request_id, Refused(value.code, value.detail))
 
     async def _open_account(self, link: Link, slot: Slot, request: CreateAccount) -> None:
         account = parse_id(request.user_id)
@@ -376,13 +294,6 @@ class Membership:
 
 class _TurnedAway(ConnectionLost):
     """The coordinator is there and will not have this node; an operator may repair that."""
-
-
-def _finish(link: Link, request_id: int, answer: Instrument | Refused) -> None:
-    ensured = link.ensured.get(request_id)
-    if ensured is not None:  # else nobody waits for it any more
-        ensured.answer = answer
-        ensured.is_over.set()
 
 
 async def _connect(dial: Dial) -> Connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from exchange.coordinator.core import NodeRegistered, NodeRenewed, RegistryRecord, apply
+from exchange.coordinator.registry import NodeRegistered, NodeRenewed, RegistryRecord, apply
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.units import Epoch, NodeId
 from exchange.store.directory import Directory

@@ -12,11 +12,12 @@ from typing import Protocol
 import trio
 
 from exchange.coordinator import core
-from exchange.coordinator.core import (
-    Decision,
+from exchange.coordinator.core import Decision, Registration
+from exchange.coordinator.registry import (
+    InstrumentListed,
     NodeEntry,
-    Registration,
     RegistryRecord,
+    apply,
 )
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.instruments import Instrument
@@ -157,7 +158,7 @@ class LocalRegistrar:
         self._registry.check()
 
     async def _listed(
-        self, symbol: Symbol, outcome: core.InstrumentListed | Refused | None
+        self, symbol: Symbol, outcome: InstrumentListed | Refused | None
     ) -> Instrument | Refused:
         if isinstance(outcome, Refused):
             return outcome
@@ -171,7 +172,7 @@ class LocalRegistrar:
 
     def _apply(self, *records: RegistryRecord) -> None:
         for record in records:
-            core.apply(self._registry, record)
+            apply(self._registry, record)
         self._pending += records
         self._decided += len(records)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from exchange.coordinator.core import KnownNode, NodeEntry, Registration
+from exchange.coordinator.core import KnownNode, Registration
+from exchange.coordinator.registry import NodeEntry
 from exchange.domain.instruments import Instrument, NumberError, check_instrument
 from exchange.domain.units import Epoch, NodeId
 from exchange.wire import coordinator_lines as lines

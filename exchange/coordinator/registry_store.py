@@ -18,7 +18,8 @@ from typing import Self
 
 import msgspec
 
-from exchange.coordinator.core import (
+from exchange.coordinator.errors import DamagedRegistry
+from exchange.coordinator.registry import (
     ClusterFounded,
     InstrumentListed,
     NodeRenewed,
@@ -26,7 +27,6 @@ from exchange.coordinator.core import (
     RegistryRecord,
     apply,
 )
-from exchange.coordinator.errors import DamagedRegistry
 from exchange.domain.units import NodeId
 from exchange.store.directory import Directory
 from exchange.store.disk import Change, Disk

@@ -21,18 +21,13 @@ import trio
 from exchange.coordinator.authority import Authority
 from exchange.coordinator.clients import ClientDesk
 from exchange.coordinator.connection import Connection, ConnectionLost
-from exchange.coordinator.core import (
-    Decision,
-    InstrumentListed,
-    NodeEntry,
-    Registration,
-    RegistryRecord,
-)
+from exchange.coordinator.core import Decision, Registration
 from exchange.coordinator.joining import Now, answer_joining, is_joining
 from exchange.coordinator.keys import hash_key
 from exchange.coordinator.node_link import NodeLink
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.registration import is_registration, registered_line, registration_of
+from exchange.coordinator.registry import InstrumentListed, NodeEntry, RegistryRecord
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, node_of
 from exchange.engine.effects import Refused

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exchange.coordinator.core import ClusterFounded
+from exchange.coordinator.registry import ClusterFounded
 from recovery.command import cli
 from recovery.terminal import os_sentence
 from tests.recovery.cluster import Cluster

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exchange.coordinator.core import ClusterFounded
+from exchange.coordinator.registry import ClusterFounded
 from exchange.domain.orders import Side
 from exchange.domain.units import NodeId
 from recovery.command import cli

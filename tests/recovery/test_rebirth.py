@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.coordinator.core import (
+from exchange.coordinator.registry import (
     ClusterFounded,
     NodeRenewed,
     Registry,

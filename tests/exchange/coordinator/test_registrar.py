@@ -6,8 +6,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from exchange.coordinator.core import Decision, InstrumentListed, Registration, RegistryRecord
+from exchange.coordinator.core import Decision, Registration
 from exchange.coordinator.registrar import LocalRegistrar
+from exchange.coordinator.registry import InstrumentListed, RegistryRecord
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import Epoch, NodeId, make_id

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.coordinator import registration
-from exchange.coordinator.core import KnownNode, NodeEntry, Registration
+from exchange.coordinator.core import KnownNode, Registration
+from exchange.coordinator.registry import NodeEntry
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import Epoch, NodeId
 from exchange.wire.coordinator_lines import (

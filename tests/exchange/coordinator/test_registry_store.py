@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from exchange.coordinator import core, registry_store
-from exchange.coordinator.core import Decision, Registration, RegistryRecord
+from exchange.coordinator.core import Decision, Registration
 from exchange.coordinator.errors import DamagedRegistry
+from exchange.coordinator.registry import InstrumentListed, NodeRegistered, RegistryRecord, apply
 from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import Epoch, NodeId
@@ -20,7 +21,7 @@ NONCE = bytes(16)
 
 def force(store: RegistryStore, *records: RegistryRecord) -> None:
     for record in records:
-        core.apply(store.registry, record)
+        apply(store.registry, record)
     store.commit(store.prepare(list(records)))
 
 
@@ -35,7 +36,7 @@ def a_full_store(disk: MemoryDisk, forces: int) -> RegistryStore:
     store = RegistryStore(disk)
     for number in range(forces):
         register(store, number + 1)
-    force(store, core.InstrumentListed(plain_ticker("AAPL")))
+    force(store, InstrumentListed(plain_ticker("AAPL")))
     return store
 
 
@@ -95,7 +96,7 @@ def test_frame_that_says_the_impossible_is_damage() -> None:
     """W4: a whole chain, of records that cannot be."""
     disk = MemoryDisk()
     store = RegistryStore(disk)
-    record = core.NodeRegistered(NodeId(1), NONCE, "a:1", Epoch(0), b"", has_started=False)
+    record = NodeRegistered(NodeId(1), NONCE, "a:1", Epoch(0), b"", has_started=False)
     store.commit(store.prepare([record]))  # a node without a cluster
 
     with pytest.raises(DamagedRegistry, match="frame 1: impossible"):

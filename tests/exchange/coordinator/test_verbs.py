@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.coordinator import verbs
-from exchange.coordinator.core import Registry, decide_listing
+from exchange.coordinator.core import decide_listing
+from exchange.coordinator.registry import Registry
 from exchange.domain.units import AccountId, make_id
 from exchange.engine.effects import Refused
 from exchange.wire.errors import RequestError
