@@ -118,10 +118,12 @@ class PageFile:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.meta = self._read_meta()
+            self.page_size = self.meta.page_size
+            self._heads = b""  # of both meta pages when `meta` was chosen, or before
+            self.refresh()
         except BaseException:
             os.close(self._file)
             raise
-        self.page_size = self.meta.page_size
         self._tables: tuple[int, dict[str, Tree]] = (-1, {})  # of which version
 
     def __enter__(self) -> Self:
@@ -146,11 +148,17 @@ class PageFile:
 
     def refresh(self) -> None:
         """Look at the newest committed version from now on."""
+        self._heads = self._read_heads()
         self.meta = self._read_meta()
 
     def has_moved(self) -> bool:
         """Tell whether pages of the version in `meta` may have been overwritten since."""
+        if self._read_heads() == self._heads:
+            return False
         return self._read_meta().txnid > self.meta.txnid + 1
+
+    def _read_heads(self) -> bytes:
+        return os.pread(self._file, self.page_size + HEADER + META_SIZE, 0)
 
     def tables(self) -> dict[str, Tree]:
         """Return the named tables of the main tree."""
@@ -225,7 +233,7 @@ class PageFile:
 
     def leaf_entries(self, raw: bytes, number: int, walk: Walk) -> list[Entry]:
         """Return what can be read of a leaf page; `salvage` calls it for pages out of any tree."""
-        return list(self._leaf(raw, number, walk, sub_data=False))
+        return self._leaf(raw, number, walk, sub_data=False)
 
     def _entries(
         self, tree: Tree, start: bytes, walk: Walk, *, sub_data: bool = False
@@ -251,7 +259,7 @@ class PageFile:
             try:
                 raw, flags = self._page(number, depth, seen)
                 if flags & LEAF:
-                    yield list(self._leaf(raw, number, walk, sub_data=sub_data))
+                    yield self._leaf(raw, number, walk, sub_data=sub_data)
                 else:
                     children = self._children(raw, start, reverse=reverse)
                     stack.extend((child, depth + 1) for child in children)
@@ -305,12 +313,15 @@ class PageFile:
             children.reverse()
         return children
 
-    def _leaf(self, raw: bytes, number: int, walk: Walk, *, sub_data: bool) -> Iterator[Entry]:
-        page_size, unpack = self.page_size, _NODE.unpack_from
+    def _leaf(self, raw: bytes, number: int, walk: Walk, *, sub_data: bool) -> list[Entry]:
+        page_size, unpack, found = self.page_size, _NODE.unpack_from, list[Entry]()
         for offset in self._nodes(raw):
             low, high, flags, key_size = unpack(raw, offset)
             size = low | high << 16
             at = offset + 8 + key_size
+            if not flags and not sub_data and at + size <= page_size:  # nearly always
+                found.append(Entry(raw[offset + 8 : at], raw[at : at + size], number))
+                continue
             if at > page_size or (not flags & BIG_DATA and at + size > page_size):
                 walk.damage.append((number, "a node overruns the page"))
                 continue
@@ -323,12 +334,13 @@ class PageFile:
                 walk.damage.append((number, "a table's description has a wrong size"))
                 continue
             if not flags & BIG_DATA:
-                yield Entry(key, raw[at : at + size], number)
+                found.append(Entry(key, raw[at : at + size], number))
                 continue
             try:
-                yield Entry(key, self._big_value(raw, at, size), number)
+                found.append(Entry(key, self._big_value(raw, at, size), number))
             except BadFile as damage:
                 walk.damage.append((number, f"value of key {key.hex()}: {damage}"))
+        return found
 
     def _big_value(self, raw: bytes, at: int, size: int) -> bytes:
         if at + 8 > self.page_size or size > VALUE_MAX:

@@ -7,7 +7,7 @@
     audit     a second opinion that shares no code with the engine (`recovery.audit`)
     halves    what nodes have seen of each other's logs (C3); trades in doubt are judged
 
-Logs of some size are audited in processes of their own, beside the rest.
+Large files are audited, and their pages walked, in processes of their own beside the rest.
 """
 
 import multiprocessing
@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -27,7 +28,14 @@ from exchange.store.pages import page_problems
 from exchange.store.tables import CODECS
 from recovery.audit.findings import Finding
 from recovery.audit.join import join
-from recovery.audit.reader import LogAudit, TableAudit, add_up_tables, audit_log, compare
+from recovery.audit.reader import (
+    LogAudit,
+    TableAudit,
+    add_up_tables,
+    audit_log,
+    compare,
+    uncollected,
+)
 from recovery.audit.wire import BadBytes
 from recovery.directory import DataDirectory, data_file
 from recovery.inspection import (
@@ -45,9 +53,9 @@ from recovery.proof import Verdict, judge_all
 
 TRIES_MAX = 5  # walks over the pages of a running node
 ROWS_MAX = 100  # rows about one thing
-SMALL = 1 << 24  # bytes: a smaller file is audited sooner than a process starts
+SMALL = 1 << 24  # bytes: a smaller file is looked at sooner than a process starts
 
-Wait = Callable[[], LogAudit | str]
+T = TypeVar("T")
 
 
 class Verification(msgspec.Struct):
@@ -70,13 +78,17 @@ def verify(
 ) -> Verification:
     """Verify directories, each in itself and against the others, from their archived beginning."""
     result = Verification([str(path) for path in paths])
-    with ExitStack() as opened:
+    with uncollected(), ExitStack() as opened:
         looks = open_all(paths, opened, result.problems, archive)
-        start = opened.enter_context(_auditors(archive))
-        audits = [start(look, len(looks) > 1) for look in looks]
-        for path in paths:
-            result.problems += check_pages(path)
+        start = opened.enter_context(_processes())
+        audits = [
+            start(partial(_audit_file, file, archive, len(looks) > 1), _size(file))
+            for file in (data_file(look.directory.path) for look in looks)
+        ]
+        pages = [start(partial(check_pages, path), _size(data_file(path))) for path in paths]
         tables = [_verify_one(look, result, progress) for look in looks]
+        for wait in pages:
+            result.problems += wait()
         first = {look.directory.node_id: look.evidence.last_lsn for look in looks}
         for look in looks:
             if look.is_running:
@@ -86,7 +98,7 @@ def verify(
             result.directories.append(look.node)
             result.problems += look.problems
             result.records += look.node.records
-        _audit(looks, [wait() for wait in audits], tables, result, archive)
+        _audit(looks, [wait_audit() for wait_audit in audits], tables, result, archive)
         logs = {look.directory.node_id: look.evidence for look in looks}
         result.in_doubt = judge_all(logs)
         result.problems += check_seen(looks, first)
@@ -187,23 +199,28 @@ def _audit(
         result.problems.append(problem(found.code, at, found.detail))
 
 
+class _Start(Protocol):
+    """Starts what there is to do with a file of some size; what it returns waits for it."""
+
+    def __call__(self, work: Callable[[], T], size: int) -> Callable[[], T]: ...
+
+
 @contextmanager
-def _auditors(archive: Path | None) -> Iterator[Callable[[Look, bool], Wait]]:
-    """Audit large logs in processes of their own, small ones when they are waited for."""
+def _processes() -> Iterator[_Start]:
+    """Look at large files in processes of their own, at small ones when that is waited for."""
     with ExitStack() as stack:
         pool: ProcessPoolExecutor | None = None
 
-        def start(look: Look, has_halves: bool) -> Wait:
+        def start(work: Callable[[], T], size: int) -> Callable[[], T]:
             nonlocal pool
-            file = data_file(look.directory.path)
-            if look.directory.pages.size < SMALL:
-                return partial(_audit_file, file, archive, has_halves)
+            if size < SMALL:
+                return work
             if pool is None:
                 context = multiprocessing.get_context("fork")
                 workers = os.cpu_count() or 1
                 pool = ProcessPoolExecutor(workers, context, initializer=_die_quietly)
                 stack.enter_context(pool)
-            return pool.submit(_audit_file, file, archive, has_halves).result
+            return pool.submit(work).result
 
         try:
             yield start
@@ -213,8 +230,15 @@ def _auditors(archive: Path | None) -> Iterator[Callable[[Look, bool], Wait]]:
             raise
 
 
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # opening it says what is wrong
+
+
 def _die_quietly() -> None:
-    """Let an interrupt end an auditor without a word: the process that asked it speaks."""
+    """Let an interrupt end a process without a word: the one that asked it speaks."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

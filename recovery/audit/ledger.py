@@ -17,6 +17,8 @@ from recovery.audit.market import (
     PRICE_MAX,
     QUANTITY_MAX,
     SELL,
+    Account,
+    Amounts,
     Instrument,
     Order,
 )
@@ -27,35 +29,10 @@ NODE_BITS = 13
 NEWEST = 1 << 63  # above any stamp
 NODE_MASK = (1 << NODE_BITS) - 1
 
-Amounts = dict[str, int]
-
 
 # A node that was rebuilt from what others know has all its trades, but not when its orders came:
 # from the opening of the suspense account, number 0, to the first peer that says hello.
 RULES_OF_TIME = frozenset({"audit_stamp", "audit_age", "audit_priority", "audit_amend"})
-
-
-class Account:
-    """An owned account."""
-
-    __slots__ = (
-        "account",
-        "available",
-        "fill_seq",
-        "held",
-        "is_closed",
-        "key_hash",
-        "order_seq",
-        "transfer_seq",
-    )
-
-    def __init__(self, account: int, key_hash: bytes) -> None:
-        self.account = account
-        self.key_hash = key_hash
-        self.available: Amounts = {}
-        self.held: Amounts = {}
-        self.is_closed = False
-        self.order_seq = self.fill_seq = self.transfer_seq = 0
 
 
 class Ledger:
@@ -74,7 +51,7 @@ class Ledger:
         self.stamp = 0  # newest own stamp
         self.open_accounts = 0
         self.trade_count = 0
-        self.external: Amounts = {}
+        self.external = Amounts(int)
         self.instruments: dict[str, Instrument] = {}
         self.accounts: dict[int, Account] = {}
         self.keys: dict[tuple[int, str], tuple[Any, ...]] = {}
@@ -143,10 +120,10 @@ class Ledger:
     def transferred(self, record: list[Any]) -> None:
         _, account_id, asset, amount, ts = record
         account = self._account(account_id)
-        account.available[asset] = left = account.available.get(asset, 0) + amount
-        if left < 0:
-            self.report("audit_overdrawn", f"{id_text(account_id)} is {-left} short of {asset}")
-        self.external[asset] = self.external.get(asset, 0) - amount
+        account.available[asset] += amount
+        self.external[asset] -= amount
+        if account.available[asset] < 0:
+            self._report_short(account, asset)
         account.transfer_seq += 1
         seq = account.transfer_seq
         self.rows.pending["transfers"].append(((account_id, seq), (seq, asset, amount, ts)))
@@ -163,11 +140,11 @@ class Ledger:
             self.report("audit_terms", f"{order.quantity} lots at {order.price}")
         if order.side not in (BUY, SELL):
             raise ValueError(f"side {order.side}")
-        account = self._enter(order)
+        self._enter(order)
         self._new_stamp(order.stamp)
         self.orders[order.order_id] = order
         instrument.books[order.side].add(order)
-        self._hold(order, account)
+        self._hold(order)
 
     def order_rejected(self, record: list[Any]) -> None:
         *head, client_id, reason, ts = record
@@ -195,21 +172,21 @@ class Ledger:
             order.stamp = stamp or order.stamp
             book.add(order)
         order.quantity = order.total = quantity
-        self.changed(order, self._account(order.account), ts)
+        self.changed(order, ts)
 
     def order_canceled(self, record: list[Any]) -> None:
         _, order_id, reason, ts = record
         order = self._order(order_id)
         order.canceled = True
         order.reason = reason
-        self.changed(order, self._account(order.account), ts)
+        self.changed(order, ts)
 
     def order_reduced(self, record: list[Any]) -> None:
         _, order_id, reason, ts = record
         order = self._order(order_id)
         order.total = order.filled + order.offered
         order.reason = reason
-        self.changed(order, self._account(order.account), ts)
+        self.changed(order, ts)
 
     def local_trade(self, record: list[Any]) -> None:
         _, trade_id, maker_id, taker_id, quantity, price, ts = record
@@ -234,19 +211,15 @@ class Ledger:
         self, order: Order, trade_id: int, quantity: int, price: int, *, is_maker: bool, ts: int
     ) -> None:
         """Exchange cash and shares on one side of a trade; the rest of the hold follows."""
-        account = self._account(order.account)
-        instrument = order.instrument
+        owner, instrument = order.owner, order.instrument
         cash, shares = price * quantity * instrument.tick_value, quantity * instrument.lot_value
-        if order.side == BUY:
-            paid, of, got, to = cash, instrument.quote, shares, instrument.base
-        else:
-            paid, of, got, to = shares, instrument.base, cash, instrument.quote
-        account.held[of] = account.held.get(of, 0) - paid
+        paid, got = (cash, shares) if order.side == BUY else (shares, cash)
+        owner.held[order.pays] -= paid
+        owner.available[order.gets] += got
         order.held -= paid
-        account.available[to] = account.available.get(to, 0) + got
         order.filled += quantity
         order.cost += price * quantity
-        account.fill_seq = seq = account.fill_seq + 1
+        owner.fill_seq = seq = owner.fill_seq + 1
         self._add_fill(
             (
                 (order.account, seq),
@@ -263,7 +236,7 @@ class Ledger:
                 ),
             )
         )
-        self.changed(order, account, ts)
+        self.changed(order, ts)
 
     def publish(self, maker: Order, trade_id: int, quantity: int, price: int, ts: int) -> None:
         """Add a row to the trade tape."""
@@ -273,17 +246,17 @@ class Ledger:
         row = (seq, trade_id, maker.symbol, price, quantity, 3 - maker.side, ts)
         self.rows.pending["trades"].append(((maker.symbol, seq), row))
 
-    def changed(self, order: Order, account: Account, ts: int) -> None:
+    def changed(self, order: Order, ts: int) -> None:
         """Bring the hold in line; a finished order leaves the book."""
         order.version += 1
         order.updated = ts
-        self._hold(order, account)
+        self._hold(order)
         if not order.offered and (order.canceled or order.filled >= order.total):
             del self.orders[order.order_id]
             order.instrument.books[order.side].remove(order)
             self._add_done((order.order_id, order.row()))
 
-    def _hold(self, order: Order, account: Account) -> None:
+    def _hold(self, order: Order) -> None:
         if order.offers or order.canceled:
             needed = order.hold()
         else:  # most orders, so it is written out
@@ -296,17 +269,21 @@ class Ledger:
         more = needed - order.held
         if not more:
             return
-        asset = order.instrument.quote if order.side == BUY else order.instrument.base
-        account.available[asset] = left = account.available.get(asset, 0) - more
-        account.held[asset] = account.held.get(asset, 0) + more
+        owner, asset = order.owner, order.pays
+        owner.available[asset] -= more
+        owner.held[asset] += more
         order.held = needed
-        if left < 0 < more:
-            self.report("audit_overdrawn", f"{id_text(order.account)} is {-left} short of {asset}")
+        if more > 0 > owner.available[asset]:
+            self._report_short(owner, asset)
 
-    def _enter(self, order: Order) -> Account:
-        """Give an order its place in the account, and its client order id."""
+    def _report_short(self, account: Account, asset: str) -> None:
+        short = -account.available[asset]
+        self.report("audit_overdrawn", f"{id_text(account.account)} is {short} short of {asset}")
+
+    def _enter(self, order: Order) -> None:
+        """Give an order its place in its account, and its client order id."""
         self._new_number(order.order_id)
-        account = self._account(order.account)
+        order.owner = account = self._account(order.account)
         if account.is_closed:
             self.report("audit_closed", f"account {id_text(order.account)} places an order")
         account.order_seq = order.account_seq = account.order_seq + 1
@@ -327,7 +304,6 @@ class Ledger:
                 order.quantity,
             )
             self.rows.pending["client_keys"].append((key, row))
-        return account
 
     def _check_pair(self, maker: Order, taker: Order, quantity: int) -> None:
         """Check what any two orders of one node that trade must be."""

@@ -1,4 +1,4 @@
-"""Instruments, orders and the naive book of one node's own orders.
+"""Instruments, accounts, orders and the naive book of one node's own orders.
 
 The book is a list of prices and, for each price, its orders in the order of their stamps.
 An order stays in its level while it is live, open or not: what comes back from an offer takes
@@ -6,6 +6,7 @@ its old place.  Every new stamp is younger than all before it, so a newcomer goe
 """
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,7 @@ BUY, SELL = 1, 2
 IOC = 2
 NUMBER_MASK = (1 << 50) - 1
 PRICE_MAX = QUANTITY_MAX = 10**12
+Amounts = defaultdict[str, int]  # by asset, in its smallest unit
 
 
 class Instrument:
@@ -34,6 +36,29 @@ class Instrument:
         self.books = {BUY: Half(BUY), SELL: Half(SELL)}
 
 
+class Account:
+    """An owned account."""
+
+    __slots__ = (
+        "account",
+        "available",
+        "fill_seq",
+        "held",
+        "is_closed",
+        "key_hash",
+        "order_seq",
+        "transfer_seq",
+    )
+
+    def __init__(self, account: int, key_hash: bytes) -> None:
+        self.account = account
+        self.key_hash = key_hash
+        self.available = Amounts(int)
+        self.held = Amounts(int)
+        self.is_closed = False
+        self.order_seq = self.fill_seq = self.transfer_seq = 0
+
+
 class Order:
     """One order, as the records have made it.  `row` is what a table must hold of it."""
 
@@ -46,11 +71,14 @@ class Order:
         "created",
         "filled",
         "first",
+        "gets",
         "held",
         "instrument",
         "offered",
         "offers",
         "order_id",
+        "owner",
+        "pays",
         "price",
         "quantity",
         "reason",
@@ -68,6 +96,7 @@ class Order:
     filled: int
     offered: int
     price: int
+    owner: Account
 
     def __init__(self, placed: list[Any], instrument: Instrument) -> None:
         (
@@ -87,6 +116,9 @@ class Order:
         ) = placed
         self.first = tuple(first)
         self.instrument = instrument
+        self.pays, self.gets = instrument.base, instrument.quote  # assets
+        if self.side == BUY:
+            self.pays, self.gets = self.gets, self.pays
         self.total = self.quantity
         self.updated = self.created
         self.account_seq = 0

@@ -7,14 +7,15 @@ must hold, `add_up_tables` what they do hold, and `compare` reports the differen
 import gc
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from recovery.audit.findings import Finding
 from recovery.audit.halves import Halves
 from recovery.audit.node import NodeAudit
-from recovery.audit.tables import TABLES, table_rows
+from recovery.audit.tables import TABLES, reader_of
 from recovery.audit.wire import (
     DIGEST,
     BadBytes,
@@ -81,12 +82,20 @@ def audit_log(
     progress: Progress = lambda _: None,
 ) -> LogAudit:
     """Fold a log from its first record, which may be in an archive."""
-    gc.disable()  # millions of tuples without a cycle among them
+    with uncollected(), PageFile(file) as pages:
+        return _audit(pages, archive, has_halves, progress)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no cycles: there are millions of tuples, and none among them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
     try:
-        with PageFile(file) as pages:
-            return _audit(pages, archive, has_halves, progress)
+        yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def add_up_tables(pages: PageFile) -> TableAudit:
@@ -137,9 +146,9 @@ def differing(pages: PageFile, table: str, lsn: int, archive: Path | None = None
         if node.rows.is_standing:
             break
         node.add(read_frame(entry.key, entry.value))
-    folded, found = node.rows.kept[table], list[str]()
+    folded, found, read = node.rows.kept[table], list[str](), reader_of(table)
     for entry in pages.scan(table, Walk()):
-        for key, content in table_rows(table, entry.key, open_row(entry.key, entry.value)):
+        for key, content in read(entry.key, open_row(entry.key, entry.value)):
             expected = folded.pop(key, None)
             if expected is None:
                 found.append(f"row {key} follows from no record")
@@ -201,17 +210,17 @@ def _add_up(pages: PageFile, lsn: int) -> TableAudit:
     bad: list[tuple[str, str]] = []
     for table in TABLES:
         count = total = entries = digests = 0
-        walk = Walk()
+        walk, read = Walk(), reader_of(table)
         for entry in pages.scan(table, walk):
             entries += 1
             digests += int.from_bytes(entry.value[-DIGEST:])
             try:
-                rows = table_rows(table, entry.key, open_row(entry.key, entry.value))
-                total += sum(map(hash, rows))
+                hashes = list(map(hash, read(entry.key, open_row(entry.key, entry.value))))
             except (BadBytes, ValueError, TypeError, IndexError) as error:
                 bad.append((table, f"key {entry.key.hex()}: {error}"))
                 continue
-            count += len(rows)
+            total += sum(hashes)
+            count += len(hashes)
         bad += [(table, f"page {page}: {detail}") for page, detail in walk.damage]
         counts[table], sums[table] = count, total
         digest_counts[table], digest_sums[table] = entries, digests

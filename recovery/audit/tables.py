@@ -7,12 +7,12 @@ Python's own, 64 bits: they find faults, the store's digests are there for malic
 """
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, repeat
 from typing import Any
 
 import msgspec
 
-HISTORY = ("account_orders", "fills", "transfers", "trades")
 TABLES = (
     "scalars",
     "instruments",
@@ -86,18 +86,26 @@ def amounts(value: dict[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(item for item in value.items() if item[1]))
 
 
-def table_rows(table: str, key: bytes, body: bytes) -> list[Row]:
-    """Return the rows that one entry of a table holds; history holds a run of them."""
-    if table in HISTORY:
-        first = int.from_bytes(key[-8:])
-        owner = key[:-9].decode() if table == "trades" else int.from_bytes(key[:-8])
-        run = _decode_numbers(body) if table == "account_orders" else _decode_run(body)
-        return [((owner, seq), content) for seq, content in enumerate(run, first)]
+def reader_of(table: str) -> Callable[[bytes, bytes], Iterable[Row]]:
+    """Return what reads one entry of a table: key and MessagePack to rows, a run in history."""
+    if table == "trades":
+        return lambda key, body: _run(key[:-9].decode(), key[-8:], _decode_run(body))
+    if table == "account_orders":
+        return lambda key, body: _run(int.from_bytes(key[:8]), key[8:], _decode_numbers(body))
+    if table in ("fills", "transfers"):
+        return lambda key, body: _run(int.from_bytes(key[:8]), key[8:], _decode_run(body))
     if table in ("done", "orders"):
-        return [(int.from_bytes(key), _decode_order(body))]
+        return lambda key, body: ((int.from_bytes(key), _decode_order(body)),)
     if table in ("client_keys", "keys"):
-        return [((int.from_bytes(key[:8]), key[8:].decode()), _decode_flat(body))]
-    return [(_key(table, key), frozen(_decode(body)))]
+        return lambda key, body: (
+            ((int.from_bytes(key[:8]), key[8:].decode()), _decode_flat(body)),
+        )
+    return lambda key, body: ((_key(table, key), frozen(_decode(body))),)
+
+
+def _run(owner: int | str, first: bytes, contents: list[Any]) -> Iterable[Row]:
+    """Return the rows of an owner, numbered from the first on."""
+    return zip(zip(repeat(owner), count(int.from_bytes(first))), contents, strict=False)
 
 
 # Typed so that what is hashed comes out of the decoder as tuples.

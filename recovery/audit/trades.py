@@ -18,8 +18,8 @@ from recovery.audit.halves import (
     OfferId,
     Settled,
 )
-from recovery.audit.ledger import NUMBER_BITS, Amounts, Ledger
-from recovery.audit.market import BUY, IOC, Order
+from recovery.audit.ledger import NUMBER_BITS, Ledger
+from recovery.audit.market import BUY, IOC, Amounts, Order
 from recovery.audit.tables import Rows
 
 BEFORE_ANY: OfferId = (0, 0)
@@ -37,7 +37,7 @@ class Peer:
         self.last_offer = self.answered = self.mark = self.forgotten = BEFORE_ANY
         self.seen_lsn = 0
         self.seen_digest = b""
-        self.clearing: Amounts = {}
+        self.clearing = Amounts(int)
         self.trade_number = 0  # highest of its trade ids that was accepted here
         self.accepted: dict[OfferId, tuple[Any, ...]] = {}  # not forgotten, oldest first
 
@@ -158,7 +158,7 @@ class Trades(Ledger):
             book.remove(taker)
             taker.stamp = taker_stamp
             book.add(taker)
-        self.changed(taker, self._account(taker.account), ts)
+        self.changed(taker, ts)
 
     def trade_settled(self, record: list[Any]) -> None:
         _, decider, (epoch, seq), quantity, ts = record
@@ -315,7 +315,7 @@ class Trades(Ledger):
         if not 0 <= quantity <= offered:
             self.report("audit_overfill", f"settled {quantity} lots of {offered} offered")
         if not quantity:
-            self.changed(taker, self._account(taker.account), ts)
+            self.changed(taker, ts)
             return
         self._clear(peer, taker, quantity, price)
         self.fill(taker, trade_id, quantity, price, is_maker=False, ts=ts)
@@ -324,9 +324,8 @@ class Trades(Ledger):
         """Book what crosses to or from a peer."""
         instrument, sign = order.instrument, 1 if order.side == BUY else -1
         cash, shares = price * quantity * instrument.tick_value, quantity * instrument.lot_value
-        clearing = peer.clearing
-        clearing[instrument.quote] = clearing.get(instrument.quote, 0) + sign * cash
-        clearing[instrument.base] = clearing.get(instrument.base, 0) - sign * shares
+        peer.clearing[instrument.quote] += sign * cash
+        peer.clearing[instrument.base] -= sign * shares
 
     def _peer(self, node: int) -> Peer:
         peer = self.peers.get(node)

@@ -102,17 +102,21 @@ def test_reading_verbs_change_nothing(doubtful: Cluster) -> None:
     assert state() == before
 
 
+def wait_for_ever(*_: object) -> None:
+    signal.pause()
+
+
 def test_an_interrupt_ends_the_auditors_too(
     traded: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Interfaces 4: nobody waits for a second opinion that nobody will read."""
 
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("recovery.verification.SMALL", 0)
-    monkeypatch.setattr("recovery.verification._audit_file", lambda *_: signal.pause())
-    monkeypatch.setattr("recovery.verification.check_pages", interrupted)
+    monkeypatch.setattr("recovery.verification._audit_file", wait_for_ever)
+    monkeypatch.setattr("recovery.verification._verify_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
         verify(traded.paths)
 
