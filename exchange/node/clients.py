@@ -24,46 +24,34 @@ all of a turn in one send.
 """
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Protocol
 
 import msgspec
 import trio
 
 from exchange.domain.instruments import Instrument
-from exchange.domain.units import AccountId, Symbol
-from exchange.engine.effects import AnswerBody, Done, Refused, StatusAnswer
-from exchange.engine.inputs import CancelAll, Input, ListInstrument, PlaceOrder, Ticket
-from exchange.node.access import BAD_KEY, Access, Caller
+from exchange.domain.units import Symbol
+from exchange.engine.effects import AnswerBody, Refused, StatusAnswer
+from exchange.engine.inputs import CancelAll, Input, ListInstrument, Ticket
 from exchange.node.connection import Connection, end, say_last
-from exchange.node.deadman import DeadMan
+from exchange.node.desk import Desk, Gathered, Unlisted
 from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
-from exchange.node.hub import INSIDE, PLACE_MASK, TICKET_SHIFT, Item, Later, Tell
-from exchange.node.parts import InParts, Parts
+from exchange.node.hub import INSIDE, Item, Tell
+from exchange.node.parts import Parts
 from exchange.node.sockets import Wire
-from exchange.process.limits import Budget, Guard, Limits
 from exchange.process.sockets import BROKEN
 from exchange.wire.answers import AnswerWriter, error_line, rich_line
 from exchange.wire.errors import FramingError, RequestError
-from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
 from exchange.wire.handshake import ClientHello
 from exchange.wire.lines import LineSplitter
 from exchange.wire.requests import (
     BookGet,
     Bye,
-    CancelAfter,
-    CancelOnDisconnect,
     CandlesGet,
-    CreateOrder,
-    DeleteOrder,
     FillsList,
     NodeMetrics,
     NodeStatus,
-    OrderAmend,
-    OrderCancel,
-    OrderCancelAll,
-    OrderCreate,
     OrdersList,
     ReadMarket,
     ReadOrders,
@@ -73,13 +61,10 @@ from exchange.wire.requests import (
     TransfersList,
     decode_request,
 )
-from exchange.wire.translate import NeedsListing, Translator
 
 READ_SIZE = 1 << 14  # bounds how long others wait while one read is translated
 OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
 UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
-NO_ACCOUNT = AccountId(0)  # of public requests
-HOT: frozenset[type] = frozenset([CreateOrder, OrderCreate])
 LONG: frozenset[type] = frozenset(
     [
         ReadMarket,
@@ -95,12 +80,8 @@ LONG: frozenset[type] = frozenset(
 )
 LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory
 NO_TICKET = 0  # of inputs whose answer nobody waits for
-FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel always has budget
-NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 PENALTY_S = 0.5  # refusing is work too: a flood waits in its own connection, not in the hub
 PENALTY_SIZE = 1 << 12  # bytes read after it
-RATE_LIMITED = Refused("rate_limited", "too many requests; try again in a second")
-TOO_MANY = Refused("too_many_connections", "close some, or try again later")
 
 _ENCODE = msgspec.json.Encoder().encode
 List = Callable[[Symbol], Awaitable[Instrument | Refused]]
@@ -121,10 +102,9 @@ class Clients:
         self,
         inbox: Inbox,
         *,
-        translator: Translator,
+        desk: Desk,
         writer: AnswerWriter,
         parts: Parts,
-        access: Access,
         list_symbol: List | None,
         facts: Callable[[], msgspec.Struct],
         metrics: Callable[[StatusAnswer], msgspec.Struct] | None = None,
@@ -132,15 +112,12 @@ class Clients:
     ) -> None:
         self._feed = feed
         self._inbox = inbox
-        self._translator = translator
+        self._desk = desk
         self._writer = writer
         self._parts = parts
-        self._access = access
         self._list_symbol = list_symbol  # None with --strict-listing
         self._facts = facts
         self._metrics = metrics
-        self.guard = Guard(Limits(), lambda: 0)  # whoever runs the node brings its own
-        self.deadman = DeadMan(lambda: 0)
         self._connections: dict[int, Connection] = {}
         self._touched: dict[int, Connection] = {}  # have answers to send
         self._last_number = 0
@@ -207,16 +184,12 @@ class Clients:
         broken: FramingError | None = None,
     ) -> None:
         """Serve a client to its end; `lines`, and the end of all framing, came with its first."""
-        caller = self._access.admit(first) if isinstance(first, ClientHello) else None
+        caller = self._desk.enter(wire, first if isinstance(first, ClientHello) else None)
         if isinstance(caller, Refused):
             await say_last(wire, error_line(caller.code, caller.detail))
             return
-        if not self.guard.enter(wire.address):
-            await say_last(wire, error_line(TOO_MANY.code, TOO_MANY.detail))
-            return
         self._last_number += 1
-        caller = caller or self._access.anyone
-        budget = self._budget(wire, caller)
+        budget = self._desk.budget(wire, caller)
         connection = Connection(self._last_number, wire, caller, budget)
         self._connections[connection.number] = connection
         try:
@@ -230,7 +203,8 @@ class Clients:
             if connection.is_watched and connection.caller.account is not None:
                 cancel = CancelAll(NO_TICKET, connection.caller.account, None)
                 self._inbox.feed([cancel], connection.number)  # behind what it has placed
-            self.guard.leave(wire.address)
+            self._desk.leave(wire)
+            connection.is_gone = True
             del self._connections[connection.number]
             self._touched.pop(connection.number, None)
             connection.outbox.close()
@@ -239,7 +213,7 @@ class Clients:
 
     async def watch_idle(self) -> None:
         """Close clients that have neither said nor been told anything for a while."""
-        idle_s = self.guard.limits.idle_s
+        idle_s = self._desk.guard.limits.idle_s
         while idle_s:
             await trio.sleep(idle_s)
             for connection in self._connections.values():
@@ -251,13 +225,8 @@ class Clients:
 
     def cancel_silent(self) -> None:
         """Cancel the orders of accounts whose dead-man switch was not armed again in time."""
-        for account in self.deadman.due():
+        for account in self._desk.deadman.due():
             self._inbox.feed([CancelAll(NO_TICKET, account, None)], INSIDE)
-
-    def _budget(self, wire: Wire, caller: Caller) -> Budget:
-        if caller.account is None:
-            return self.guard.of_address(wire.address)
-        return self.guard.of_key((caller.account, caller.key_hash))
 
     async def _write(self, connection: Connection, scope: trio.CancelScope) -> None:
         try:
@@ -302,7 +271,7 @@ class Clients:
     async def _take_one(self, connection: Connection, request: Request | Bye) -> bool:
         if isinstance(request, Bye):
             return False
-        item = self._item(connection, request)
+        item = self._desk.item(connection, request)
         found = [item] if not isinstance(item, Unlisted | Gathered) else await self._found(item)
         self._inbox.feed(found, connection.number)
         connection.flush()
@@ -327,7 +296,7 @@ class Clients:
                 connection.flush()
                 await connection.wait_outstanding(LONG_MAX - 1)
                 await connection.outbox.wait_below(UNSENT_MAX)
-            item = self._item(connection, request)
+            item = self._desk.item(connection, request)
             if isinstance(item, Unlisted | Gathered):
                 self._inbox.feed(items, connection.number)
                 items = []
@@ -340,92 +309,7 @@ class Clients:
         connection.flush()
         return may_go_on
 
-    def _item(self, connection: Connection, request: Request) -> "Item | Unlisted | Gathered":
-        """Return what the hub is to do about a request; it has its place from here on."""
-        ticket = connection.number << TICKET_SHIFT | connection.place(request)
-        caller = self._access.speaker(request, connection.caller)
-        account = caller.account or NO_ACCOUNT
-        is_hot = type(request) in HOT
-        if is_hot:
-            refused = self._access.check_order(request, caller)  # type: ignore[arg-type]  # HOT
-            if refused is None and not self._is_paid(connection, caller):
-                refused = RATE_LIMITED
-        else:
-            refused = self._access.check(request, caller)
-            if refused is None and not isinstance(request, FREE):
-                refused = None if self._is_paid(connection, caller) else RATE_LIMITED
-            if refused is None and isinstance(request, NAMES_AN_ORDER):
-                return Later(partial(self._translated, request, account, ticket))
-        if refused is not None:
-            if refused is BAD_KEY and not self.guard.of_address(connection.wire.address).take():
-                refused = RATE_LIMITED
-            return Tell(ticket, refused)
-        if not is_hot and isinstance(request, CancelAfter | CancelOnDisconnect):
-            return Tell(ticket, self._watch(connection, request, account))
-        if not is_hot and isinstance(request, FeedSubscribe | FeedUnsubscribe):
-            key_hash = self._access.key_hash(request, caller)
-            return Later(
-                partial(self._follow, connection.number, request, account, key_hash, ticket)
-            )
-        if not is_hot and isinstance(request, InParts):
-            return Gathered(connection, request, account, ticket & PLACE_MASK)
-        translated = self._translator.translate(request, account, ticket)
-        if type(translated) is PlaceOrder:
-            return translated
-        if isinstance(translated, NeedsListing):
-            return Unlisted(translated.symbol, request, account, ticket)
-        return Tell(ticket, translated) if isinstance(translated, Refused) else translated
-
-    def _watch(
-        self, connection: Connection, request: CancelAfter | CancelOnDisconnect, account: AccountId
-    ) -> AnswerBody:
-        """Set the dead-man switch of an account, or of a connection."""
-        if isinstance(request, CancelAfter):
-            self.deadman.arm(account, request.value.seconds)
-        elif account == connection.caller.account:
-            connection.is_watched = request.value.enabled
-        else:
-            return Refused("no_account", "only for a connection whose first line names the account")
-        return Done()
-
-    def _follow(
-        self,
-        connection: int,
-        request: FeedSubscribe | FeedUnsubscribe,
-        account: AccountId,
-        key_hash: bytes,
-        ticket: Ticket,
-    ) -> Tell:
-        """Follow topics of the feed, or no more; the hub calls this between two inputs."""
-        if self._feed is None or connection not in self._connections:
-            return Tell(ticket, Refused("not_supported", "there is no feed here"))
-        if isinstance(request, FeedSubscribe):
-            refused = self._feed.subscribe(connection, request.value, account, key_hash)
-        else:
-            refused = self._feed.unsubscribe(connection, request.value, account)
-        return Tell(ticket, refused or Done())
-
-    def _is_paid(self, connection: Connection, caller: Caller) -> bool:
-        """Take a request out of the budget of the connection, or of the key it brought."""
-        budget = connection.budget
-        if budget is None or caller is not connection.caller:
-            budget = self._budget(connection.wire, caller)
-        if budget.take():
-            return True
-        self.guard.refused += 1
-        is_own = caller is connection.caller  # not that of one of a gateway's users
-        connection.is_over = is_own and bool(connection.wire.address)
-        return False
-
-    def _translated(self, request: Request, account: AccountId, ticket: Ticket) -> Input | Tell:
-        """Translate a request that needs no listing, or has had its own."""
-        translated = self._translator.translate(request, account, ticket)
-        if isinstance(translated, NeedsListing):
-            name = translated.symbol
-            translated = Refused("unknown_instrument", f"{name} is not listed")
-        return Tell(ticket, translated) if isinstance(translated, Refused) else translated
-
-    async def _found(self, waiting: "Unlisted | Gathered") -> list[Item]:
+    async def _found(self, waiting: Unlisted | Gathered) -> list[Item]:
         """Wait for what a request needs; return what is left for the hub to do."""
         if isinstance(waiting, Unlisted):
             return [await self._listed(waiting)]
@@ -435,7 +319,7 @@ class Clients:
         connection.put(waiting.place, line)
         return []
 
-    async def _listed(self, unlisted: "Unlisted") -> Input | Tell:
+    async def _listed(self, unlisted: Unlisted) -> Input | Tell:
         """List a symbol in the cluster, then at this node, then translate the request (M2)."""
         symbol = unlisted.symbol
         if self._list_symbol is not None:
@@ -445,22 +329,4 @@ class Clients:
             answer = await self._inbox.call(lambda ticket: ListInstrument(ticket, listed))
             if isinstance(answer, Refused):
                 return Tell(unlisted.ticket, answer)
-        return self._translated(unlisted.request, unlisted.account, unlisted.ticket)
-
-
-class Unlisted(msgspec.Struct, frozen=True):
-    """A request that names a symbol nobody has listed yet."""
-
-    symbol: Symbol
-    request: Request
-    account: AccountId
-    ticket: Ticket
-
-
-class Gathered(msgspec.Struct, frozen=True):
-    """A request whose answer is gathered in parts."""
-
-    connection: Connection
-    request: InParts
-    account: AccountId
-    place: int
+        return self._desk.translated(unlisted.request, unlisted.account, unlisted.ticket)

@@ -31,6 +31,7 @@ class Connection:
         self.budget = budget
         self.is_watched = False  # its account's orders are canceled when it ends
         self.is_over = False  # its budget, in what was read last
+        self.is_gone = False
         self.reads = 0
         self.seen = (-1, -1)  # reads and pushes at the last look for idle ones
         self.scope = trio.CancelScope()

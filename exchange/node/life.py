@@ -38,6 +38,7 @@ from exchange.node.committer import (
     force_time,
 )
 from exchange.node.deadman import DeadMan
+from exchange.node.desk import Desk
 from exchange.node.door import Door
 from exchange.node.facts import Facts, bytes_written, resident_bytes
 from exchange.node.feed import Feed
@@ -131,20 +132,24 @@ class Life:
             wall_us=clocks.wall_us,
         )
         self.feed = Feed(self.engine.soft, wall_us=clocks.wall_us, may_read=access.may_read)
+        self.desk = Desk(
+            access=access,
+            translator=Translator(state, mint=partial(minted, state.cluster)),
+            guard=Guard(settings.limits, clocks.mono_us),
+            deadman=DeadMan(clocks.mono_us),
+            feed=self.feed,
+        )
         self.clients = Clients(
             self.hub,
-            translator=Translator(state, mint=partial(minted, state.cluster)),
+            desk=self.desk,
             writer=AnswerWriter(state.instruments),
             parts=Parts(self.hub, state, wall_us=clocks.wall_us),
-            access=access,
             list_symbol=None if settings.is_strict else self._list_symbol,
             facts=self.facts,
             metrics=self.metrics,
             feed=self.feed,
         )
         self.feed.connect(self.clients)
-        self.clients.guard = Guard(settings.limits, clocks.mono_us)
-        self.clients.deadman = DeadMan(clocks.mono_us)
         self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
         self.door = Door(self.clients, self.links, tell=tell, trust=trust)
         self.monitor = Monitor(self.engine.soft, self.forces, clocks, tell=tell)
@@ -313,7 +318,7 @@ class Life:
             queues=Queues(
                 self.hub.inputs_waiting,
                 self.hub.turns_held,
-                self.clients.guard.refused,
+                self.desk.guard.refused,
                 self.door.refused,
             ),
             start=self._start,

@@ -22,6 +22,8 @@ from exchange.engine.state import State
 from exchange.node.access import Access
 from exchange.node.clients import Clients
 from exchange.node.committer import InlineCommitter
+from exchange.node.deadman import DeadMan
+from exchange.node.desk import Desk
 from exchange.node.door import Door
 from exchange.node.feed import Feed
 from exchange.node.hub import Hub
@@ -29,6 +31,7 @@ from exchange.node.links import Links
 from exchange.node.parts import Parts
 from exchange.node.sockets import Wire
 from exchange.node.topics import BOOK_US
+from exchange.process.limits import Guard, Limits
 from exchange.wire.answers import AnswerWriter
 from exchange.wire.translate import Translator
 from tests.exchange.node.fakes import Clocks, FakeLog
@@ -110,12 +113,18 @@ class Shop:
             wall_us=self.clocks.wall_us,
         )
         self.feed = Feed(self.engine.soft, wall_us=self.clocks.wall_us, may_read=access.may_read)
+        self.desk = Desk(
+            access=access,
+            translator=Translator(self.state, mint=partial(minted, CLUSTER)),
+            guard=Guard(Limits(), self.clocks.mono_us),
+            deadman=DeadMan(self.clocks.mono_us),
+            feed=self.feed,
+        )
         self.clients = Clients(
             self.hub,
-            translator=Translator(self.state, mint=partial(minted, CLUSTER)),
+            desk=self.desk,
             writer=AnswerWriter(self.state.instruments),
             parts=Parts(self.hub, self.state, wall_us=self.clocks.wall_us),
-            access=access,
             list_symbol=list_symbol,
             facts=Facts,
             feed=self.feed,

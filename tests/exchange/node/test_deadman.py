@@ -40,7 +40,6 @@ def test_zero_disarms() -> None:
 async def test_orders_of_a_silent_account_are_canceled() -> None:
     """Issue 5: the dead-man switch."""
     shop = Shop()
-    shop.clients.deadman = DeadMan(shop.clocks.mono_us)
     async with shop.open() as nursery:
         alice, bob = await shop.enter(nursery), await shop.enter(nursery, "1-2")
         await bob.ask(order("buy", 1, 1))

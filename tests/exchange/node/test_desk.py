@@ -1,19 +1,26 @@
-"""Floods are paid by who makes them, and by nobody else."""
+"""A request is paid for by who makes it; floods cost nobody else."""
 
 from functools import partial
 
+import msgspec
 import trio
 import trio.testing
 
+from exchange.engine.inputs import Ask
+from exchange.node.access import Caller
 from exchange.node.clients import PENALTY_S
+from exchange.node.connection import Connection
+from exchange.node.desk import Gathered
+from exchange.node.hub import Later, Tell
 from exchange.node.sockets import Wire
 from exchange.process.limits import BURST_S, Guard, Limits
+from exchange.wire.requests import Bye, decode_request
 from tests.exchange.node.shop import ALICE_KEY, Client, Shop, order, rich
 
 
 def a_shop(limits: Limits, *, is_authenticated: bool = False) -> Shop:
     shop = Shop(is_authenticated=is_authenticated)
-    shop.clients.guard = Guard(limits, shop.clocks.mono_us)
+    shop.desk.guard = Guard(limits, shop.clocks.mono_us)
     return shop
 
 
@@ -68,6 +75,25 @@ async def test_bad_keys_use_the_budget_of_their_address() -> None:
 
     assert codes == ["unauthorized", "rate_limited"]
     assert "balances" in str(answers)
+
+
+def test_what_each_request_becomes() -> None:
+    """The table of `exchange.node.desk`."""
+    shop = Shop(is_authenticated=True)
+    near, _ = trio.testing.memory_stream_pair()
+    caller = shop.desk.enter(Wire(near), None)
+    assert isinstance(caller, Caller)
+    connection = Connection(9, Wire(near), caller)
+
+    def kind(**request: object) -> type:
+        decoded = decode_request(msgspec.json.encode(request))
+        assert not isinstance(decoded, Bye)
+        return type(shop.desk.item(connection, decoded))
+
+    assert kind(type="R market") is Gathered
+    assert kind(type="node.status") is Ask
+    assert kind(type="feed.subscribe", value={"channels": ["heartbeat"]}) is Later
+    assert kind(type="R balance") is Tell, "nobody has said whose"
 
 
 async def test_client_beyond_the_cap_is_told_and_closed() -> None:
