@@ -26,12 +26,11 @@ import trio
 from exchange.client.connection import Request
 from exchange.client.errors import ClientError, Refused
 from exchange.client.feed_events import CLOSED, RESYNC, read_event
-from exchange.domain.units import format_id
 from exchange.gateway.nodes import Nodes
-from exchange.gateway.topics import Key, TopicState, key_of
+from exchange.gateway.topics import Key, TopicState, cursors_of, key_of
 from exchange.gateway.upstream import Upstream
 from exchange.gateway.websocket import Sink, text_frame
-from exchange.wire.feeds import BOOK, HEARTBEAT, ORDERS, TRADES, FeedFilter, Topic, read_cursors
+from exchange.wire.feeds import BOOK, HEARTBEAT, ORDERS, TRADES, FeedFilter, read_cursors
 
 WINDOW_S = 0.05
 LOOK_S = 5.0  # between looks for new nodes
@@ -69,8 +68,10 @@ class WebSocketFollower:
         await self._hub.subscribe(self._subscriber, value, api_key)
 
     async def unsubscribe(self, value: FeedFilter, api_key: str) -> None:
-        """Follow topics no more."""
-        self._hub.unsubscribe(self._subscriber, await self._hub.keys_of(value, api_key))
+        """Follow topics no more, whichever node told them."""
+        named = {(key.channel, key.name) for key in await self._hub.keys_of(value, api_key)}
+        gone = [key for key in self._subscriber.keys if (key.channel, key.name) in named]
+        self._hub.unsubscribe(self._subscriber, gone)
 
     def leave(self) -> None:
         """Follow nothing any more."""
@@ -115,7 +116,7 @@ class FeedHub:
         Raises ClientError.
         """
         keys = await self.keys_of(value, api_key)
-        cursors = _cursors(value)
+        cursors = cursors_of(value)
         if len(subscriber.keys.keys() | set(keys)) > TOPICS_MAX:
             raise Refused("too_many_topics", f"a connection follows at most {TOPICS_MAX} topics")
         new = [key for key in keys if key not in self._topics]
@@ -159,7 +160,9 @@ class FeedHub:
             elif not value.symbols:
                 raise Refused("missing_field", f"the channel {channel} needs `symbols`")
             elif channel == BOOK:
-                keys += [Key(self._book_node(ids), BOOK, symbol) for symbol in value.symbols]
+                keys += [
+                    Key(self._book_node(ids, symbol), BOOK, symbol) for symbol in value.symbols
+                ]
             else:
                 keys += [Key(node, TRADES, symbol) for node in ids for symbol in value.symbols]
         return keys
@@ -171,12 +174,15 @@ class FeedHub:
             raise Refused("unauthorized", "the channel orders needs the key of an account")
         return Key(int(node_id), ORDERS, user_id)
 
-    def _book_node(self, ids: list[int]) -> int:
-        """Choose whose view of the book is told: that of the node here, else of one that is up."""
+    def _book_nodes(self, ids: list[int]) -> tuple[dict[str, int], int]:
+        """Choose whose views of books are told: by symbol, and of all other symbols.
+
+        It is the node here, else the one whose view is followed already, else one that is up.
+        """
         if self._nodes.local_id in ids:
-            return self._nodes.local_id
-        known = [key.node for key in self._topics if key.channel == BOOK]
-        return known[0] if known else ids[0]
+            return {}, self._nodes.local_id
+        followed = {key.name: key.node for key in self._topics if key.channel == BOOK}
+        return followed, min(ids, key=lambda node_id: (not self._nodes.is_up(node_id), node_id))
 
     async def _follow(self, keys: list[Key], api_key: str) -> None:
         by_node: dict[tuple[int, bool], list[Key]] = {}
@@ -378,23 +384,6 @@ class FeedHub:
                 await self._upstream(node_id).follow([new], "")
             except ClientError:
                 continue
-
-
-def _cursors(value: FeedFilter) -> dict[Key, str]:
-    """Return the cursors of a request by topic; Refused if one is none."""
-    given = [value.cursor] if isinstance(value.cursor, str) else value.cursor or []
-    cursors = {}
-    for text in given:
-        read = read_cursors(text)
-        if not isinstance(read, dict):
-            raise Refused("invalid_value", "`cursor` is the `cursor` of an event")
-        for node_id, topic in read:
-            cursors[Key(node_id, topic.channel, _name(topic))] = text
-    return cursors
-
-
-def _name(topic: Topic) -> str:
-    return topic.symbol or (format_id(topic.account) if topic.account else "")
 
 
 def _trade_event(key: Key, row: dict[str, object]) -> bytes:

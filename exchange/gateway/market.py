@@ -72,7 +72,7 @@ async def list_trades(call: Call) -> Reply:
 async def any_node(nodes: Nodes, request: Request) -> Answer:
     """Ask any node that answers, the one in this process first; raises ClientError."""
     ids = await nodes.node_ids()
-    ids.sort(key=lambda node_id: (node_id != nodes.local_id, not is_up(nodes, node_id), node_id))
+    ids.sort(key=lambda node_id: (node_id != nodes.local_id, not nodes.is_up(node_id), node_id))
     error: ClientError | None = None
     for node_id in ids:
         try:
@@ -85,11 +85,6 @@ async def any_node(nodes: Nodes, request: Request) -> Answer:
 
 
 ANSWER_S = 3.0  # then another node is asked
-
-
-def is_up(nodes: Nodes, node_id: int) -> bool:
-    """Tell whether a node was there when it was last asked."""
-    return nodes.connection(node_id).is_connected
 
 
 async def read_tape(

@@ -72,9 +72,9 @@ class Nodes:
         """Return the nodes known so far."""
         return sorted({*(node.node_id for node in self._known), self.local_id} - {0})
 
-    def connection(self, node_id: int) -> Connection:
-        """Return the connection to a node."""
-        return self._cluster.node(node_id)
+    def is_up(self, node_id: int) -> bool:
+        """Tell whether a node was there when it was last asked."""
+        return self._cluster.node(node_id).is_connected
 
     def feed_connection(self, node_id: int, on_event: OnEvent) -> Connection:
         """Return a connection of its own for the feed of a node."""

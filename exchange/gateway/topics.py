@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from exchange.client.errors import Refused
 from exchange.client.feed_events import RESYNC, SNAPSHOT, Event, FollowedBook
-from exchange.wire.feeds import BOOK, ORDERS
+from exchange.domain.units import format_id
+from exchange.wire.feeds import BOOK, ORDERS, FeedFilter, read_cursors
 
 RING = 256  # events kept for those who come again
 _ENCODE = msgspec.json.Encoder().encode
@@ -27,6 +29,20 @@ class Key(NamedTuple):
 def key_of(event: Event) -> Key:
     """Return the topic that an event is of."""
     return Key(event.node, event.channel, event.symbol or event.user_id)
+
+
+def cursors_of(value: FeedFilter) -> dict[Key, str]:
+    """Return the cursors of a request by topic; Refused if one is none."""
+    given = [value.cursor] if isinstance(value.cursor, str) else value.cursor or []
+    cursors = {}
+    for text in given:
+        read = read_cursors(text)
+        if not isinstance(read, dict):
+            raise Refused("invalid_value", "`cursor` is the `cursor` of an event")
+        for node_id, topic in read:
+            account = format_id(topic.account) if topic.account else ""
+            cursors[Key(node_id, topic.channel, topic.symbol or account)] = text
+    return cursors
 
 
 class TopicState:
