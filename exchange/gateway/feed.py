@@ -160,9 +160,8 @@ class FeedHub:
             elif not value.symbols:
                 raise Refused("missing_field", f"the channel {channel} needs `symbols`")
             elif channel == BOOK:
-                keys += [
-                    Key(self._book_node(ids, symbol), BOOK, symbol) for symbol in value.symbols
-                ]
+                seen_by, other = self._book_nodes(ids)
+                keys += [Key(seen_by.get(name, other), BOOK, name) for name in value.symbols]
             else:
                 keys += [Key(node, TRADES, symbol) for node in ids for symbol in value.symbols]
         return keys
