@@ -162,10 +162,11 @@ def _transferred(state: State, record: Transferred) -> None:
 
 
 def _order_placed(state: State, record: OrderPlaced) -> None:
+    rule = state.rules[record.symbol]
     order = Order(
         record.order_id,
         record.account,
-        record.symbol,
+        rule.symbol,
         record.side,
         record.time_in_force,
         record.self_trade,
@@ -186,7 +187,6 @@ def _order_placed(state: State, record: OrderPlaced) -> None:
     if live is None:
         live = state.open_by_account[record.account] = {}
     live[order_id] = None
-    rule = state.rules[record.symbol]
     asset, held = entry_hold(rule, record.side, record.price, record.quantity)
     hold(account, asset, held)
     order.held = Units(held)
@@ -219,7 +219,8 @@ def _order_rejected(state: State, record: OrderRejected) -> None:
 def _enter(state: State, order: Order) -> Account:
     """Give the order its place in the account's list and remember its client order id."""
     account = account_of(state, order.account)
-    account.order_seq = order.account_seq = seq = Seq(account.order_seq + 1)
+    seq: Seq = account.order_seq + 1  # type: ignore[assignment]  # every order passes
+    account.order_seq = order.account_seq = seq
     state.account_orders.append(order.account, seq, order.order_id)
     if order.client_order_id:
         terms = ClientKey(

@@ -96,13 +96,14 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
         decision.acknowledge.append(Acknowledge(item.ticket, order_id, item.wait_done))
         return decision
     stamp = next_stamp(soft)
-    met = makers(soft.matched, item.symbol, item.side, item.price)
+    symbol = rule.symbol
+    met = makers(soft.matched, symbol, item.side, item.price)
     first = RESTED
     if met or item.time_in_force is IOC:
         taker = Taker(
             order_id,
             item.account,
-            item.symbol,
+            symbol,
             item.side,
             item.price,
             stamp,
@@ -114,7 +115,7 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
     placed = OrderPlaced(
         order_id,
         item.account,
-        item.symbol,
+        symbol,
         item.side,
         item.time_in_force,
         item.self_trade,

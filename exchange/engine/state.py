@@ -234,12 +234,13 @@ class State:
             self.keys_of.setdefault(account, {})[key_id] = None
         for proposer, offer_id in sorted(self.acceptances):
             self.acceptances_of.setdefault(proposer, {})[offer_id] = None
+        for listing in self.instruments.values():
+            self.add_instrument(listing.instrument)
         for order in self.orders.values():
+            order.symbol = self.rules[order.symbol].symbol
             self.open_by_account.setdefault(order.account, {})[order.order_id] = None
         for key in sorted(self.offers):
             self.add_offer(key, self.offers[key])
-        for listing in self.instruments.values():
-            self.add_instrument(listing.instrument)
 
     def add_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
         """Index an offer out."""

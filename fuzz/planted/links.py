@@ -47,7 +47,7 @@ BUGS = (
         "taker_unbroadcast_at_acknowledgement",
         "B1",
         CORE,
-        "            self._publish(list(touched.values()))\n",
+        "            self._publish([*touched.values()])\n",
         "            self._publish([event for event in touched.values() if event.version > 1])\n",
     ),
     Planted(

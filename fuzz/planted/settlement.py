@@ -155,7 +155,7 @@ BUGS = (
         "S3",
         CORE,
         "        if touched:\n"
-        "            self._publish(list(touched.values()))\n"
+        "            self._publish([*touched.values()])\n"
         "        if self._held:\n"
         "            for effect in self._held:\n"
         "                self._emit(effect)\n"
@@ -165,7 +165,7 @@ BUGS = (
         "                self._emit(effect)\n"
         "            self._held.clear()\n"
         "        if touched:\n"
-        "            self._publish(list(touched.values()))\n",
+        "            self._publish([*touched.values()])\n",
     ),
     Planted(
         "published_by_both_sides",
