@@ -26,7 +26,7 @@ BUGS = (
         REPLICATION,
         '        raise LinkError(f"gap: have {have}, got {message.first_seq}")\n',
         "        return\n",
-        ("tests/exchange/engine/test_replication.py",),
+        ("tests/exchange/engine/test_replication_hostile.py",),
     ),
     Planted(
         "snapshot_swapped_in_unchecked",
@@ -34,7 +34,7 @@ BUGS = (
         REPLICATION,
         '        raise LinkError(f"the snapshot of node {link.peer} does not add up")\n',
         "        pass\n",
-        ("tests/exchange/engine/test_replication.py",),
+        ("tests/exchange/engine/test_replication_hostile.py",),
     ),
     Planted(
         "stale_orders_matched",
