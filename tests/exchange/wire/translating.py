@@ -4,7 +4,7 @@ import msgspec
 
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Order, SelfTrade, Side, TimeInForce
-from exchange.domain.units import Symbol, (
+from exchange.domain.units import (
     AccountId,
     Asset,
     Lots,
@@ -12,6 +12,7 @@ from exchange.domain.units import Symbol, (
     NodeId,
     OrderId,
     Stamp,
+    Symbol,
     Ticks,
     make_id,
 )
