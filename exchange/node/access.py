@@ -28,17 +28,10 @@ from exchange.domain.units import AccountId, NodeId, format_id, node_of, parse_i
 from exchange.engine.effects import Refused
 from exchange.engine.key_commands import key_id_of
 from exchange.engine.state import State
+from exchange.node.powers import Power, power_of, user_id_of
 from exchange.wire.envelope import Rich
 from exchange.wire.handshake import ClientHello
-from exchange.wire.requests import (
-    CreateOrder,
-    OrderCreate,
-    Power,
-    ReplicaList,
-    Request,
-    power_of,
-    user_id_of,
-)
+from exchange.wire.requests import CreateOrder, OrderCreate, ReplicaList, Request
 
 NOBODY = frozenset([Power.PUBLIC])
 OWNER = frozenset([Power.PUBLIC, Power.READ, Power.TRADE, Power.KEYS])

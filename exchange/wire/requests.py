@@ -6,7 +6,6 @@ went through a float would not be the price that was sent.  Whatever a value may
 section 2 decodes; what is not built yet is refused by `translate` as `not_supported`.
 """
 
-from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from exchange.domain.units import CLIENT_ORDER_ID_MAX, NODE_MAX, NUMBER_MAX
 from exchange.wire.candles import Interval, TimeText
 from exchange.wire.envelope import Form, Rich, decode_object, decode_text
-from exchange.wire.feeds import ORDERS, FeedSubscribe, FeedUnsubscribe
+from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
 
 PAGE_MAX = 1_000  # rows of a list in one answer (interfaces section 1)
 PAGE = 100
@@ -38,16 +37,6 @@ ABSENT = msgspec.Raw()
 SideName = Literal["buy", "sell"]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=SEQ_MAX)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX)]
-
-
-class Power(StrEnum):
-    """What a caller must be allowed to do; the shell holds it against the key."""
-
-    PUBLIC = "public"
-    READ = "read"
-    TRADE = "trade"
-    KEYS = "keys"  # over the account's other keys: its own key alone, never one with scopes
-    OPERATOR = "operator"
 
 
 # The verbs of the reference: answered in its shapes, without an id.
@@ -382,16 +371,6 @@ Request = (
     | FeedUnsubscribe
 )
 
-_PUBLIC = (ReadMarket, BookGet, TradesList, CandlesGet, NodeStatus, NodeMetrics)
-_READ = (ReadBalance, ReadStock, ReadOrders, OrderGet, OrdersList, FillsList, AccountGet)
-_KEYS = (KeyCreate, KeyRotate, KeyRevoke, KeyList)
-_OPERATOR = (UpdateBalance, CreateStock, AccountDeposit, AccountWithdraw, ReplicaList)
-_POWERS: dict[type, Power] = {
-    **dict.fromkeys(_PUBLIC, Power.PUBLIC),
-    **dict.fromkeys((*_READ, TransfersList), Power.READ),
-    **dict.fromkeys(_KEYS, Power.KEYS),
-    **dict.fromkeys(_OPERATOR, Power.OPERATOR),
-}
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
 
@@ -402,18 +381,3 @@ def decode_request(line: bytes) -> Request | Bye:
         if text == BYE:
             return Bye()
     return decode_object(_REQUEST, line)
-
-
-def power_of(request: Request) -> Power:
-    """Return what the caller must be allowed; about another account it is OPERATOR instead."""
-    if isinstance(request, FeedSubscribe | FeedUnsubscribe):
-        return Power.READ if ORDERS in request.value.channels else Power.PUBLIC
-    return _POWERS.get(type(request), Power.TRADE)
-
-
-def user_id_of(request: Request) -> str | None:
-    """Return the account that the request names; None if it is the caller's own."""
-    value = request.value
-    if isinstance(value, OfAccount | Movement | TransfersFilter | NewKey | KeyName):
-        return value.user_id
-    return None

@@ -11,8 +11,9 @@ from exchange.engine.key_commands import key_id_of
 from exchange.engine.records import AccountClosed, KeyCreated, KeyRevoked, KeySet
 from exchange.engine.state import State
 from exchange.node.access import BAD_KEY, OPERATOR, OWNER, Access, Caller
+from exchange.node.powers import Power
 from exchange.wire.handshake import ClientHello
-from exchange.wire.requests import AccountGet, KeyList, OrderCreate, Power, Request, decode_request
+from exchange.wire.requests import AccountGet, KeyList, OrderCreate, Request, decode_request
 
 ALICE, CLOSED, ELSEWHERE = (AccountId(make_id(*pair)) for pair in ((1, 1), (1, 2), (2, 1)))
 KEY, OPERATOR_KEY = "alice-key", "operator-key"

@@ -12,10 +12,7 @@ from exchange.wire.errors import RequestError
 from exchange.wire.requests import (
     PAGE_MAX,
     Bye,
-    Power,
     decode_request,
-    power_of,
-    user_id_of,
 )
 from tests.exchange.wire.forms import FORMS
 
@@ -123,43 +120,6 @@ def test_price_keeps_the_text_that_was_sent() -> None:
 def test_page_is_bounded() -> None:
     """Interfaces section 1: at most 1,000."""
     assert PAGE_MAX == 1_000
-
-
-@pytest.mark.parametrize(
-    ("line", "power"),
-    [
-        (b'{"type":"R market"}', Power.PUBLIC),
-        (b'{"type":"node.status"}', Power.PUBLIC),
-        (b'{"type":"R balance"}', Power.READ),
-        (b'{"type":"transfers.list"}', Power.READ),
-        (b'{"type":"C order","value":' + ORDER + b"}", Power.TRADE),
-        (b'{"type":"order.cancel_all"}', Power.TRADE),
-        (b'{"type":"D account"}', Power.TRADE),
-        (b'{"type":"key.list"}', Power.KEYS),
-        (b'{"type":"key.revoke","value":{"key_id":"main"}}', Power.KEYS),
-        (b'{"type":"U balance","value":1}', Power.OPERATOR),
-        (b'{"type":"C stock","value":{"ticker":"A","quantity":1}}', Power.OPERATOR),
-        (b'{"type":"account.deposit","value":{"asset":"USD","quantity":1}}', Power.OPERATOR),
-        (b'{"type":"replica.list","value":{"node_id":1}}', Power.OPERATOR),
-    ],
-)
-def test_request_says_what_its_caller_must_be_allowed(line: bytes, power: Power) -> None:
-    """Interfaces section 1: `U balance` and `C stock` are operator powers."""
-    request = decode_request(line)
-
-    assert not isinstance(request, Bye)
-    assert power_of(request) is power
-
-
-def test_request_names_the_account_it_is_about() -> None:
-    """Faults 3: naming another user id is found by the shell."""
-    own = decode_request(b'{"type":"account.get"}')
-    other = decode_request(b'{"type":"account.get","value":{"user_id":"3-1"}}')
-
-    assert not isinstance(own, Bye)
-    assert not isinstance(other, Bye)
-    assert user_id_of(own) is None
-    assert user_id_of(other) == "3-1"
 
 
 @given(st.binary(max_size=200) | FORMS)
