@@ -31,6 +31,7 @@ from exchange.process.certificates import (
     key_text,
     new_key,
     of_server,
+    self_signed,
 )
 from exchange.process.files import write_file
 
@@ -136,12 +137,9 @@ class Authority:
 
     def _make(self, now: datetime.datetime) -> None:
         key = new_key()
-        name = common_name("stock exchange cluster")
-        made = certify(
-            name,
-            key.public_key(),
-            issuer=name,
-            signer=key,
+        made = self_signed(
+            "stock exchange cluster",
+            key,
             now=now,
             days=CA_DAYS,
             extensions=[

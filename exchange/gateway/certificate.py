@@ -19,12 +19,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from exchange.gateway.errors import BadCertificate
 from exchange.process import certificates
 from exchange.process.certificates import (
-    certify,
-    common_name,
     expires,
     key_text,
     new_key,
     of_server,
+    self_signed,
 )
 from exchange.process.files import write_file
 
@@ -41,12 +40,9 @@ def development_pair(data_dir: Path, *, hosts: Sequence[str], now: datetime.date
     if certificate.exists() and key.exists() and _read(certificate, expires) > now:
         return False
     private = new_key()
-    name = common_name("stock exchange, development")
-    made = certify(
-        name,
-        private.public_key(),
-        issuer=name,
-        signer=private,
+    made = self_signed(
+        "stock exchange, development",
+        private,
         now=now,
         days=VALID_DAYS,
         extensions=of_server([*hosts, socket.gethostname()], [ExtendedKeyUsageOID.SERVER_AUTH]),

@@ -66,6 +66,21 @@ def certify(
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def self_signed(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    now: datetime.datetime,
+    days: int,
+    extensions: Iterable[Extension],
+) -> bytes:
+    """Sign a key's certificate with itself; return it in PEM."""
+    own = common_name(name)
+    return certify(
+        own, key.public_key(), issuer=own, signer=key, now=now, days=days, extensions=extensions
+    )
+
+
 def of_server(
     hosts: Sequence[str], purposes: Sequence[x509.ObjectIdentifier], *, name: str = ""
 ) -> list[Extension]:

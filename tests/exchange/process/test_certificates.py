@@ -8,12 +8,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from exchange.process.certificates import (
     alternative_names,
-    certify,
-    common_name,
     expires,
     fingerprint,
     new_key,
     of_server,
+    self_signed,
 )
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -21,12 +20,9 @@ NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 def made(days: int) -> bytes:
     """Return a certificate that its own key has signed."""
-    key, name = new_key(), common_name("node-3")
-    return certify(
-        name,
-        key.public_key(),
-        issuer=name,
-        signer=key,
+    return self_signed(
+        "node-3",
+        new_key(),
         now=NOW,
         days=days,
         extensions=of_server(["10.0.0.1"], [ExtendedKeyUsageOID.SERVER_AUTH]),
