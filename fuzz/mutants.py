@@ -4,8 +4,8 @@
     python -m fuzz.mutants --chosen           the six of `make test`
     python -m fuzz.mutants mark_dropped       some of them
 
-Every hunter of a bug has its time; the first that fails has caught it.  Says seed and
-seconds; the exit code is 1 if a bug survives.
+Every hunter of a bug has its time, of the CPU; the first that fails has caught it.  Says seed
+and seconds of the clock; the exit code is 1 if a bug survives.
 """
 
 import argparse

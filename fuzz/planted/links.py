@@ -111,6 +111,7 @@ BUGS = (
         ENGINE,
         "has_more_to_lose = link.session is not None or not link.is_suspected",
         "has_more_to_lose = not link.is_suspected",
+        ("mixed", "tests/fuzz/test_regressions.py"),
     ),
     Planted(
         "sessions_that_come_and_go_count_as_progress",
@@ -152,7 +153,7 @@ BUGS = (
         SESSIONS,
         "    if hello.epoch < known.epoch:\n",
         "    if hello.epoch < 0:\n",
-        ("restored",),
+        ("restored", "tests/exchange/engine/test_sessions.py"),
     ),
     Planted(
         "restored_backup_let_in",

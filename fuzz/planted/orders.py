@@ -23,6 +23,7 @@ BUGS = (
         LEDGER,
         "            needed += max(offer.limit, order.price) * offer.quantity\n",
         "            needed += order.price * offer.quantity\n",
+        ("mixed", "tests/exchange/engine/test_apply.py"),
     ),
     Planted(
         "self_trade_let_through",

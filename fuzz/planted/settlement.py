@@ -88,7 +88,7 @@ BUGS = (
         SETTLEMENT,
         "    return msgspec.structs.replace(offer, quantity=entry.decided)\n",
         "    return offer\n",
-        ("tests/exchange/engine/test_settlement.py",),
+        ("tests/exchange/engine/test_settlement_in_doubt.py",),
     ),
     Planted(
         "forget_early",
