@@ -10,10 +10,11 @@ import argparse
 import sys
 import time
 
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import Phase, seed
 from hypothesis.stateful import invariant, run_state_machine_as_test
 
 from fuzz.machine import ClusterMachine
+from fuzz.seeded import seeded
 from fuzz.summary import rounds, say, some_seed
 
 STEPS = 60
@@ -33,15 +34,7 @@ def tell(number: int, examples: int) -> int:
 
     run_state_machine_as_test(
         seed(number)(Counted),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=STEPS,
-            phases=PHASES,
-            database=None,
-            deadline=None,
-            derandomize=False,
-            suppress_health_check=list(HealthCheck),
-        ),
+        settings=seeded(examples=examples, phases=PHASES, steps=STEPS),
     )
     return steps
 

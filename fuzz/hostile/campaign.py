@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import Phase, given, seed
 from hypothesis import strategies as st
 
 from exchange.gateway.openapi import make_document
@@ -15,6 +15,7 @@ from exchange.gateway.service import all_resources
 from fuzz.hostile import inputs
 from fuzz.hostile.surfaces import over_http, over_tcp, over_websocket
 from fuzz.hostile.target import Target
+from fuzz.seeded import seeded
 from fuzz.violation import Violation
 
 EXAMPLES = 200  # of a chunk; after each the process is looked at
@@ -57,15 +58,7 @@ def _chunk(surface: str, target: Target, sent: Counter[str], number: int, exampl
     strategy, run = _SURFACES[surface](target)
 
     @seed(number)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        phases=PHASES,
-        derandomize=False,
-        suppress_health_check=list(HealthCheck),
-        print_blob=False,
-    )
+    @seeded(examples=examples, phases=PHASES)
     @given(strategy)
     def examined(example: Any) -> None:  # noqa: ANN401 - each surface has its own
         sent[surface] += run(example)
