@@ -23,7 +23,6 @@ from exchange.domain.units import (
 from exchange.engine.effects import (
     Answer,
     AnswerBody,
-    CancelAnswer,
     OrderAnswer,
     Refused,
 )
@@ -147,11 +146,6 @@ class Clients:
             raise Violation("answers", f"ticket {answer.ticket} is answered twice, or unasked")
         self._cluster.hearing.answering(process, ticket.call, answer.body)
         self._cluster.at(self._delay(), self._arrived, ticket, answer.body)
-
-    def give_up(self) -> None:
-        """End what is still open: its outcome is unknown."""
-        for call in self.calls:
-            self._end(call, "unknown")
 
     def _delay(self) -> int:
         return int(self._random.expovariate(1 / self._plan.client_us))
@@ -370,5 +364,3 @@ _REQUESTS = {
         ("get", "account", "orders", "fills", "transfers", "book", "trades", "status"), _query
     ),
 }
-
-__all__ = ["Call", "CancelAnswer", "Clients", "moved"]

@@ -239,6 +239,3 @@ def _seen(process: Process, node: NodeId) -> int:
     """Return how much of the log of a node a process has seen."""
     proof = process.engine.soft.seen.get(node)
     return proof.lsn if proof is not None else process.engine.state.peer(node).seen_lsn
-
-
-__all__ = ["Damage", "fold"]

@@ -29,8 +29,6 @@ class SimulatedDisk:
         self._tables: dict[str, dict[bytes, bytes]] = {}
         self._sorted: dict[str, list[bytes]] = {}  # keys in order; absent = to be sorted anew
         self.failure: Failure | None = None  # of the next write
-        self.forces = 0
-        self.bytes_written = 0
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return a forced value."""
@@ -58,7 +56,6 @@ class SimulatedDisk:
 
     def write(self, changes: Sequence[Change]) -> None:
         """Force all changes, or none."""
-        self.forces += 1
         failure, self.failure = self.failure, None
         if failure is Failure.FULL:
             raise StoreFailed("the simulated disk is full", is_full=True)
@@ -103,4 +100,3 @@ class SimulatedDisk:
         if key not in entries:
             self._sorted.pop(table, None)
         entries[key] = value
-        self.bytes_written += len(value)

@@ -6,5 +6,3 @@ class Violation(Exception):  # noqa: N818 - a finding, not an error of ours
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"{what}: {why}")
-        self.what = what
-        self.why = why

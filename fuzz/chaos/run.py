@@ -25,7 +25,6 @@ from fuzz.chaos.verdict import judge
 from fuzz.chaos.workload import History, Trader
 
 HEAL_SECONDS = 60.0  # for the cluster to come to rest once everything is healed
-STOP_SECONDS = 30.0
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -162,7 +161,7 @@ class Chaos:
             has_small_disks=has_small_disks,
             has_hosts=self.settings.has_hosts,
         )
-        with trio.move_on_after(60 * self.settings.minutes) as scope:
+        with trio.move_on_after(60 * self.settings.minutes):
             done = 0
             while self.settings.cycles is None or done < self.settings.cycles:
                 quiet, fault = next(plan)
@@ -172,7 +171,6 @@ class Chaos:
                 done += 1
                 self.summary.faults[type(fault).__name__] += 1
                 self._show(f"{done} faults, the last {fault}")
-        assert scope is not None
 
     async def _judge(self, accounts: Traders) -> None:
         ids = list(range(1, self.settings.nodes + 1))

@@ -29,8 +29,6 @@ class Asked(msgspec.Struct):
     last: Order | None = None  # the newest
     is_canceled: bool = False  # a cancel was answered
     filled_most: int | None = None  # ... and this is what it may still become
-    is_cancel_unknown: bool = False
-    is_amended: bool = False
 
 
 class Trader:
@@ -99,7 +97,6 @@ class Trader:
         except Refused as refused:
             return f"cancel {one.client_order_id}", f"refused {refused.code}"
         except (OutcomeUnknown, Unreachable):
-            one.is_cancel_unknown = True
             return f"cancel {one.client_order_id}", "unknown"
         self._note_cancel(one, answer)
         return f"cancel {one.client_order_id}", "ok"
@@ -112,7 +109,6 @@ class Trader:
     async def _amend(self, one: Asked) -> tuple[str, str]:
         assert one.first is not None, "an order that was answered"
         price = f"{self._source.randint(98, 102)}.00"
-        one.is_amended = True
         try:
             answer = await self.client.amend(
                 one.first.order_id, price=price, within=REQUEST_SECONDS

@@ -85,7 +85,6 @@ class DeclinesBounded(Checker):
     def begin(self) -> None:
         """Count."""
         self._declines = 0
-        self._causes = 0
 
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Count declines, and what may cause them."""

@@ -22,7 +22,6 @@ END = b'"the end of the example"'
 LAST = b'{"id":' + END + b',"type":"no.such.verb"}\n'
 READ_SIZE = 1 << 16
 _HEAD = re.compile(rb"\AHTTP/1\.[01] (\d{3}) [ -~]*\r\n((?:[!-~]+: ?[ -~]*\r\n)*)\r\n")
-FIRST_ENDS = {"line_too_long", "not_utf8", "unauthorized", "invalid_value"}
 
 
 def over_tcp(target: Target, lines: Sequence[bytes], *, is_known: bool) -> None:

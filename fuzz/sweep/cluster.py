@@ -59,7 +59,6 @@ class ClusterOutcome(msgspec.Struct):
 
     point: ClusterPoint
     met: int = 0  # nodes that died at their call; the others lived past the script
-    acknowledged: int = 0
     trades: int = 0
     wrong: list[str] = []
 
@@ -161,8 +160,6 @@ async def _play_into(point: ClusterPoint, run: "Run", outcome: ClusterOutcome) -
     await run.play("after", MORE_ROUNDS)
     statuses = await wait_quiescent(run.cluster, run.ids, within=HEAL_SECONDS)
     outcome.trades = sum(status.trades for status in statuses)
-    asked = [one for trader in run.traders for one in trader.asked]
-    outcome.acknowledged = sum(one.outcome == "ok" for one in asked)
     outcome.wrong += await judge(list(run.traders), run.accounts, statuses)
 
 
@@ -271,7 +268,6 @@ class Scripted(Trader):
             return
         one.first = one.last = answer.order
         if (number + node) % CANCELED_EVERY == 0:
-            one.is_cancel_unknown = True
             await self._cancel(one)
 
 

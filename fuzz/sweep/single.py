@@ -24,7 +24,6 @@ class Outcome(msgspec.Struct):
     """How a point ended."""
 
     point: Point
-    acknowledged: int
     exit_code: int | None  # of the node under the tracer; None = it lived on
     wrong: list[str]
 
@@ -47,7 +46,7 @@ async def run_point(base: Path, work: Path, point: Point) -> Outcome:
         pass  # it failed while it was starting: nothing was told
     exit_code = server.return_code
     server.kill()
-    outcome = Outcome(point, len(told), exit_code, [])
+    outcome = Outcome(point, exit_code, [])
     if exit_code is not None and exit_code not in CLEAN_EXITS:
         outcome.wrong.append(f"it ended with {exit_code}: {server.last_words()}")
     server.prefix = []
