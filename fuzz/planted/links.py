@@ -177,6 +177,7 @@ BUGS = (
         STORE,
         "        if proof.lsn < read_base(self.disk, self.identity).lsn:\n",
         "        if proof.lsn < 0:\n",
+        ("mixed", "tests/fuzz/test_regressions.py"),
     ),
     Planted(
         "trimmed_past_the_checkpoint",
