@@ -212,12 +212,13 @@ def _add_up(pages: PageFile, lsn: int) -> TableAudit:
         count = total = entries = digests = 0
         walk, read = Walk(), reader_of(table)
         for entry in pages.scan(table, walk):
+            key, value = entry.key, entry.value
             entries += 1
-            digests += int.from_bytes(entry.value[-DIGEST:])
+            digests += int.from_bytes(value[-DIGEST:])
             try:
-                hashes = list(map(hash, read(entry.key, open_row(entry.key, entry.value))))
+                hashes = list(map(hash, read(key, open_row(key, value))))
             except (BadBytes, ValueError, TypeError, IndexError) as error:
-                bad.append((table, f"key {entry.key.hex()}: {error}"))
+                bad.append((table, f"key {key.hex()}: {error}"))
                 continue
             total += sum(hashes)
             count += len(hashes)
