@@ -21,7 +21,7 @@ from fuzz.chaos.namespaces import NO_DELAY, hosts
 from fuzz.chaos.network import Network
 from fuzz.chaos.plan import faults
 from fuzz.chaos.relay import Relays
-from fuzz.chaos.verdict import judge
+from fuzz.chaos.verdict import judge, verify
 from fuzz.chaos.workload import History, Trader
 
 HEAL_SECONDS = 60.0  # for the cluster to come to rest once everything is healed
@@ -183,15 +183,7 @@ class Chaos:
         codes = await self.local.stop()
         if any(codes):
             self.summary.wrong.append(f"processes ended with {codes}")
-        self.summary.wrong += await self._verify()
-
-    async def _verify(self) -> list[str]:
-        command = [sys.executable, "-m", "recovery.command", "verify"]
-        paths = [str(path) for path in self.local.directories]
-        done = await trio.run_process([*command, *paths], capture_stdout=True, check=False)
-        if not done.returncode:
-            return []
-        return [f"exchange-recover verify ended with {done.returncode}: {done.stdout.decode()}"]
+        self.summary.wrong += await verify(self.local.directories)
 
     def _show(self, text: str) -> None:
         if self.settings.is_shown:

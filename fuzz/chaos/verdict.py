@@ -1,5 +1,11 @@
 """What must be true once everything is healed, asked from outside only."""
 
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import trio
+
 from exchange.client.account import AccountClient
 from exchange.client.errors import Refused
 from exchange.client.quiescence import unequal_books
@@ -22,6 +28,15 @@ async def judge(
     for trader in traders:
         wrong += await _answers_stand(trader)
     return wrong
+
+
+async def verify(directories: Iterable[Path]) -> list[str]:
+    """Let an auditor read the logs of stopped nodes from their beginnings."""
+    command = [sys.executable, "-m", "recovery.command", "verify", *map(str, directories)]
+    done = await trio.run_process(command, capture_stdout=True, check=False)
+    if not done.returncode:
+        return []
+    return [f"exchange-recover verify ended with {done.returncode}: {done.stdout.decode()}"]
 
 
 async def _answers_stand(trader: Trader) -> list[str]:

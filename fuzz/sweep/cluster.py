@@ -7,7 +7,6 @@ or has killed another node as well), plays on, and judges from outside what chao
 """
 
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from exchange.client.quiescence import wait_quiescent
 from exchange.client.traders import Traders, open_traders
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import Asset, Symbol
-from fuzz.chaos.verdict import judge
+from fuzz.chaos.verdict import judge, verify
 from fuzz.chaos.workload import Asked, Trader
 from fuzz.sweep.points import Calls, calls_in, counted, kill_at, traced
 
@@ -140,7 +139,7 @@ async def run_cluster_point(base: Base, work: Path, point: ClusterPoint) -> Clus
             codes = await local.stop()
             if any(codes):
                 outcome.wrong.append(f"processes ended with {codes}")
-            outcome.wrong += await _verify(local)
+            outcome.wrong += await verify(local.directories)
         except (ClientError, trio.TooSlowError) as error:
             outcome.wrong.append(f"{type(error).__name__}: {error}")
             servers = [local.coordinator, *local.nodes]
@@ -269,11 +268,3 @@ class Scripted(Trader):
         one.first = one.last = answer.order
         if (number + node) % CANCELED_EVERY == 0:
             await self._cancel(one)
-
-
-async def _verify(local: LocalCluster) -> list[str]:
-    command = [sys.executable, "-m", "recovery.command", "verify", *map(str, local.directories)]
-    done = await trio.run_process(command, capture_stdout=True, check=False)
-    if not done.returncode:
-        return []
-    return [f"exchange-recover verify ended with {done.returncode}: {done.stdout.decode()}"]

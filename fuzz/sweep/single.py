@@ -6,13 +6,13 @@ be there when the node is started again without the tracer, and the log must ver
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 import msgspec
 import trio
 
 from exchange.client.cluster_process import Server, StartError
+from fuzz.chaos.verdict import verify
 from fuzz.images.record import Client
 from fuzz.sweep.points import Calls, Point, calls_in, counted, traced
 
@@ -57,10 +57,7 @@ async def run_point(base: Path, work: Path, point: Point) -> Outcome:
         outcome.wrong.append(f"it does not start again: {error}")
     finally:
         server.kill()
-    verify = [sys.executable, "-m", "recovery.command", "verify", str(directory)]
-    done = await trio.run_process(verify, capture_stdout=True, check=False)
-    if done.returncode:
-        outcome.wrong.append(f"verify ended with {done.returncode}: {done.stdout.decode()}")
+    outcome.wrong += await verify([directory])
     return outcome
 
 
