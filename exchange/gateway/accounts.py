@@ -9,8 +9,6 @@ from exchange.gateway import schema
 from exchange.gateway.problems import refuse
 from exchange.gateway.resources import Call, Reply, Resource, value_reply
 
-NOT_EMPTY = (409,)
-
 
 async def get_account(call: Call) -> Reply:
     """Return the balances."""

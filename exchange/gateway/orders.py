@@ -28,7 +28,6 @@ from exchange.gateway.resources import Call, Reply, Resource, value_reply
 CLIENT_ORDER_ID_BYTES = 9  # 72 random bits a request: no two in the life of an account
 REJECTED = b'"status":"rejected"'
 REPLAYED = {"Idempotent-Replayed": "true"}
-_ENCODER = msgspec.json.Encoder()
 _ORDER: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ORDERS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(
     list[dict[str, msgspec.Raw]]

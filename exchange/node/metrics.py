@@ -10,14 +10,14 @@ lists every name; `docs/metrics.md` has a row for each, and a test compares them
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 
-from exchange.domain.units import Lsn, Micros
+from exchange.domain.units import Micros
 from exchange.engine.effects import PeerStatus, StatusAnswer
 from exchange.engine.messages import Proof
 from exchange.engine.state import State
+from exchange.node.facts import Facts
 from exchange.store.lmdb_disk import Usage
 from exchange.store.store import Write
 from exchange.wire.metrics import Family, Kind, NodeMetrics, Sample
@@ -147,37 +147,6 @@ class Start(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
-class Shell(Protocol):
-    """What is read of the shell's facts when somebody asks (`facts.Facts`)."""
-
-    @property
-    def durable_lsn(self) -> Lsn: ...
-    @property
-    def checkpoint_lsn(self) -> Lsn: ...
-    @property
-    def forces(self) -> int: ...
-    @property
-    def bytes_written(self) -> int: ...
-    @property
-    def log_bytes(self) -> int: ...
-    @property
-    def turns(self) -> int: ...
-    @property
-    def uptime_s(self) -> float: ...
-    @property
-    def cpu_s(self) -> float: ...
-    @property
-    def rss_bytes(self) -> int: ...
-    @property
-    def clients(self) -> int: ...
-    @property
-    def map_used(self) -> int: ...
-    @property
-    def map_size(self) -> int: ...
-    @property
-    def oldest_in_doubt_s(self) -> float: ...
-
-
 class Queues(msgspec.Struct, frozen=True):
     """What waits, and what was turned away."""
 
@@ -199,7 +168,7 @@ def oldest_in_doubt_s(state: State, wall_us: int) -> float:
 
 def node_metrics(
     status: StatusAnswer,
-    shell: Shell,
+    facts: Facts,
     forces: Forces,
     *,
     usage: Usage,
@@ -212,19 +181,19 @@ def node_metrics(
         "exchange_ready": status.is_ready and not status.is_draining,
         "exchange_storage_full": status.is_storage_full,
         "exchange_epoch": status.epoch,
-        "exchange_uptime_seconds": shell.uptime_s,
-        "exchange_cpu_seconds_total": shell.cpu_s,
-        "exchange_resident_bytes": shell.rss_bytes,
+        "exchange_uptime_seconds": facts.uptime_s,
+        "exchange_cpu_seconds_total": facts.cpu_s,
+        "exchange_resident_bytes": facts.rss_bytes,
         "exchange_applied_lsn": status.applied_lsn,
-        "exchange_durable_lsn": shell.durable_lsn,
-        "exchange_checkpoint_lsn": shell.checkpoint_lsn,
-        "exchange_checkpoint_lag_records": shell.durable_lsn - shell.checkpoint_lsn,
+        "exchange_durable_lsn": facts.durable_lsn,
+        "exchange_checkpoint_lsn": facts.checkpoint_lsn,
+        "exchange_checkpoint_lag_records": facts.durable_lsn - facts.checkpoint_lsn,
         "exchange_checkpoint_age_seconds": forces.age_s(),
         "exchange_checkpoints_total": forces.checkpoints,
-        "exchange_forces_total": shell.forces,
-        "exchange_log_bytes_total": shell.log_bytes,
-        "exchange_disk_written_bytes_total": shell.bytes_written,
-        "exchange_turns_total": shell.turns,
+        "exchange_forces_total": facts.forces,
+        "exchange_log_bytes_total": facts.log_bytes,
+        "exchange_disk_written_bytes_total": facts.bytes_written,
+        "exchange_turns_total": facts.turns,
         "exchange_inputs_waiting": queues.inputs,
         "exchange_turns_held": queues.turns_held,
         "exchange_answers_waiting": status.waiting,
@@ -239,10 +208,10 @@ def node_metrics(
         "exchange_offers_total": status.offers,
         "exchange_declines_total": status.declines,
         "exchange_offers_in_doubt": status.offers_in_doubt,
-        "exchange_offer_in_doubt_age_seconds": shell.oldest_in_doubt_s,
+        "exchange_offer_in_doubt_age_seconds": facts.oldest_in_doubt_s,
         "exchange_acceptances_unforgotten": status.acceptances,
         "exchange_trades_frozen": status.frozen,
-        "exchange_clients": shell.clients,
+        "exchange_clients": facts.clients,
         "exchange_refused_by_limits_total": queues.refused_by_limits,
         "exchange_refused_handshakes_total": queues.refused_handshakes,
     }

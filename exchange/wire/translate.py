@@ -52,8 +52,6 @@ _SELF_TRADES = {
     "cancel_both": SelfTrade.CANCEL_BOTH,
 }
 _IS_OPEN: dict[str | None, bool | None] = {None: None, "all": None, "open": True, "done": False}
-_GTC, _CANCEL_NEWEST = TimeInForce.GTC, SelfTrade.CANCEL_NEWEST
-
 
 Mint = Callable[[AccountId], tuple[str, bytes]]  # a new key of an account, and its hash
 _SCOPES = {"read": 1, "trade": 2}
