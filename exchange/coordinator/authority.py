@@ -51,10 +51,16 @@ class BadJoin(Exception):  # noqa: N818 - errors are named by fault
 
 def new_request(name: str = "new") -> tuple[bytes, bytes]:
     """Make a private key, and ask for a certificate of it; both in PEM."""
-    key = new_key()
+    key = key_text(new_key())
+    return key, request_of(key, name)
+
+
+def request_of(key: bytes, name: str = "new") -> bytes:
+    """Ask for a certificate of a private key in PEM; ValueError if it is none."""
+    private = serialization.load_pem_private_key(key, None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey), "we made it"
     request = x509.CertificateSigningRequestBuilder().subject_name(common_name(name))
-    signed = request.sign(key, hashes.SHA256())
-    return key_text(key), signed.public_bytes(serialization.Encoding.PEM)
+    return request.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def new_token(data_dir: Path, *, now: datetime.datetime, node_id: int = 0) -> str:

@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 import trio
 
-from exchange.coordinator.authority import Authority, BadJoin, new_request
+from exchange.coordinator.authority import Authority, BadJoin, new_request, request_of
 from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import Registration
 from exchange.coordinator.errors import CoordinatorUnreachable, RegistrationRefused
@@ -149,32 +149,33 @@ async def join(
         raise RegistrationRefused("wrong_authority", detail)
     write_file(directory / CA_CERTIFICATE, text)
     context = visitor(directory / CA_CERTIFICATE)
-    await _fetch(directory, coordinator, context, nonce=nonce, address=address, token=token)
+    key, request = new_request()
+    certificate = await _certificate(
+        coordinator, context, Join(nonce, address, request.decode(), token)
+    )
+    write_file(directory / KEY, key)
+    write_file(directory / CERTIFICATE, certificate)
     return Trust.of_node(data_dir)
 
 
 async def renew(data_dir: Path, trust: Trust, *, coordinator: str, address: str) -> None:
-    """Get the same name again for another 90 days."""
+    """Get the same name again for another 90 days.
+
+    The key stays: one file is replaced, so that key and certificate fit whenever this is killed.
+    Raises CoordinatorUnreachable or RegistrationRefused, or OSError.
+    """
     directory = data_dir / DIRECTORY
-    await _fetch(directory, coordinator, trust.client, nonce=b"", address=address, token="")
+    request = request_of((directory / KEY).read_bytes())
+    asked = Join(b"", address, request.decode())
+    write_file(directory / CERTIFICATE, await _certificate(coordinator, trust.client, asked))
     trust.reload()
 
 
-async def _fetch(
-    directory: Path,
-    coordinator: str,
-    context: ssl.SSLContext,
-    *,
-    nonce: bytes,
-    address: str,
-    token: str,
-) -> None:
-    key, request = new_request()
-    told = await _ask(coordinator, context, Join(nonce, address, request.decode(), token))
+async def _certificate(coordinator: str, context: ssl.SSLContext, asked: Join) -> bytes:
+    told = await _ask(coordinator, context, asked)
     if not isinstance(told, TheCertificate):
         raise _refused(told)
-    write_file(directory / KEY, key)
-    write_file(directory / CERTIFICATE, told.value.encode())
+    return told.value.encode()
 
 
 async def _ask(

@@ -6,7 +6,6 @@ A life is `open, verify, redo, force epoch, serve`.  A failed force ends it and 
 begins in the same process and on the same ports; several in short order end the process.
 """
 
-import datetime
 import gc
 import os
 import resource
@@ -19,24 +18,20 @@ from functools import partial
 import trio
 
 from exchange.client.sockets import believe
-from exchange.coordinator.authority import RENEW_DAYS, new_token
-from exchange.coordinator.errors import CoordinatorError
-from exchange.coordinator.joining import join, renew
 from exchange.coordinator.member import dial_tcp
 from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.domain.units import Lsn, Micros
-from exchange.node.birth import BIRTH, birth_nonce, find_identity
+from exchange.node.birth import find_identity
+from exchange.node.credentials import Credentials
 from exchange.node.embedding import Embedding, Gateway, stream_pair
-from exchange.node.errors import BadSetting
 from exchange.node.identity import OperatorKey
 from exchange.node.life import Life
 from exchange.node.metrics import Start
 from exchange.node.notify import notify
-from exchange.node.settings import Settings
+from exchange.node.settings import COORDINATOR, Settings
 from exchange.process import tls
 from exchange.process.addresses import Address
-from exchange.process.certificates import expires
-from exchange.process.clocks import Clocks, SystemClocks, now
+from exchange.process.clocks import Clocks, SystemClocks
 from exchange.process.endpoints import NAME, Endpoints, remove_endpoints, write_endpoints
 from exchange.process.errors import INTERRUPTED, first_of
 from exchange.process.logs import Event
@@ -49,13 +44,11 @@ from exchange.store.store import Store
 
 OPERATOR_KEY = "operator.key"
 OPERATOR_HASH = "operator.hash"
-COORDINATOR = "coordinator"
 BOOT_ID_SIZE = 8  # bytes
 SWITCH_S = 0.0002  # performance.md: py-lmdb gives the GIL up at each put and commit
 LIVES_MAX = 5  # that end with a failed force, none of them longer than LIFE_S
 LIFE_S = 60.0
 PAUSE_S = 0.2  # before the next life; grows with each
-RENEW_S = 6 * 3600.0
 REDO_TOLD_S = 5.0  # between two lines about a long redo
 
 
@@ -101,8 +94,12 @@ class Service:
                     self._coordinator = str(settings.coordinator or await self._embed(nursery))
                     await self._open_gateway(nursery)
                     if settings.is_tls:
-                        self._trust = await self._certificate(directory)
-                        nursery.start_soon(self._keep_certificate, self._trust)
+                        believe(settings.data_dir / tls.DIRECTORY / tls.CA_CERTIFICATE)
+                        credentials = Credentials(
+                            directory, settings, self._coordinator, str(self._advertised)
+                        )
+                        self._trust = await credentials.obtain()
+                        nursery.start_soon(credentials.keep, self._tell)
                     identity = await self._identity(directory)
                     await self._live(directory, identity, listener)
                     nursery.cancel_scope.cancel()
@@ -151,49 +148,6 @@ class Service:
         self._life.door.let_in(theirs)
         await trio.lowlevel.checkpoint()
         return ours
-
-    async def _certificate(self, directory: Directory) -> Trust:
-        """Return what this node shows; get it from the coordinator if this is the first time."""
-        settings, data_dir = self._settings, self._settings.data_dir
-        believe(data_dir / tls.DIRECTORY / tls.CA_CERTIFICATE)
-        if (data_dir / tls.DIRECTORY / tls.CERTIFICATE).exists():
-            return Trust.of_node(data_dir)
-        identity, token = directory.identity(), settings.join
-        if settings.coordinator is None:
-            node_id = 0 if identity is None else identity.node_id
-            token = new_token(data_dir / COORDINATOR, now=now(), node_id=node_id)
-        if not token:
-            raise BadSetting(
-                "this node has no certificate, and no token to get one",
-                remedy="run `exchange-coordinator token` there, and give what it prints to --join",
-            )
-        return await join(
-            data_dir,
-            coordinator=self._coordinator,
-            nonce=birth_nonce(data_dir / BIRTH) if identity is None else identity.nonce,
-            address=str(self._advertised),
-            token=token,
-        )
-
-    async def _keep_certificate(self, trust: Trust) -> None:
-        """Renew the certificate while there is time."""
-        path = self._settings.data_dir / tls.DIRECTORY / tls.CERTIFICATE
-        while True:
-            if expires(path.read_bytes()) - now() < datetime.timedelta(days=RENEW_DAYS):
-                try:
-                    await renew(
-                        self._settings.data_dir,
-                        trust,
-                        coordinator=self._coordinator,
-                        address=str(self._advertised),
-                    )
-                    self._tell(
-                        Event("certificate_renewed", "the certificate of this node is renewed")
-                    )
-                except CoordinatorError as error:
-                    text = f"the certificate of this node is not renewed: {error}"
-                    self._tell(Event("certificate_unrenewed", text))
-            await trio.sleep(RENEW_S)
 
     async def _identity(self, directory: Directory) -> Identity:
         self._is_first_start = directory.identity() is None

@@ -14,6 +14,7 @@ from exchange.process.limits import Limits
 from exchange.process.logs import LogSettings
 
 CONFIG_NAME = "exchange.toml"  # in the data directory
+COORDINATOR = "coordinator"  # the directory of the embedded one, in the data directory
 CONFIG_SIZE_MAX = 1 << 20  # bytes
 LIMITS = Limits(key_rate=20_000, address_rate=5_000, connections_max=16_384, idle_s=900.0)
 

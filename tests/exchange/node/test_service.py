@@ -12,8 +12,8 @@ import trio
 
 from exchange.domain.units import Lsn
 from exchange.node import service as module
-from exchange.node.service import COORDINATOR, OPERATOR_HASH, OPERATOR_KEY, Service
-from exchange.node.settings import Settings
+from exchange.node.service import OPERATOR_HASH, OPERATOR_KEY, Service
+from exchange.node.settings import COORDINATOR, Settings
 from exchange.process.addresses import parse_address
 from exchange.process.endpoints import NAME as ENDPOINTS
 from exchange.process.errors import ListenFailed
