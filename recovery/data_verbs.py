@@ -150,10 +150,10 @@ def export_verb(path: Path, what: str, form: str, file: Path | None) -> None:
             if form == "parquet":
                 if file is None:
                     raise Refused("Parquet needs --file", EXIT_USAGE)
-                count = write_parquet(rows, file)
+                count = write_parquet(rows, file, what)
             elif form == "csv":
                 with _text(file) as text:
-                    count = write_csv(rows, text)
+                    count = write_csv(rows, text, what)
             else:
                 with _binary(file) as binary:
                     count = write_jsonl(rows, binary)

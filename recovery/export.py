@@ -7,6 +7,7 @@ tables, and from the log behind them.
 
 import csv
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,7 +27,52 @@ from recovery.show import time_text
 
 BATCH_ROWS = 50_000  # rows of Parquet in memory at once
 
-Row = dict[str, object]
+
+class OrderRow(msgspec.Struct, frozen=True):
+    order_id: str
+    client_order_id: str
+    user_id: str
+    symbol: str
+    side: str
+    type: str
+    time_in_force: str
+    price: str
+    quantity: str
+    filled_quantity: str
+    remaining_quantity: str
+    in_doubt_quantity: str
+    status: str
+    reason: str
+    created: str
+    updated: str
+
+
+class FillRow(msgspec.Struct, frozen=True):
+    user_id: str
+    seq: int
+    trade_id: str
+    order_id: str
+    symbol: str
+    side: str
+    price: str
+    quantity: str
+    role: str
+    ts: str
+
+
+class TradeRow(msgspec.Struct, frozen=True):
+    node: int
+    seq: int
+    trade_id: str
+    symbol: str
+    price: str
+    quantity: str
+    aggressor: str
+    ts: str
+
+
+Row = OrderRow | FillRow | TradeRow
+ROWS: dict[str, type[Row]] = {"orders": OrderRow, "fills": FillRow, "trades": TradeRow}
 
 
 class CannotExport(Exception):  # noqa: N818 - a refusal with an exit code
@@ -87,52 +133,52 @@ class Exporter:
 
     def _order(self, order: Order) -> Row:
         rule = self._rule(order.symbol)
-        return {
-            "order_id": format_id(order.order_id),
-            "client_order_id": order.client_order_id,
-            "user_id": format_id(order.account),
-            "symbol": order.symbol,
-            "side": Side(order.side).name.lower(),
-            "type": "limit",
-            "time_in_force": TimeInForce(order.time_in_force).name.lower(),
-            "price": rule.tick.text(order.price),
-            "quantity": rule.lot.text(order.quantity),
-            "filled_quantity": rule.lot.text(order.filled),
-            "remaining_quantity": rule.lot.text(order.open + order.offered),
-            "in_doubt_quantity": rule.lot.text(order.offered),
-            "status": str(order.status),
-            "reason": str(order.reason),
-            "created": time_text(order.created),
-            "updated": time_text(order.updated),
-        }
+        return OrderRow(
+            order_id=format_id(order.order_id),
+            client_order_id=order.client_order_id,
+            user_id=format_id(order.account),
+            symbol=order.symbol,
+            side=Side(order.side).name.lower(),
+            type="limit",
+            time_in_force=TimeInForce(order.time_in_force).name.lower(),
+            price=rule.tick.text(order.price),
+            quantity=rule.lot.text(order.quantity),
+            filled_quantity=rule.lot.text(order.filled),
+            remaining_quantity=rule.lot.text(order.open + order.offered),
+            in_doubt_quantity=rule.lot.text(order.offered),
+            status=str(order.status),
+            reason=str(order.reason),
+            created=time_text(order.created),
+            updated=time_text(order.updated),
+        )
 
     def _fill(self, account: int, fill: Fill) -> Row:
         rule = self._rule(fill.symbol)
-        return {
-            "user_id": format_id(account),
-            "seq": fill.seq,
-            "trade_id": format_id(fill.trade_id),
-            "order_id": format_id(fill.order_id),
-            "symbol": fill.symbol,
-            "side": Side(fill.side).name.lower(),
-            "price": rule.tick.text(fill.price),
-            "quantity": rule.lot.text(fill.quantity),
-            "role": "maker" if fill.is_maker else "taker",
-            "ts": time_text(fill.ts),
-        }
+        return FillRow(
+            user_id=format_id(account),
+            seq=fill.seq,
+            trade_id=format_id(fill.trade_id),
+            order_id=format_id(fill.order_id),
+            symbol=fill.symbol,
+            side=Side(fill.side).name.lower(),
+            price=rule.tick.text(fill.price),
+            quantity=rule.lot.text(fill.quantity),
+            role="maker" if fill.is_maker else "taker",
+            ts=time_text(fill.ts),
+        )
 
     def _trade(self, trade: Trade) -> Row:
         rule = self._rule(trade.symbol)
-        return {
-            "node": self.node,
-            "seq": trade.seq,
-            "trade_id": format_id(trade.trade_id),
-            "symbol": trade.symbol,
-            "price": rule.tick.text(trade.price),
-            "quantity": rule.lot.text(trade.quantity),
-            "aggressor": Side(trade.aggressor).name.lower(),
-            "ts": time_text(trade.ts),
-        }
+        return TradeRow(
+            node=self.node,
+            seq=trade.seq,
+            trade_id=format_id(trade.trade_id),
+            symbol=trade.symbol,
+            price=rule.tick.text(trade.price),
+            quantity=rule.lot.text(trade.quantity),
+            aggressor=Side(trade.aggressor).name.lower(),
+            ts=time_text(trade.ts),
+        )
 
 
 def write_jsonl(rows: Iterable[Row], file: IO[bytes]) -> int:
@@ -144,20 +190,18 @@ def write_jsonl(rows: Iterable[Row], file: IO[bytes]) -> int:
     return count
 
 
-def write_csv(rows: Iterable[Row], file: IO[str]) -> int:
-    """Write rows as CSV with a header; return how many."""
-    count, writer = 0, None
+def write_csv(rows: Iterable[Row], file: IO[str], what: str) -> int:
+    """Write rows as CSV, with a header even where there are none; return how many."""
+    count, writer = 0, csv.writer(file, lineterminator="\n")
+    writer.writerow(ROWS[what].__struct_fields__)
     for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            writer.writeheader()
-        writer.writerow({name: _harmless(value) for name, value in row.items()})
+        writer.writerow(map(_harmless, msgspec.structs.astuple(row)))
         count += 1
     return count
 
 
-def write_parquet(rows: Iterable[Row], file: Path) -> int:
-    """Write rows as Parquet; CannotExport without the extra `analytics`."""
+def write_parquet(rows: Iterable[Row], file: Path, what: str) -> int:
+    """Write rows as Parquet, even where there are none; CannotExport without `analytics`."""
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
@@ -165,25 +209,14 @@ def write_parquet(rows: Iterable[Row], file: Path) -> int:
         raise CannotExport(
             "Parquet needs pyarrow: pip install 'stock-exchange[analytics]'", 2
         ) from None
-    count, writer = 0, None
-    batch: list[Row] = []
-
-    def flush() -> None:
-        nonlocal writer
-        table = arrow.Table.from_pylist(batch, schema=writer.schema if writer else None)
-        writer = writer or parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table)
-        batch.clear()
-
-    for row in rows:
-        batch.append(row)
-        count += 1
-        if len(batch) == BATCH_ROWS:
-            flush()
-    if batch:
-        flush()
-    if writer is not None:
-        writer.close()
+    types = {int: arrow.int64(), str: arrow.string()}
+    columns = msgspec.structs.fields(ROWS[what])
+    schema = arrow.schema([(column.name, types[column.type]) for column in columns])
+    count, left = 0, iter(rows)
+    with parquet.ParquetWriter(file, schema) as writer:
+        while batch := [msgspec.structs.asdict(row) for row in islice(left, BATCH_ROWS)]:
+            writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
+            count += len(batch)
     return count
 
 

@@ -18,7 +18,7 @@ from exchange.domain.units import (
     number_of,
 )
 from exchange.engine.messages import Proof
-from exchange.engine.records import OfferId
+from exchange.engine.records import BEFORE_ANY, OfferId
 from exchange.engine.state import PeerState, State
 from exchange.store.frames import Identity
 from recovery.audit.halves import Accepted, Declined, Halves, Offered
@@ -26,6 +26,17 @@ from recovery.replicas import Replicas
 
 Answered = tuple[NodeId, OfferId, Accepted | Declined]  # decider, offer, its answer
 SUSPENSE = 0  # the account number of what belongs to nobody we know; accounts begin at 1
+
+
+class Between(msgspec.Struct, frozen=True):
+    """How far the lost node and another one have come with each other's offers."""
+
+    handled: OfferId = BEFORE_ANY  # the other one's last offer that the lost node has decided
+    offered: OfferId = BEFORE_ANY  # the lost node's last offer to it
+
+    def holds(self, known: PeerState) -> bool:
+        """Tell whether this is all that the other one knows of the lost node."""
+        return known.last_offer <= self.handled and known.mark <= self.offered
 
 
 class Rebuilt(msgspec.Struct):
@@ -50,6 +61,8 @@ class Rebuilt(msgspec.Struct):
     not_restored: list[str] = []  # orders that a replica shows, and why they are canceled
     canceled: list[str] = []  # orders that were open in the old copy
     not_recovered: list[str] = []  # in words
+    between: dict[int, Between] = {}  # by node: what of its trades is in the new log
+    absent: list[int] = []  # nodes that somebody knows, and whose logs nobody gave
 
 
 class Peer(msgspec.Struct):
@@ -103,7 +116,8 @@ class Knowledge:
         believed, refused = [], []
         untold = self._untold()
         for order in self.replicas.orders.values():
-            why = "a node that has traded with it was not asked" if order.order_id in untold else ""
+            by = untold.get(order.order_id)
+            why = f"node {by} has traded with it, and was not asked" if by else ""
             why = why or self._contradicted(order)
             if why:
                 refused.append(not_restored(order, why))
@@ -113,15 +127,15 @@ class Knowledge:
         refused += [f"{format_id(order_id)}: {told}" for order_id in self.replicas.disputed]
         return believed, refused
 
-    def _untold(self) -> set[int]:
+    def _untold(self) -> dict[int, NodeId]:
         """Return the orders that traded with nodes whose replicas do not show it (S3)."""
         complete = self.replicas.complete
         taken = {
-            answer.taker
+            answer.taker: decider
             for decider, _, answer in self.lost_offers()
             if isinstance(answer, Accepted) and decider not in complete
         }
-        made = {offered.maker for peer, offered, _ in self._settled() if peer not in complete}
+        made = {offered.maker: peer for peer, offered, _ in self._settled() if peer not in complete}
         return taken | made
 
     def _contradicted(self, order: OrderEvent) -> str:
@@ -237,3 +251,13 @@ class Knowledge:
 def not_restored(order: OrderEvent, why: str) -> str:
     """Say why an order that was shown is not open again."""
     return f"{format_id(order.order_id)} of account {format_id(order.account)}: {why}"
+
+
+def note_others(result: Rebuilt, state: State, peers: Iterable[Peer]) -> None:
+    """Write down what of the others' trades is in the new log, and whose logs were not given."""
+    result.between = {
+        node: Between(peer.mark, peer.last_offer) for node, peer in state.peers.items()
+    }
+    given = {peer.node for peer in peers} | {NodeId(result.node)}
+    met = {node for one in (state, *(peer.state for peer in peers)) for node in one.peers}
+    result.absent = sorted(met - given)

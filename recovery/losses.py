@@ -15,13 +15,18 @@ def what_is_lost(result: Rebuilt) -> list[str]:
         f"orders placed, amended or canceled{since}, as far as they met no other node"
         " and no replica shows them",
     ]
+    if since:
+        lost.append(f"what was done to keys{since}: who had one then has it again, rotated or not")
+    if result.absent:
+        nodes = ", ".join(f"node {node}" for node in result.absent)
+        lost.append(f"trades with {nodes}{since}: give all directories, or they stay half")
     if not result.replicas:
         lost.append("its open orders: no node that runs was asked for them")
     elif result.replicas_lsn < result.from_backup_lsn:
         lost.append(f"its open orders: replicas show it as at LSN {result.replicas_lsn}")
     if result.opened:
         keys = counted(len(result.opened), "account")
-        lost.append(f"the keys of {keys} that replicas name: `exchange key rotate` makes new ones")
+        lost.append(f"the keys of {keys} that replicas name: an operator makes new ones")
     if result.restored:
         orders = counted(len(result.restored), "order")
         lost.append(f"client order ids and self-trade prevention of the {orders} restored")

@@ -19,7 +19,7 @@ from exchange.engine.records import PeerSeen
 from exchange.store.directory import STORE, UNACCEPTED
 from exchange.store.frames import Identity
 from recovery.directory import COORDINATORS, marked
-from recovery.knowledge import Rebuilt
+from recovery.knowledge import Between, Rebuilt
 from recovery.offline import OfflineNode, now
 from recovery.problems import EXIT_USAGE
 from recovery.replay import CannotReplay
@@ -42,10 +42,11 @@ def read_rebuilt(path: Path) -> Rebuilt:
 def accept(path: Path, others: Sequence[Path]) -> Rebuilt:
     """Introduce a rebuilt node to the others, then let it serve; again for who was left out."""
     rebuilt, identity = read_rebuilt(path), marked(path)
+    rebuilt.path = str(path)
     if identity is None or identity.nonce.hex() != rebuilt.nonce:
         raise CannotReplay(f"{path} is not what recover-node made", EXIT_USAGE)
     for other in others:
-        _check(other, identity)
+        _check(other, identity, rebuilt)
     told = [_introduce(other, rebuilt, identity) for other in others]
     if (path / UNACCEPTED).exists():
         _let_serve(path)
@@ -54,7 +55,19 @@ def accept(path: Path, others: Sequence[Path]) -> Rebuilt:
     return rebuilt
 
 
-def _check(path: Path, identity: Identity) -> None:
+def untold(rebuilt: Rebuilt, others: Sequence[Path]) -> list[str]:
+    """Say who is not among those that were given, and must hear of it too."""
+    given = [found for found in map(marked, others) if found is not None]
+    nodes = {found.node_id for found in given if found.cluster != COORDINATORS}
+    missing = sorted({*rebuilt.between, *rebuilt.absent} - nodes)
+    names = [f"node {node}" for node in missing]
+    has_registry = any(found.cluster == COORDINATORS for found in given)
+    if not has_registry and not any(marked(path / EMBEDDED) for path in others):
+        names.append("the coordinator")
+    return names
+
+
+def _check(path: Path, identity: Identity, rebuilt: Rebuilt) -> None:
     """Refuse what cannot be introduced, before anything is written."""
     found = marked(path)
     if found is None:
@@ -64,6 +77,19 @@ def _check(path: Path, identity: Identity) -> None:
         raise CannotReplay(detail, EXIT_USAGE)
     if found.node_id == identity.node_id:
         raise CannotReplay(f"{path} is of node {identity.node_id} itself", EXIT_USAGE)
+    if found.cluster != COORDINATORS:
+        _check_trades(path, found.node_id, identity, rebuilt)
+
+
+def _check_trades(path: Path, other: NodeId, identity: Identity, rebuilt: Rebuilt) -> None:
+    """Refuse who knows a later life, or trades whose other halves the new log does not have."""
+    with OfflineNode.open(path) as node:
+        known, between = node.state.peer(identity.node_id), rebuilt.between
+    has_all = between.get(other, Between()).holds(known) and known.epoch <= rebuilt.epoch
+    if known.nonce != identity.nonce and between and not has_all:
+        told = f"{path} has heard of node {rebuilt.node} what {rebuilt.path} was not made of"
+        where = "start the directory that said it; if that is lost too, make this one again"
+        raise CannotReplay(f"{told}; {where}, by recover-node with the directories of all others")
 
 
 def _introduce(path: Path, rebuilt: Rebuilt, identity: Identity) -> bool:

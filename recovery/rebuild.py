@@ -45,7 +45,8 @@ from recovery.audit.reader import audit_log
 from recovery.bulk import NewDirectory
 from recovery.directory import data_file
 from recovery.inspection import Look, open_all
-from recovery.knowledge import Peer, Rebuilt
+from recovery.knowledge import Peer, Rebuilt, note_others
+from recovery.losses import what_is_lost
 from recovery.offline import now
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, Problem, exit_code
 from recovery.reconstruction import Builder
@@ -79,7 +80,11 @@ def rebuild(
         known = [_peer(look, NodeId(node_id), archive) for look in looks]
         if not known or any(peer.node == node_id for peer in known):
             raise CannotReplay("give the directories of the other nodes, and at least one", 2)
-        identity = Identity(known[0].identity.cluster, NodeId(node_id), secrets.token_bytes(16))
+        if backup is None and not any(peer.known.nonce for peer in known):
+            told = f"none of these has ever met a node {node_id}"
+            raise CannotReplay(f"{told}; give the --node that is lost", EXIT_USAGE)
+        cluster = known[0].identity.cluster
+        identity = Identity(cluster, NodeId(node_id), secrets.token_bytes(16))
         with NewDirectory(to, identity) as new:
             result = Rebuilt(str(to), node_id, identity.nonce.hex())
             instruments = {
@@ -87,11 +92,13 @@ def rebuild(
                 for peer in known
                 for symbol, listing in peer.state.instruments.items()
             }
-            replicas = read(shown, node_id, identity.cluster, instruments)
+            replicas = read(shown, node_id, cluster, instruments)
             builder = Builder(new, result, known, replicas, now())
             if backup is not None:
                 builder.copy(backup, archive)
             builder.run()
+            note_others(result, builder.state, known)
+            result.not_recovered = what_is_lost(result)
             proof = new.finish(UNACCEPTED)
         result.lsn, result.digest = proof.lsn, proof.digest.hex()
         (to / "recovery.json").write_bytes(msgspec.json.encode(result) + b"\n")

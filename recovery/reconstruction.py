@@ -52,7 +52,6 @@ from recovery.bulk import NewDirectory
 from recovery.chain import Chain
 from recovery.directory import DataDirectory
 from recovery.knowledge import Answered, Knowledge, Peer, Rebuilt, Want, not_restored
-from recovery.losses import what_is_lost
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE
 from recovery.replay import CannotReplay
 from recovery.replicas import Replicas
@@ -90,8 +89,11 @@ class Builder:
     def copy(self, backup: Path, archive: Path | None = None) -> None:
         """Take over the log of an old copy, under the new nonce."""
         with DataDirectory.open(backup) as source:
-            if source.node_id != self.result.node:
-                raise CannotReplay(f"{source.place} is of node {source.node_id}", EXIT_USAGE)
+            clusters = {peer.identity.cluster for peer in self.peers.values()}
+            if source.node_id != self.result.node or source.identity.cluster not in clusters:
+                told = f"{source.place} is of node {source.node_id}"
+                told = f"{told} of cluster {source.identity.cluster}"
+                raise CannotReplay(f"{told}; give a copy of the lost node", EXIT_USAGE)
             if archive is not None:
                 source.add_archive(archive)
             chain = Chain(source.base(), source.place)
@@ -123,7 +125,6 @@ class Builder:
                 [PeerSeen(peer.node, peer.identity.nonce, peer.state.scalars.epoch, b"", "")]
             )
         self.result.epoch = self.state.scalars.epoch
-        self.result.not_recovered = what_is_lost(self.result)
 
     def _list_instruments(self) -> None:
         for peer in self.peers.values():

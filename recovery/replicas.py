@@ -37,7 +37,7 @@ from exchange.domain.units import (
 )
 from exchange.engine.replication import sum_text
 from exchange.engine.state import Listing
-from recovery.directory import running_pid
+from recovery.directory import COORDINATORS, marked, running_pid
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_USE, EXIT_USAGE
 from recovery.replay import CannotReplay
 from recovery.show import counted
@@ -92,8 +92,20 @@ class Replicas:
 
 def ask(peers: Sequence[Path], urls: Sequence[str], lost: int) -> list[Shown]:
     """Ask every node whose directory is in use, and those at the addresses."""
+    for path in peers:
+        _refuse_who_knows_nothing(path, lost)
     running = [path for path in peers if running_pid(path) is not None]
     return [*(_ask(lost, None, path) for path in running), *(_ask(lost, url) for url in urls)]
+
+
+def _refuse_who_knows_nothing(path: Path, lost: int) -> None:
+    found = marked(path)
+    if found is not None and found.cluster == COORDINATORS:
+        told = f"{path} is the directory of a coordinator; it has no trades"
+        raise CannotReplay(f"{told}; leave it out here, and give it to --accept", EXIT_USAGE)
+    if found is not None and found.node_id == lost:
+        told = f"{path} is of node {lost} itself"
+        raise CannotReplay(f"{told}; give the others, and an old copy as --backup", EXIT_USAGE)
 
 
 def _ask(lost: int, url: str | None, path: Path | None = None) -> Shown:
@@ -103,8 +115,11 @@ def _ask(lost: int, url: str | None, path: Path | None = None) -> Shown:
     except ClientError as error:
         name = url or path
         is_key = isinstance(error, Refused) and error.code in ("forbidden", "unauthorized")
-        key = "set EXCHANGE_OPERATOR_KEY to the cluster's operator key" if is_key else "mend that"
         detail = f"{name} runs, and cannot be asked for the orders it shows: {error}"
+        if isinstance(error, Refused) and error.code == "unknown_node":
+            raise CannotReplay(f"{detail}; give the --node that is lost", EXIT_USAGE) from error
+        where = "what stands in `operator.key` of the coordinator's directory"
+        key = f"set EXCHANGE_OPERATOR_KEY to {where}" if is_key else "mend that"
         remedy = f"{key}, or do without its replica by --without-replicas"
         raise CannotReplay(f"{detail}; {remedy}", error.exit_code) from error
 

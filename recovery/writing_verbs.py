@@ -152,10 +152,12 @@ def recover_node_verb(
       exchange-recover recover-node --node 1 --backup old --to node1-new node2 node3
       exchange-recover recover-node --accept node1-new node2 node3 coordinator
     """
-    from recovery.rebirth import accept
+    from recovery.rebirth import accept, untold
     from recovery.rebuild import rebuild
     from recovery.replicas import ask
 
+    if without_replicas and urls:
+        raise Refused("give --live or --without-replicas, not both", EXIT_USAGE)
     is_building = accepted is None and node is not None and to is not None
     if not peers or is_building == (accepted is not None):
         raise Refused("give --node and --to, or --accept, and the other nodes", EXIT_USAGE)
@@ -173,7 +175,10 @@ def recover_node_verb(
     click.echo(f"{result.path}: node {result.node}, birth nonce {result.nonce}")
     click.echo(f"LSN {result.lsn}, epoch {result.epoch}, {result.trades} trades made whole again")
     if accepted is not None:
-        click.echo("accepted: it may be started; so may the others")
+        click.echo("accepted: it may be started; so may those that were given here")
+        if missing := untold(result, peers):
+            click.echo(f"not given here: {', '.join(missing)}; who does not know it refuses it")
+            click.echo(f"next: exchange-recover recover-node --accept {quoted(result.path)} DIRS")
         return
     for name in LISTS:
         rows: list[str] = getattr(result, name)

@@ -38,3 +38,18 @@ def test_one_of_a_thing_is_not_many() -> None:
 
     for words in ("1 account that", "the 1 order restored", "1 trade in", "1 offer:", "1 order:"):
         assert words in told
+
+
+def test_a_copy_knows_old_keys_only() -> None:
+    """Issue, item 7: who was shut out since is let in again, and must be shut out again."""
+    copied = Rebuilt("new", 1, "", from_backup_lsn=70)
+
+    assert any("keys after LSN 70" in line for line in what_is_lost(copied))
+    assert not any("done to keys" in line for line in what_is_lost(Rebuilt("new", 1, "")))
+
+
+def test_nodes_whose_logs_were_not_given_are_named() -> None:
+    """S13: both halves of a trade agree, or it is said where they do not."""
+    lost = what_is_lost(Rebuilt("new", 1, "", absent=[3, 4]))
+
+    assert any(line.startswith("trades with node 3, node 4:") for line in lost)

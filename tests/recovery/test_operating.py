@@ -160,16 +160,45 @@ def test_every_code_is_explained() -> None:
     assert not {code for code in table if code.startswith("audit_")} - set(meanings)
 
 
+QUERY = re.findall(r"```sql\n(.*?)```", RUNBOOK, re.DOTALL)[0]
+
+
+def export_trades(path: Path, node: str, form: str) -> Path:
+    file = path / f"{node}-trades.{form}"
+    words = ["export", str(path / node), "trades", "--format", form, "--file", str(file)]
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0, result.output
+    return file
+
+
 def test_the_query_names_columns_that_are_exported(tmp_path: Path) -> None:
     """Issue, item 6: a documented DuckDB query."""
     clean(tmp_path)
-    file = tmp_path / "trades.csv"
-    words = ["export", str(tmp_path / "node1"), "trades", "--format", "csv", "--file", str(file)]
-    CliRunner().invoke(cli, words)
-    (row,) = csv.DictReader(file.read_text().splitlines())
-    query = re.findall(r"```sql\n(.*?)```", RUNBOOK, re.DOTALL)[0]
+    (row,) = csv.DictReader(export_trades(tmp_path, "node1", "csv").read_text().splitlines())
 
-    for name in re.findall(r"CAST\((\w+) AS", query):
+    for name in re.findall(r"CAST\((\w+) AS", QUERY):
         assert name in row
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_the_query_adds_up_the_tapes_of_all_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Issue, item 6: over CSV and Parquet alike, and where one node has no trade."""
     duckdb = pytest.importorskip("duckdb")
-    assert duckdb.sql(query.replace("*trades.csv", str(file))).fetchall()
+    pytest.importorskip("pyarrow")
+    cluster = traded(tmp_path, nodes=3)
+    cluster.place(account_of(2), Side.SELL, 6, 300)
+    cluster.settle()
+    cluster.place(account_of(1, 2), Side.BUY, 12, 300)
+    cluster.settle()
+    cluster.kill_all()
+    for node in ("node1", "node2", "node3"):
+        export_trades(tmp_path, node, form)
+    monkeypatch.chdir(tmp_path)
+
+    source = re.search(r"read_csv\(.*\)", QUERY)
+    assert source is not None
+    query = QUERY if form == "csv" else QUERY.replace(source[0], "'*trades.parquet'")
+    ((symbol, _, price, volume),) = duckdb.sql(query).fetchall()
+    assert (symbol, price, volume) == ("ACME", pytest.approx((10 * 1 + 6 * 3) / 16), 16)

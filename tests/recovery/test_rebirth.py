@@ -13,16 +13,17 @@ from exchange.coordinator.registry import (
     apply,
 )
 from exchange.coordinator.registry_store import RegistryStore
+from exchange.domain.orders import Side
 from exchange.domain.units import Epoch, NodeId
 from exchange.engine.records import PeerSeen
 from exchange.store.directory import UNACCEPTED, Directory
 from exchange.store.errors import DataDirInUse, WrongDirectory
 from exchange.store.frames import Identity
 from recovery.directory import DataDirectory, marked
-from recovery.rebirth import accept, read_rebuilt
+from recovery.rebirth import accept, read_rebuilt, untold
 from recovery.rebuild import rebuild
 from recovery.replay import CannotReplay
-from tests.recovery.cluster import Cluster
+from tests.recovery.cluster import Cluster, a_market, account_of
 from tests.recovery.logs import read_frames, records_of
 
 
@@ -138,3 +139,53 @@ def test_a_running_peer_stops_it(traded: Cluster, rebuilt: Path) -> None:
     with pytest.raises(DataDirInUse):
         accept(rebuilt, traded.paths[1:])
     assert (rebuilt / "store.unaccepted").exists()
+
+
+def test_who_was_not_given_is_named(traded: Cluster, rebuilt: Path, tmp_path: Path) -> None:
+    """Issue, item 7: whoever is forgotten refuses the node."""
+    cluster = identity_of(rebuilt).cluster
+    registry = a_coordinator(tmp_path / "coordinator", ClusterFounded(cluster))
+    result = accept(rebuilt, traded.paths[1:])
+
+    assert untold(result, traded.paths[1:]) == ["the coordinator"]
+    assert untold(result, [*traded.paths[1:], registry]) == []
+    assert untold(result, [registry]) == ["node 2"]
+    assert result.path == str(rebuilt)
+
+
+def test_what_was_made_before_another_life_is_refused(
+    traded: Cluster, rebuilt: Path, tmp_path: Path
+) -> None:
+    """S13: that life has traded, and its halves would be lost."""
+    rebuild(1, traded.paths[1:], tmp_path / "stale")
+    result = accept(rebuilt, traded.paths[1:])
+    node = traded.nodes[NodeId(1)]
+    node.path = rebuilt
+    node.identity = Identity("test", node.node_id, bytes.fromhex(result.nonce))
+    traded.start()
+    traded.settle()
+    traded.kill_all()
+    frames = read_frames(traded.paths[1])
+
+    with pytest.raises(CannotReplay, match="has heard of node 1 what"):
+        accept(tmp_path / "stale", traded.paths[1:])
+    assert read_frames(traded.paths[1]) == frames
+    assert (tmp_path / "stale" / UNACCEPTED).exists()
+
+
+def test_who_has_traded_and_was_not_given_at_first_is_refused(tmp_path: Path) -> None:
+    """S13: its halves of those trades are not in the new log."""
+    cluster = a_market(tmp_path / "market", nodes=3)
+    cluster.place(account_of(1), Side.SELL, 10, 100)
+    cluster.settle()
+    cluster.place(account_of(3), Side.BUY, 4, 100)
+    cluster.settle()
+    cluster.kill_all()
+    one, two, three = cluster.paths
+    shutil.rmtree(one)
+    rebuild(1, [two], tmp_path / "half")
+    rebuild(1, [two, three], tmp_path / "new")
+
+    with pytest.raises(CannotReplay, match="recover-node with the directories of all others"):
+        accept(tmp_path / "half", [two, three])
+    accept(tmp_path / "new", [two, three])

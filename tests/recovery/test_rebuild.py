@@ -8,8 +8,10 @@ import pytest
 
 from exchange.domain.orders import Side
 from exchange.domain.units import NodeId, format_id
-from exchange.store.directory import UNACCEPTED
+from exchange.store.directory import UNACCEPTED, Directory
 from exchange.store.errors import DirectoryUnusable
+from exchange.store.frames import Identity
+from exchange.store.store import Limits, Store
 from recovery.inspection import inspect
 from recovery.knowledge import Rebuilt
 from recovery.rebirth import accept
@@ -174,3 +176,50 @@ def test_what_does_not_fit_is_refused(traded: Cluster, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
     rebuild(1, traded.paths[1:], tmp_path / "new")
     assert (tmp_path / "new" / UNACCEPTED).exists()
+
+
+def test_nodes_of_two_clusters_are_not_mixed(traded: Cluster, tmp_path: Path) -> None:
+    """Bad input: their accounts and trades mean different things."""
+    other = a_market(tmp_path / "other", nodes=3)
+    other.kill_all()
+    stranger = other.nodes[NodeId(3)]
+    rename(stranger, "another")
+    rename(other.nodes[NodeId(1)], "another")
+
+    with pytest.raises(CannotReplay, match="cluster another, not test"):
+        rebuild(1, [traded.paths[1], stranger.path], tmp_path / "new")
+    with pytest.raises(CannotReplay, match="node 1 of cluster another; give a copy"):
+        rebuild(1, traded.paths[1:], tmp_path / "new", backup=other.paths[0])
+    assert not (tmp_path / "new").exists()
+
+
+def rename(node: Node, cluster: str) -> None:
+    """Make a node anew that is alone in another cluster."""
+    shutil.rmtree(node.path)
+    identity = Identity(cluster, node.node_id, node.identity.nonce)
+    with Directory.lock(node.path) as directory:
+        directory.create(identity)
+        store = Store.open(directory.open(), identity, Limits())
+        store.boot(boot_id=b"boot", ts=WALL_ZERO_US)  # type: ignore[arg-type]
+        store.disk.close()
+
+
+def test_a_node_that_nobody_has_met_is_not_made_up(traded: Cluster, tmp_path: Path) -> None:
+    """Bad input: a wrong --node."""
+    with pytest.raises(CannotReplay, match="none of these has ever met a node 7"):
+        rebuild(7, traded.paths[1:], tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_whose_logs_were_not_given_is_said(tmp_path: Path) -> None:
+    """Issue, item 7: what could not be recovered is listed."""
+    cluster = a_market(tmp_path / "market", nodes=3)
+    one, two, three = cluster.paths
+    cluster.kill_all()
+    shutil.rmtree(one)
+
+    asked = rebuild(1, [two, three], tmp_path / "new")
+    assert asked.absent == []
+    half = rebuild(1, [two], tmp_path / "half")
+    assert half.absent == [3]
+    assert any(line.startswith("trades with node 3") for line in half.not_recovered)

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from exchange.client.replicas import Replica, Shown
+from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.book import OrderEvent
 from exchange.domain.orders import Side
 from exchange.domain.units import AccountId, Lots, NodeId, OrderId, Stamp, Symbol, Ticks, make_id
 from exchange.engine.state import State
+from exchange.store.directory import Directory
 from recovery import replicas
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_USE, EXIT_USAGE
 from recovery.replay import CannotReplay
@@ -163,3 +165,14 @@ def test_who_does_not_run_is_not_asked_and_who_cannot_be_asked_is_named(
     running = a_market(tmp_path / "running").paths[1]  # by this process, without an address
     with pytest.raises(CannotReplay, match="--without-replicas"):
         ask([running], [], 1)
+
+
+def test_who_has_no_replica_of_it_is_not_asked(tmp_path: Path, traded: Cluster) -> None:
+    """Bad input: a coordinator, or the lost node itself."""
+    with Directory.lock(tmp_path / "coordinator") as directory:
+        RegistryStore.open(directory, nonce=bytes(16)).close()
+
+    with pytest.raises(CannotReplay, match="of a coordinator"):
+        ask([tmp_path / "coordinator"], [], 1)
+    with pytest.raises(CannotReplay, match="of node 1 itself"):
+        ask(traded.paths, [], 1)
