@@ -17,9 +17,8 @@ import msgspec
 from exchange.domain.units import NodeId
 from exchange.store.frames import Frame, Identity
 from recovery.bulk import NewDirectory
-from recovery.chain import Chain
 from recovery.directory import DataDirectory
-from recovery.replay import CannotReplay
+from recovery.replay import CannotReplay, check_intact, whole_chain
 
 T = TypeVar("T")
 
@@ -69,21 +68,14 @@ def dump(
 ) -> End:
     """Write a log as text."""
     with DataDirectory.open(path) as source:
-        if archive is not None:
-            source.add_archive(archive)
-        chain = Chain(source.base(), source.place)
-        if chain.base.lsn:
-            message = f"the log through LSN {chain.base.lsn} is archived: give --archive"
-            raise CannotReplay(message)
+        chain = whole_chain(source, archive)
         identity = source.identity
         head = Head(DUMP_FORMAT, identity.cluster, identity.node_id, identity.nonce.hex())
         file.write(msgspec.json.encode(head) + b"\n")
         for frame in chain.frames(source.log):
             file.write(msgspec.json.encode(frame) + b"\n")
             progress(frame.count)
-        if chain.problems:
-            found = chain.problems[0]
-            raise CannotReplay(f"{found.place}: {found.detail}; salvage it first", 4)
+        check_intact(chain)
         end = End(chain.frames_count, chain.records, chain.last.lsn, chain.last.digest.hex())
         file.write(msgspec.json.encode(Tail(end)) + b"\n")
         return end
@@ -96,7 +88,8 @@ def load(file: IO[bytes], to: Path, *, progress: Progress = lambda _: None) -> L
         head = msgspec.json.decode(next(lines, b""), type=Head)
         identity = Identity(head.cluster, NodeId(head.node_id), bytes.fromhex(head.nonce))
     except (msgspec.MsgspecError, ValueError) as error:
-        raise CannotReplay(f"not a dump: {error}", 2) from error
+        told = f"{getattr(file, 'name', 'this')} is no dump: {error}"
+        raise CannotReplay(f"{told}; give what `exchange-recover dump` writes", 2) from error
     if head.dump != DUMP_FORMAT:
         raise CannotReplay(f"a dump of format {head.dump}, this program reads {DUMP_FORMAT}", 4)
     end: End | None = None

@@ -28,14 +28,17 @@ import msgspec
 
 from exchange.domain.units import Lsn
 from exchange.engine.messages import Proof
+from exchange.store.directory import IDENTITY
 from exchange.store.errors import DamagedLog, NewerFormat, StoreError
 from exchange.store.frames import DIGEST_SIZE, Frame, Identity, check_frame, genesis, read_frame
 from exchange.store.meta import BASE, Checkpoint, checkpoint_change
 from exchange.store.store import Store
 from exchange.store.tables import CODECS, seal
 from recovery.bulk import NewDirectory, Unfinished
-from recovery.directory import DataDirectory
+from recovery.directory import DataDirectory, NoDirectory
 from recovery.pages import HEADER, LEAF, OVERFLOW, BadFile, PageFile, Walk
+from recovery.problems import EXIT_DAMAGED
+from recovery.replay import CannotReplay
 from recovery.segments import SEGMENT_FORMAT, Header, segment_name, write_segment
 from recovery.skip import length_of
 from recovery.verification import check_tables
@@ -106,7 +109,7 @@ class Finds:
 
 def salvage(path: Path, to: Path, *, progress: Progress = lambda _: None) -> Salvaged:
     """Salvage `path` into the new directory `to`."""
-    with DataDirectory.open(path, is_lenient=True) as source:
+    with _open(path) as source:
         result = Salvaged(str(to), source.node_id)
         base, checkpoint = _start(source, result)
         finds = _collect(source.pages, progress)
@@ -142,6 +145,17 @@ def salvage(path: Path, to: Path, *, progress: Progress = lambda _: None) -> Sal
         is_end_there = end is not None and end <= result.last_lsn
         result.is_state_whole = bool(result.path) and is_end_there and not later and not behind
         return result
+
+
+def _open(path: Path) -> DataDirectory:
+    try:
+        return DataDirectory.open(path, is_lenient=True)
+    except NoDirectory as nothing:
+        if nothing.problem.code != "identity_damaged":
+            raise
+        detail = f"{nothing.problem.place}: {nothing.problem.detail}"
+        remedy = f"put the node's file `{IDENTITY}` there, or recover-node from its peers"
+        raise CannotReplay(f"{detail}; {remedy}", EXIT_DAMAGED) from nothing
 
 
 def _end(source: DataDirectory) -> int | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exchange.client import output
+from exchange.client.errors import Refused
 from exchange.client.session import Session, saved, with_session
 from exchange.client.subcommands import Subcommands
 
@@ -70,12 +71,20 @@ Examples:
 def rotate(session: Session, key_id: str) -> None:
     """Put a new key in the place of KEY_ID; the old one opens nothing from now on.
 
-    Without KEY_ID it is the account's own key, which these commands use.
+    Without KEY_ID it is the account's own key, which these commands use.  Where that is lost or
+    no longer good, the operator key makes the new one.
     """
 
     async def work(cluster: "Cluster") -> None:
         client = await session.account(cluster)
-        made = await client.rotate_key(key_id)
+        try:
+            made = await client.rotate_key(key_id)
+        except Refused as refused:
+            if refused.code != "unauthorized" or not cluster.operator_key:
+                raise
+            output.talk("the account's key is not good; the operator key makes a new one")
+            client = await session.account(cluster, by_operator=True)
+            made = await client.rotate_key(key_id)
         if made.key_id == MAIN:
             path = session.settings.accounts
             if saved(path, await cluster.name(), made.user_id, made.api_key):

@@ -58,7 +58,7 @@ class Session:
 
         return trio.run(partial(self._with_cluster, work, reach))
 
-    async def account(self, cluster: "Cluster") -> "AccountClient":
+    async def account(self, cluster: "Cluster", *, by_operator: bool = False) -> "AccountClient":
         """Return a client of the account that the command is about."""
         settings = self.settings
         known = known_accounts(settings.accounts, await cluster.name())
@@ -68,7 +68,8 @@ class Session:
                 "no account is known in this cluster: run `exchange account open`, "
                 "or name one with --account"
             )
-        api_key = settings.api_key or known.keys.get(user_id) or cluster.operator_key
+        api_key = "" if by_operator else settings.api_key or known.keys.get(user_id)
+        api_key = api_key or cluster.operator_key
         return cluster.account(user_id, api_key)
 
     async def _with_cluster(self, work: "Callable[[Cluster], Awaitable[T]]", reach: float) -> T:

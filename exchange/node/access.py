@@ -45,7 +45,7 @@ KNOWN_MAX = 16_384  # keys of requests that are remembered; about 10 MB
 BAD_KEY = Refused(
     "unauthorized",
     "the key is not one of this account, or is revoked or expired: send the one that"
-    " the account was opened with, or make another with `exchange key create`",
+    " the account was opened with, or let an operator make a new one (`exchange key rotate`)",
 )
 
 

@@ -8,6 +8,7 @@ import pytest
 from exchange.domain.orders import Side
 from exchange.store.frames import Frame
 from recovery.pages import HEADER, PageFile, Walk
+from recovery.replay import CannotReplay
 from recovery.salvage import Salvaged, salvage
 from recovery.segments import find_segments, read_segment
 from recovery.verification import verify
@@ -171,4 +172,15 @@ def test_nothing_intact_makes_no_directory(traded: Cluster, tmp_path: Path) -> N
 
     assert not result.path
     assert not result.is_state_whole
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_names_no_owner_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    """Bad input: nothing says whose frames these would be."""
+    store = tmp_path / "old" / "store"
+    store.mkdir(parents=True)
+    (store / "data.mdb").write_bytes(bytes(8 * 4096))
+
+    with pytest.raises(CannotReplay, match="put the node's file `identity` there"):
+        salvage(tmp_path / "old", tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from exchange.client.cluster_process import LocalCluster
+
 People = Callable[..., int]
 
 
@@ -75,3 +77,24 @@ def test_list_tells_powers_and_never_keys(people: People, asked: Callable[..., o
     assert [row["key_id"] for row in listed] == ["main", key["key_id"]]
     assert key["api_key"] not in json.dumps(listed)
     assert people("key", "list") == people("key", "list", "-o", "csv") == 0
+
+
+def test_operator_makes_a_key_where_the_saved_one_is_not_good(
+    people: People,
+    asked: Callable[..., object],
+    live: LocalCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Issue 3, item 7: after a lost disk an account may have no key that is good."""
+    assert people("key", "revoke", "main") == 0
+    assert people("account", "show") == 1
+    assert "let an operator make a new one" in capsys.readouterr().err
+    monkeypatch.delenv("EXCHANGE_OPERATOR_KEY", raising=False)
+    monkeypatch.delenv("EXCHANGE_DATA_DIR", raising=False)
+    assert people("key", "rotate") == 1
+    monkeypatch.setenv("EXCHANGE_OPERATOR_KEY", live.operator_key)
+    assert made(asked("key", "rotate"))["key_id"] == "main"
+    monkeypatch.delenv("EXCHANGE_OPERATOR_KEY")
+
+    assert people("account", "show") == 0
