@@ -16,6 +16,7 @@ from recovery.advice import OTHERS, quoted
 from recovery.directory import DataDirectory, NoDirectory
 from recovery.problems import EXIT_USAGE, exit_code
 from recovery.segments import naming
+from recovery.show import counted
 from recovery.terminal import Refused, output_option, path_argument, print_json, reading
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def replay_verb(
         return
     click.echo(f"{result.path}: node {result.node} through LSN {result.lsn}")
     click.echo(f"digest {result.digest}{', the last frame was cut' if result.is_cut else ''}")
-    click.echo(f"left out: {result.left_out} records")
+    click.echo(f"left out: {counted(result.left_out, 'record')}")
 
 
 @click.command("dump")
@@ -102,7 +103,8 @@ def dump_verb(path: Path, file: IO[bytes], archived: Path | None) -> None:
 
     with refusals(), reading() as progress, naming(Path(getattr(file, "name", "-"))):
         end = dump(path, file, archive=archived, progress=progress)
-    click.echo(f"{end.records} records through LSN {end.lsn}, digest {end.digest}", err=True)
+    records = counted(end.records, "record")
+    click.echo(f"{records} through LSN {end.lsn}, digest {end.digest}", err=True)
 
 
 @click.command("load")
@@ -125,7 +127,7 @@ def load_verb(file: IO[bytes], to: Path, output: str) -> None:
         print_json(result)
         return
     same = "as in the dump" if result.is_same else "not that of the dump: the format has changed"
-    click.echo(f"{result.path}: node {result.node}, {result.records} records")
+    click.echo(f"{result.path}: node {result.node}, {counted(result.records, 'record')}")
     click.echo(f"LSN {result.lsn}, digest {result.digest}, {same}")
 
 
@@ -150,7 +152,8 @@ def export_verb(path: Path, what: str, form: str, file: Path | None) -> None:
             if form == "parquet":
                 if file is None:
                     raise Refused("Parquet needs --file", EXIT_USAGE)
-                count = write_parquet(rows, file, what)
+                with _whole(file):
+                    count = write_parquet(rows, file, what)
             elif form == "csv":
                 with _text(file) as text:
                     count = write_csv(rows, text, what)
@@ -159,7 +162,7 @@ def export_verb(path: Path, what: str, form: str, file: Path | None) -> None:
                     count = write_jsonl(rows, binary)
         except CannotExport as refusal:
             raise Refused(str(refusal), refusal.exit_code) from refusal
-    click.echo(f"{count} {what}", err=True)
+    click.echo(counted(count, what.removesuffix("s")), err=True)
 
 
 @click.command("archive")
@@ -191,7 +194,8 @@ def archive_verb(path: Path, before: str, to: Path, output: str) -> None:
         return
     for segment in result.segments:
         click.echo(segment)
-    click.echo(f"{result.frames} frames moved; the log begins behind LSN {result.base_lsn}")
+    moved = counted(result.frames, "frame")
+    click.echo(f"{moved} moved; the log begins behind LSN {result.base_lsn}")
 
 
 def parse_moment(text: str) -> tuple[int | None, int | None]:
@@ -234,7 +238,8 @@ def _print_salvaged(result: "Salvaged") -> None:
         click.echo(f"kept    {segment}")
     if result.path:
         log = f"LSN {result.first_lsn} to {result.last_lsn}"
-        click.echo(f"{result.path}: node {result.node}, {log}, {result.frames} frames")
+        frames = counted(result.frames, "frame")
+        click.echo(f"{result.path}: node {result.node}, {log}, {frames}")
     if result.is_state_whole:
         click.echo("the newest state is whole")
         click.echo(f"next: exchange-recover verify {quoted(result.path)} {OTHERS}")

@@ -7,7 +7,7 @@ from recovery.advice import next_step
 from recovery.inspection import Inspection, Node
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, Problem, exit_code
 from recovery.proof import Outcome, Verdict, Witness
-from recovery.show import size_text
+from recovery.show import counted, size_text
 from recovery.verification import Verification
 
 ALL_ROWS_MAX = 1_000
@@ -37,12 +37,13 @@ def verification_text(result: Verification) -> Iterable[str]:
     """Write what was checked, and every problem."""
     for node in result.directories:
         yield (
-            f"{node.path}: node {node.node_id}, {node.records} records in {node.frames} frames,"
-            f" chain {node.chain}, {node.accounts} accounts, {len(node.ledger)} assets"
+            f"{node.path}: node {node.node_id}, {counted(node.records, 'record')} in"
+            f" {counted(node.frames, 'frame')}, chain {node.chain},"
+            f" {counted(node.accounts, 'account')}, {counted(len(node.ledger), 'asset')}"
         )
     yield (
-        f"checked {result.records} records, audited {result.audited},"
-        f" checked {result.rows} table rows"
+        f"checked {counted(result.records, 'record')}, audited {result.audited},"
+        f" checked {counted(result.rows, 'table row')}"
     )
     yield ""
     rows = [found for found in result.problems if found.code != "in_doubt"]
@@ -68,7 +69,8 @@ def verdict_text(verdict: Verdict) -> Iterable[str]:
     """Write a trade in doubt, and what proves its outcome."""
     yield (
         f"  trade {verdict.trade_id}  node {verdict.proposer} -> node {verdict.decider}"
-        f"  offer {verdict.offer_id}  {verdict.quantity} lots  {str(verdict.verdict).upper()}"
+        f"  offer {verdict.offer_id}  {counted(verdict.quantity, 'lot')}"
+        f"  {str(verdict.verdict).upper()}"
     )
     for witness in verdict.records:
         yield f"      {witness_text(witness)}"
@@ -86,7 +88,7 @@ def witness_text(witness: Witness) -> str:
 def sentence(result: Inspection | Verification) -> str:
     """Return the verdict in one sentence."""
     code = exit_code(result.problems)
-    nodes = _count(len(result.directories), "directory", "directories")
+    nodes = counted(len(result.directories), "directory", "directories")
     if code == EXIT_DAMAGED:
         return f"{nodes}: DAMAGED, see the rows above; do not start these nodes."
     if code == EXIT_USAGE:
@@ -95,7 +97,7 @@ def sentence(result: Inspection | Verification) -> str:
         if not result.in_doubt:
             return f"{nodes}: intact, and it waits for somebody to act: see the rows above."
         undecided = sum(v.verdict is Outcome.UNDECIDED for v in result.in_doubt)
-        total = _count(len(result.in_doubt), "trade", "trades")
+        total = counted(len(result.in_doubt), "trade")
         proven = len(result.in_doubt) - undecided
         return f"{nodes}: intact, {total} in doubt ({proven} proven, {undecided} undecided)."
     return f"{nodes}: clean, nothing in doubt."
@@ -112,19 +114,21 @@ def _node_text(node: Node) -> Iterable[str]:
     yield f"  format {node.format}   epoch {node.epoch}   birth nonce {node.nonce}"
     chain = node.chain
     if node.frames_after_break:
-        chain += f" after LSN {node.last_lsn}, {node.frames_after_break} frames stand behind it"
+        behind = counted(node.frames_after_break, "frame")
+        chain += f" after LSN {node.last_lsn}, behind it {behind}"
     yield (
-        f"  log    LSN {node.first_lsn}..{node.last_lsn} in {node.frames} frames,"
+        f"  log    LSN {node.first_lsn}..{node.last_lsn} in {counted(node.frames, 'frame')},"
         f" {size_text(node.log_bytes)}, chain {chain}, last write {node.last_write or 'never'}"
     )
-    yield f"  state  checkpoint at LSN {node.checkpoint_lsn}, redo {_redo(node)} records"
+    redo = max(0, node.last_lsn - node.checkpoint_lsn)
+    yield f"  state  checkpoint at LSN {node.checkpoint_lsn}, redo {counted(redo, 'record')}"
     yield (
-        f"  market {node.accounts} accounts, {node.open_orders} open orders,"
-        f" {node.instruments} instruments, {node.trades} trades decided here"
+        f"  market {counted(node.accounts, 'account')}, {counted(node.open_orders, 'open order')},"
+        f" {counted(node.instruments, 'instrument')}, {counted(node.trades, 'trade')} decided here"
     )
     yield (
-        f"  doubt  {node.offers_in_doubt} offers without an answer,"
-        f" {node.acceptances} acceptances not acknowledged"
+        f"  doubt  {counted(node.offers_in_doubt, 'offer')} without an answer,"
+        f" {counted(node.acceptances, 'acceptance')} not acknowledged"
     )
     yield (
         f"  disk   {size_text(node.file_bytes)} file, {size_text(node.map_used)} of a map of"
@@ -141,14 +145,6 @@ def _node_text(node: Node) -> Iterable[str]:
     yield from _more(node.ledger)
 
 
-def _redo(node: Node) -> int:
-    return max(0, node.last_lsn - node.checkpoint_lsn)
-
-
 def _more(rows: Sequence[object], rows_max: int = ROWS_MAX) -> Iterable[str]:
     if len(rows) > rows_max:
         yield f"  ... and {len(rows) - rows_max} more: -o json has all of them"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -15,6 +15,7 @@ from recovery.advice import quoted
 from recovery.data_verbs import archive_option, refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, exit_code
 from recovery.segments import naming
+from recovery.show import counted
 from recovery.terminal import Refused, output_option, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -173,7 +174,8 @@ def recover_node_verb(
         print_json(result)
         return
     click.echo(f"{result.path}: node {result.node}, birth nonce {result.nonce}")
-    click.echo(f"LSN {result.lsn}, epoch {result.epoch}, {result.trades} trades made whole again")
+    trades = counted(result.trades, "trade")
+    click.echo(f"LSN {result.lsn}, epoch {result.epoch}, {trades} made whole again")
     if accepted is not None:
         click.echo("accepted: it may be started; so may those that were given here")
         if missing := untold(result, peers):
@@ -259,7 +261,8 @@ def _print_applied(done: "Sequence[Applied]", output: str) -> None:
         return
     for row in done:
         click.echo(
-            f"node {row.node} LSN {row.lsn}: {row.record} trade {row.trade_id}, {row.quantity} lots"
+            f"node {row.node} LSN {row.lsn}: {row.record} trade {row.trade_id},"
+            f" {counted(row.quantity, 'lot')}"
         )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from exchange.domain.units import AccountId, Micros, make_id
 from exchange.engine.records import AccountOpened
-from recovery.show import describe, size_text, time_text
+from recovery.show import counted, describe, size_text, time_text
 
 
 def test_ids_times_and_bytes_are_text() -> None:
@@ -31,3 +31,10 @@ def test_sizes_have_units() -> None:
         "1.0 KiB",
         "1024.0 GiB",
     ]
+
+
+def test_one_of_a_thing_is_not_many() -> None:
+    """Issue, item 8: written for people."""
+    assert [counted(number, "lot") for number in (0, 1, 2)] == ["0 lots", "1 lot", "2 lots"]
+    assert counted(1, "directory", "directories") == "1 directory"
+    assert counted(2, "directory", "directories") == "2 directories"
