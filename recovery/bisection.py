@@ -36,7 +36,7 @@ from exchange.store.frames import Frame
 from recovery.audit.reader import audit_log
 from recovery.chain import Chain
 from recovery.directory import DataDirectory, data_file
-from recovery.replay import CannotReplay
+from recovery.replay import whole_chain
 from recovery.show import describe
 
 CHECKPOINTS = 16
@@ -67,23 +67,17 @@ class _Failed(Exception):  # noqa: N818 - a finding
 def bisect(path: Path, invariant: str, *, archive: Path | None = None) -> Bisected:
     """Find where `invariant` begins to fail."""
     with DataDirectory.open(path) as directory:
-        if archive is not None:
-            directory.add_archive(archive)
         if invariant == "audit":
             return _first_finding(path, archive)
-        check = INVARIANTS[invariant]
-        search = _Search(directory, check)
-        return search.run(invariant)
+        chain = whole_chain(directory, archive)
+        return _Search(directory, chain, INVARIANTS[invariant]).run(invariant)
 
 
 class _Search:
-    def __init__(self, directory: DataDirectory, check: Check) -> None:
+    def __init__(self, directory: DataDirectory, chain: Chain, check: Check) -> None:
         self.directory = directory
+        self.chain = chain
         self.check = check
-        self.chain = Chain(directory.base(), directory.place)
-        if self.chain.base.lsn:
-            message = f"the log through LSN {self.chain.base.lsn} is archived: give --archive"
-            raise CannotReplay(message)
         self.replays = 0
 
     def run(self, invariant: str) -> Bisected:

@@ -7,7 +7,6 @@ one more frame.  The epoch stays: nobody has spoken for this node.
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from exchange.domain.units import Lsn, Micros, NodeId
@@ -57,12 +56,7 @@ class OfflineNode:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.store.disk.close()
         self.directory.close()
 

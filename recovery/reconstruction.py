@@ -49,11 +49,10 @@ from exchange.engine.state import State
 from exchange.store.frames import FORMAT_VERSION, Frame
 from recovery.audit.halves import Accepted, Declined, Offered
 from recovery.bulk import NewDirectory
-from recovery.chain import Chain
 from recovery.directory import DataDirectory
 from recovery.knowledge import Answered, Knowledge, Peer, Rebuilt, Want, not_restored
-from recovery.problems import EXIT_DAMAGED, EXIT_USAGE
-from recovery.replay import CannotReplay
+from recovery.problems import EXIT_USAGE
+from recovery.replay import CannotReplay, check_intact, whole_chain
 from recovery.replicas import Replicas
 from recovery.restoration import Loans, amendments, choose
 
@@ -94,18 +93,10 @@ class Builder:
                 told = f"{source.place} is of node {source.node_id}"
                 told = f"{told} of cluster {source.identity.cluster}"
                 raise CannotReplay(f"{told}; give a copy of the lost node", EXIT_USAGE)
-            if archive is not None:
-                source.add_archive(archive)
-            chain = Chain(source.base(), source.place)
-            if chain.base.lsn:
-                told = f"its log through LSN {chain.base.lsn} is archived; give --archive DIR"
-                raise CannotReplay(f"{source.place}: {told}")
+            chain = whole_chain(source, archive)
             for frame in chain.frames(source.log):
                 self.new.add(frame)
-            if chain.problems:
-                found = chain.problems[0]
-                remedy = "salvage it first, and give what that makes"
-                raise CannotReplay(f"{found.place}: {found.detail}; {remedy}", EXIT_DAMAGED)
+            check_intact(chain)
         self.result.from_backup_lsn = self.state.lsn
 
     def run(self) -> None:

@@ -13,6 +13,7 @@ from exchange.store.frames import Frame
 from recovery.bulk import NewDirectory
 from recovery.chain import Chain
 from recovery.directory import DataDirectory
+from recovery.problems import EXIT_DAMAGED
 
 
 class Replayed(msgspec.Struct):
@@ -34,6 +35,25 @@ class CannotReplay(Exception):  # noqa: N818 - a refusal with an exit code
         self.exit_code = code
 
 
+def whole_chain(source: DataDirectory, archive: Path | None) -> Chain:
+    """Return the log of a directory from its first record, unread."""
+    if archive is not None:
+        source.add_archive(archive)
+    chain = Chain(source.base(), source.place)
+    if chain.base.lsn:
+        told = f"its log through LSN {chain.base.lsn} is archived; give --archive DIR"
+        raise CannotReplay(f"{source.place}: {told}")
+    return chain
+
+
+def check_intact(chain: Chain) -> None:
+    """Refuse a log that was read and is broken somewhere."""
+    if chain.problems:
+        found = chain.problems[0]
+        remedy = "salvage it first, and give what that makes"
+        raise CannotReplay(f"{found.place}: {found.detail}; {remedy}", EXIT_DAMAGED)
+
+
 def replay(
     path: Path,
     to: Path,
@@ -45,12 +65,7 @@ def replay(
 ) -> Replayed:
     """Build `to` from the log of `path`; NoDirectory or a StoreError where that is not possible."""
     with DataDirectory.open(path) as source:
-        if archive is not None:
-            source.add_archive(archive)
-        chain = Chain(source.base(), source.place)
-        if chain.base.lsn:
-            message = f"the log through LSN {chain.base.lsn} is archived: give --archive"
-            raise CannotReplay(message)
+        chain = whole_chain(source, archive)
         is_cut, is_over, left_out = False, False, 0
         with NewDirectory(to, source.identity) as new:
             for frame in chain.frames(source.log):
@@ -64,9 +79,8 @@ def replay(
                     frame, is_cut = _cut(frame, until_lsn), True
                 new.add(frame)
                 progress(frame.count)
-            if chain.problems and not is_over and not _reached(new, until_lsn):
-                found = chain.problems[0]
-                raise CannotReplay(f"{found.place}: {found.detail}; salvage it first", 4)
+            if not is_over and not _reached(new, until_lsn):
+                check_intact(chain)
             if until_lsn is not None and not _reached(new, until_lsn):
                 raise CannotReplay(f"the log ends at LSN {new.store.state.lsn}")
             proof = new.finish()
