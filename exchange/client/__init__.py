@@ -1,1 +1,1 @@
-"""The client library and the `exchange` command."""
+"""Floor 4: the client library and the `exchange` command."""

@@ -1,1 +1,1 @@
-"""Floor 3: the registry of nodes, accounts and instruments, outside the trade path."""
+"""Floor 5: the registry of nodes, accounts and instruments, outside the trade path."""

@@ -1,1 +1,1 @@
-"""HTTPS, WebSocket and the fan-out of feeds; reaches nodes only as a client does (C7)."""
+"""Floor 7: HTTPS, WebSocket and the fan-out of feeds; reaches nodes only as a client does (C7)."""

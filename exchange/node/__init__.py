@@ -1,1 +1,1 @@
-"""Floor 3: the Trio shell of a node."""
+"""Floor 6: the Trio shell of a node."""

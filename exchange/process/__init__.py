@@ -1,1 +1,1 @@
-"""What every program does with its machine: log, addresses, sockets, TLS, small files, clocks."""
+"""Floor 3: what every program does with its machine: log, addresses, sockets, TLS, small files."""
