@@ -204,6 +204,7 @@ class Hub:
         """Take turns until cancelled; raises StoreFailed, OldCopy, or what is our bug."""
         while True:
             await self._wake.wait()
+            await trio.lowlevel.checkpoint()  # who has something to read is in this turn
             self._wake = trio.Event()
             self.turn(committer)
             if self._inbox:

@@ -5,6 +5,8 @@ whoever comes behind them.  So each source (a connection; peers and the node its
 has a queue of its own, and a turn takes a share from each, round after round, until it is
 full.  The order within a source is kept; between sources there never was one to keep, since
 they reach the node over different sockets.
+
+A flood makes turns short: whoever arrives during one waits for the rest of it.
 """
 
 from collections import deque
@@ -14,6 +16,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 SHARE = 32  # what one source gives in a round
+FLOOD = 4  # turns' worth waiting of one source: turn and share are divided by it
 
 
 class Inbox(Generic[T]):
@@ -40,11 +43,13 @@ class Inbox(Generic[T]):
     def take(self, limit: int) -> list[T]:
         """Remove and return up to `limit` inputs, at most SHARE of a source in a round."""
         taken: list[T] = []
-        queues = self._queues
+        queues, share = self._queues, SHARE
+        if any(len(queue) > FLOOD * limit for queue in queues.values()):
+            limit, share = limit // FLOOD, share // FLOOD
         while queues and len(taken) < limit:
             source, queue = next(iter(queues.items()))
             del queues[source]
-            room = min(SHARE, limit - len(taken))
+            room = min(share, limit - len(taken))
             if len(queue) <= room:
                 taken += queue
             else:

@@ -1,6 +1,6 @@
 """Nobody's flood is in front of others."""
 
-from exchange.node.inbox import SHARE, Inbox
+from exchange.node.inbox import FLOOD, SHARE, Inbox
 
 
 def test_order_of_a_source_is_kept() -> None:
@@ -22,7 +22,19 @@ def test_flood_is_a_share_ahead_of_others_and_no_more() -> None:
         inbox.put(flood, ["flood"] * 5_000)
     inbox.put(4, ["mine"])
 
-    assert inbox.take(512).index("mine") == 3 * SHARE
+    taken = inbox.take(128)
+
+    assert taken.index("mine") == 3 * SHARE // FLOOD
+    assert len(taken) == 128 // FLOOD, "who comes meanwhile waits for a short turn"
+
+
+def test_turn_is_whole_while_nobody_floods() -> None:
+    """E6: what many have waiting shares a force."""
+    inbox: Inbox[int] = Inbox()
+    for source in range(8):
+        inbox.put(source, [source] * SHARE)
+
+    assert len(inbox.take(128)) == 128
 
 
 def test_who_gave_last_comes_last_in_the_next_turn() -> None:
