@@ -24,20 +24,13 @@ def what_is_lost(result: Rebuilt) -> list[str]:
         lost.append("its open orders: no node that runs was asked for them")
     elif result.replicas_lsn < result.from_backup_lsn:
         lost.append(f"its open orders: replicas show it as at LSN {result.replicas_lsn}")
-    if result.opened:
-        keys = counted(len(result.opened), "account")
-        lost.append(f"the keys of {keys} that replicas name: an operator makes new ones")
-    if result.restored:
-        orders = counted(len(result.restored), "order")
-        lost.append(f"client order ids and self-trade prevention of the {orders} restored")
-    if result.suspense:
-        trades = counted(len(result.suspense), "trade")
-        account = format_id(make_id(result.node, SUSPENSE))
-        lost.append(f"whose {trades} in account {account}, of no known owner, were")
-    if result.declined_now:
-        offers = counted(len(result.declined_now), "offer")
-        lost.append(f"what it answered to {offers}: declined now")
-    if result.canceled:
-        orders = counted(len(result.canceled), "order")
-        lost.append(f"the state of {orders}: canceled now")
+    account = format_id(make_id(result.node, SUSPENSE))
+    of_some = (
+        (result.opened, "account", "the keys of {} that replicas name: an operator makes new ones"),
+        (result.restored, "order", "client order ids and self-trade prevention of {} restored"),
+        (result.suspense, "trade", f"whose {{}} in account {account}, of no known owner, were"),
+        (result.declined_now, "offer", "what it answered to {}: declined now"),
+        (result.canceled, "order", "the state of {}: canceled now"),
+    )
+    lost += [told.format(counted(len(rows), one)) for rows, one, told in of_some if rows]
     return lost

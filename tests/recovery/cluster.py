@@ -287,6 +287,19 @@ class Cluster:
         )
         return ticket
 
+    def put(
+        self,
+        account: AccountId,
+        side: Side,
+        quantity: int,
+        price: int,
+        *,
+        client_order_id: str = "",
+    ) -> None:
+        """Place an order and deliver everything."""
+        self.place(account, side, quantity, price, client_order_id=client_order_id)
+        self.settle()
+
     def place_many(self, account: AccountId, side: Side, count: int) -> None:
         """Place many orders in one turn, so that they share a frame."""
         self.now_us += 1_000

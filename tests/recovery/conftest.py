@@ -37,10 +37,8 @@ def market(tmp_path: Path) -> Cluster:
 @pytest.fixture
 def traded(market: Cluster) -> Cluster:
     """Return a stopped cluster: 4 lots settled across the nodes, nothing in doubt."""
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
-    market.place(account_of(2), Side.BUY, 4, 101, client_order_id="first")
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
+    market.put(account_of(2), Side.BUY, 4, 101, client_order_id="first")
     market.nodes[1].checkpoint()  # type: ignore[index]
     market.kill_all()
     return market
@@ -49,8 +47,7 @@ def traded(market: Cluster) -> Cluster:
 @pytest.fixture
 def doubtful(market: Cluster) -> Cluster:
     """Return a stopped cluster: node 2 has offered 4 lots, node 1 has accepted, no reply came."""
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
     market.place(account_of(2), Side.BUY, 4, 101)
     market.deliver(2, 1)
     market.kill_all()
@@ -60,8 +57,7 @@ def doubtful(market: Cluster) -> Cluster:
 @pytest.fixture
 def unhandled(market: Cluster) -> Cluster:
     """Return a stopped cluster: node 2 has offered 4 lots, node 1 never heard of it."""
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
     market.place(account_of(2), Side.BUY, 4, 101)
     market.kill_all()
     return market

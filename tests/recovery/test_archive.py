@@ -46,8 +46,7 @@ def test_a_node_goes_on_behind_its_base(traded: Cluster, tmp_path: Path) -> None
         node.start()
     traded.link_all()
     traded.settle()
-    traded.place(account_of(2), Side.BUY, 2, 101)
-    traded.settle()
+    traded.put(account_of(2), Side.BUY, 2, 101)
     traded.kill_all()
 
     assert verify(traded.paths, archive=tmp_path / "archive").problems == []

@@ -28,10 +28,8 @@ def a_small_log(path: Path) -> Path:
     cluster.list_instrument()
     for node in (1, 2):
         plain_account(cluster, node)
-    cluster.place(account_of(1), Side.SELL, 5, 100, client_order_id="a")
-    cluster.settle()
-    cluster.place(account_of(2), Side.BUY, 2, 101)
-    cluster.settle()
+    cluster.put(account_of(1), Side.SELL, 5, 100, client_order_id="a")
+    cluster.put(account_of(2), Side.BUY, 2, 101)
     cluster.nodes[1].checkpoint()  # type: ignore[index]
     cluster.place(account_of(2), Side.BUY, 1, 101)
     cluster.deliver(2, 1)

@@ -79,10 +79,8 @@ def test_an_old_copy_is_recognised(market: Cluster, tmp_path: Path) -> None:
         node.start()
     market.link_all()
     market.settle()
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
-    market.place(account_of(2), Side.BUY, 1, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
+    market.put(account_of(2), Side.BUY, 1, 100)
     market.kill_all()
 
     result = inspect([copy, market.paths[1]])
@@ -98,8 +96,7 @@ def test_a_running_node_is_named_and_read(market: Cluster) -> None:
     assert result.problems == []
     assert all(node.running_pid for node in result.directories)
     assert market.nodes[NodeId(1)].is_up
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
 
 
 def test_directories_that_do_not_belong_together_are_refused(

@@ -44,10 +44,8 @@ SECTIONS = sections()
 
 def traded(path: Path, nodes: int = 2) -> Cluster:
     cluster = a_market(path, nodes=nodes)
-    cluster.place(account_of(1), Side.SELL, 10, 100)
-    cluster.settle()
-    cluster.place(account_of(2), Side.BUY, 4, 101)
-    cluster.settle()
+    cluster.put(account_of(1), Side.SELL, 10, 100)
+    cluster.put(account_of(2), Side.BUY, 4, 101)
     cluster.nodes[NodeId(1)].checkpoint()
     return cluster
 
@@ -58,8 +56,7 @@ def clean(path: Path) -> None:
 
 def doubtful(path: Path) -> None:
     cluster = a_market(path)
-    cluster.place(account_of(1), Side.SELL, 10, 100)
-    cluster.settle()
+    cluster.put(account_of(1), Side.SELL, 10, 100)
     cluster.place(account_of(2), Side.BUY, 4, 101)
     cluster.deliver(2, 1)
     cluster.kill_all()
@@ -67,8 +64,7 @@ def doubtful(path: Path) -> None:
 
 def unhandled(path: Path) -> None:
     cluster = a_market(path)
-    cluster.place(account_of(1), Side.SELL, 10, 100)
-    cluster.settle()
+    cluster.put(account_of(1), Side.SELL, 10, 100)
     cluster.place(account_of(2), Side.BUY, 4, 101)
     cluster.kill_all()
 
@@ -80,10 +76,8 @@ def lost(path: Path) -> None:
     cluster.nodes[NodeId(1)].start()
     cluster.link_all()
     cluster.settle()
-    cluster.place(account_of(1), Side.SELL, 10, 100)
-    cluster.settle()
-    cluster.place(account_of(2), Side.BUY, 4, 101)
-    cluster.settle()
+    cluster.put(account_of(1), Side.SELL, 10, 100)
+    cluster.put(account_of(2), Side.BUY, 4, 101)
     cluster.kill_all()
     shutil.rmtree(path / "node1")
     a_coordinator(path / "coordinator", ClusterFounded("test"))
@@ -188,10 +182,8 @@ def test_the_query_adds_up_the_tapes_of_all_nodes(
     duckdb = pytest.importorskip("duckdb")
     pytest.importorskip("pyarrow")
     cluster = traded(tmp_path, nodes=3)
-    cluster.place(account_of(2), Side.SELL, 6, 300)
-    cluster.settle()
-    cluster.place(account_of(1, 2), Side.BUY, 12, 300)
-    cluster.settle()
+    cluster.put(account_of(2), Side.SELL, 6, 300)
+    cluster.put(account_of(1, 2), Side.BUY, 12, 300)
     cluster.kill_all()
     for node in ("node1", "node2", "node3"):
         export_trades(tmp_path, node, form)

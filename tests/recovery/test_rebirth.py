@@ -176,10 +176,8 @@ def test_what_was_made_before_another_life_is_refused(
 def test_who_has_traded_and_was_not_given_at_first_is_refused(tmp_path: Path) -> None:
     """S13: its halves of those trades are not in the new log."""
     cluster = a_market(tmp_path / "market", nodes=3)
-    cluster.place(account_of(1), Side.SELL, 10, 100)
-    cluster.settle()
-    cluster.place(account_of(3), Side.BUY, 4, 100)
-    cluster.settle()
+    cluster.put(account_of(1), Side.SELL, 10, 100)
+    cluster.put(account_of(3), Side.BUY, 4, 100)
     cluster.kill_all()
     one, two, three = cluster.paths
     shutil.rmtree(one)

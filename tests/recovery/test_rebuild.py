@@ -54,14 +54,10 @@ def codes(cluster: Cluster) -> list[str]:
 
 def test_a_wiped_node_comes_back_with_all_its_trades(market: Cluster, tmp_path: Path) -> None:
     """Issue, item 7: its trades from the counterparties' halves, its deposits from nowhere."""
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
-    market.place(account_of(2), Side.BUY, 4, 101)
-    market.settle()
-    market.place(account_of(1, 2), Side.BUY, 3, 90)
-    market.settle()
-    market.place(account_of(2, 2), Side.SELL, 2, 80)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
+    market.put(account_of(2), Side.BUY, 4, 101)
+    market.put(account_of(1, 2), Side.BUY, 3, 90)
+    market.put(account_of(2, 2), Side.SELL, 2, 80)
     others = lose(market, 1)
 
     result = rebuild(1, others, tmp_path / "new")
@@ -79,10 +75,8 @@ def test_a_wiped_node_comes_back_with_all_its_trades(market: Cluster, tmp_path: 
     assert market.alarms == []
     market.open_account(1, 1)
     market.fund(account_of(1), ACME=10)
-    market.place(account_of(1), Side.SELL, 5, 100)
-    market.settle()
-    market.place(account_of(2), Side.BUY, 5, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 5, 100)
+    market.put(account_of(2), Side.BUY, 5, 100)
     market.kill_all()
 
     assert codes(market) == []
@@ -100,8 +94,7 @@ def test_an_old_copy_is_brought_forward(market: Cluster, tmp_path: Path) -> None
     market.nodes[NodeId(1)].start()
     market.link_all()
     market.settle()
-    market.place(account_of(2), Side.BUY, 4, 101)
-    market.settle()
+    market.put(account_of(2), Side.BUY, 4, 101)
     others = lose(market, 1)
 
     result = rebuild(1, others, tmp_path / "new", backup=tmp_path / "backup")

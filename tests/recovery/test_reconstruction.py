@@ -28,14 +28,10 @@ def records(path: Path, kind: type) -> Sequence[Any]:
 @pytest.fixture
 def lost(market: Cluster) -> Cluster:
     """Node 1 has sold 4 lots to node 2 and bought 2 of it; its disk is not looked at again."""
-    market.place(account_of(1), Side.SELL, 4, 100)
-    market.settle()
-    market.place(account_of(2), Side.BUY, 4, 101)
-    market.settle()
-    market.place(account_of(2, 2), Side.SELL, 2, 80)
-    market.settle()
-    market.place(account_of(1, 2), Side.BUY, 2, 90)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 4, 100)
+    market.put(account_of(2), Side.BUY, 4, 101)
+    market.put(account_of(2, 2), Side.SELL, 2, 80)
+    market.put(account_of(1, 2), Side.BUY, 2, 90)
     market.kill_all()
     return market
 
@@ -80,8 +76,7 @@ def test_funds_that_a_trade_proves_are_given(market: Cluster, tmp_path: Path) ->
     amend = inputs.AmendOrder(market.ticket(), account_of(1), order, None, 10_500)  # type: ignore[arg-type]
     market.nodes[NodeId(1)].turn([amend])
     market.settle()
-    market.place(account_of(2), Side.BUY, 10_400, 100)
-    market.settle()
+    market.put(account_of(2), Side.BUY, 10_400, 100)
     market.kill_all()
 
     result = rebuild(1, market.paths[1:], tmp_path / "new", backup=tmp_path / "backup")

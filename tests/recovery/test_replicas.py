@@ -74,8 +74,7 @@ def test_one_that_is_not_complete_only_says_whose_an_order_is() -> None:
 @pytest.fixture
 def bereaved(market: Cluster) -> Cluster:
     """Return a running cluster whose node 1 has died with an order of 10 lots."""
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
     market.nodes[NodeId(1)].kill()
     return market
 

@@ -63,8 +63,7 @@ def test_the_nodes_go_on_after_a_plan(doubtful: Cluster) -> None:
     """S6: the decider hears of it by the watermark, and forgets."""
     apply_plan(plan_of(doubtful))
     restart(doubtful)
-    doubtful.place(account_of(2), Side.BUY, 2, 101)
-    doubtful.settle()
+    doubtful.put(account_of(2), Side.BUY, 2, 101)
     doubtful.kill_all()
 
     assert codes(doubtful) == []

@@ -29,11 +29,9 @@ def test_without_a_wish_everything_is_shown(traded: Cluster) -> None:
 
 def test_an_account_is_followed_through_its_orders(market: Cluster) -> None:
     """Settlements name neither account nor order."""
-    market.place(account_of(1), Side.SELL, 10, 100)
-    market.settle()
+    market.put(account_of(1), Side.SELL, 10, 100)
     market.place(account_of(2, 1), Side.BUY, 4, 101)
-    market.place(account_of(2, 2), Side.BUY, 1, 50)
-    market.settle()
+    market.put(account_of(2, 2), Side.BUY, 1, 50)
     market.kill_all()
 
     found = types(market.paths[1], Selection(account=format_id(account_of(2, 1))))
