@@ -30,6 +30,7 @@ from exchange.client.connection import REQUEST_SECONDS, Connection, Repeat, Requ
 from exchange.client.errors import Refused, Unreachable, UsageError
 from exchange.client.settings import Endpoint
 from exchange.client.sockets import is_secured, open_stream
+from exchange.process.errors import BadAddress
 from exchange.process.tls import COORDINATOR, node_name
 
 CLIENT_ORDER_ID_BYTES = 9  # 72 random bits: no two in the life of an account
@@ -237,7 +238,7 @@ class Cluster:
         try:
             name = "" if node_id == ANY_NODE else node_name(node_id)
             return await open_stream(await self.locate(node_id), name=name)
-        except (Refused, Unreachable) as error:
+        except (Refused, Unreachable, BadAddress) as error:  # what the coordinator told
             raise OSError(str(error)) from error
 
     def _connection_to(self, address: str, *, name: str) -> Connection:

@@ -4,7 +4,7 @@
     --------------------------------+---------------------+-----------------
     answered                        | return it           | return it
     refused                         | raise it            | raise it
-    refused: not now (`_NOT_NOW`)   | again, after a pause| again, after a pause
+    refused: not now (`NOT_NOW`)   | again, after a pause| again, after a pause
     no connection, never sent       | again, for `reach`  | again, for `reach`
     connection lost after sending   | again               | OutcomeUnknown
     deadline while it is in flight  | OutcomeUnknown      | OutcomeUnknown
@@ -37,7 +37,7 @@ REQUEST_SECONDS = 10.0  # longer than a node needs to suspect a dead peer (B5: 3
 BACKOFF_SECONDS_MIN = 0.02
 BACKOFF_SECONDS_MAX = 1.0
 ANOTHER = "is that the TCP address of an exchange?"  # it listens, and talks of something else
-_NOT_NOW = {"not_ready", "draining", "unavailable"}  # nothing was done; it may work soon
+NOT_NOW = frozenset(["not_ready", "draining", "unavailable"])  # nothing was done; it may work soon
 
 Dial = Callable[[], Awaitable[trio.abc.Stream]]
 
@@ -262,7 +262,7 @@ class _Attempt:
     def _check(self, outcome: Refused | BadAnswer | LinkLost) -> None:
         """Raise unless the request is to be sent again."""
         if isinstance(outcome, Refused):
-            if outcome.code not in _NOT_NOW:
+            if outcome.code not in NOT_NOW:
                 raise outcome
         elif isinstance(outcome, BadAnswer):
             raise outcome

@@ -23,9 +23,11 @@ from collections.abc import Iterable
 import msgspec
 import trio
 
-from exchange.client.connection import Request
+from exchange.client.connection import NOT_NOW, Request
 from exchange.client.errors import ClientError, Refused
 from exchange.client.feed_events import CLOSED, RESYNC, read_event
+from exchange.coordinator.keys import owner_of
+from exchange.domain.units import format_id, node_of
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.topics import Key, TopicState, cursors_of, key_of
 from exchange.gateway.upstream import Upstream
@@ -40,7 +42,7 @@ TOPICS_MAX = 4_096  # of one subscriber
 AT_ONCE = 64  # sends between two checkpoints: a pass must not hold up requests
 RESUMED_MAX = 1_000  # trades fetched for one who comes again
 PAUSE_S = 0.5  # before a node that could not open a private topic is asked again
-NOT_NOW = frozenset(["unavailable", "not_ready", "draining", "rate_limited"])
+ASKED_AGAIN = NOT_NOW | {"rate_limited"}
 
 
 class Subscriber:
@@ -167,11 +169,10 @@ class FeedHub:
         return keys
 
     async def _own_key(self, api_key: str) -> Key:
-        user_id = api_key.partition(".")[0]
-        node_id = user_id.partition("-")[0]
-        if not node_id.isdigit() or not await self._nodes.is_known(int(node_id)):
+        owner = owner_of(api_key)
+        if owner is None or not await self._nodes.is_known(node_of(owner)):
             raise Refused("unauthorized", "the channel orders needs the key of an account")
-        return Key(int(node_id), ORDERS, user_id)
+        return Key(node_of(owner), ORDERS, format_id(owner))
 
     def _book_nodes(self, ids: list[int]) -> tuple[dict[str, int], int]:
         """Choose whose views of books are told: by symbol, and of all other symbols.
@@ -345,7 +346,7 @@ class FeedHub:
             try:
                 await self._upstream(key.node).follow([key], api_key)
             except Refused as refused:
-                if refused.code not in NOT_NOW:
+                if refused.code not in ASKED_AGAIN:
                     return False
             except ClientError:
                 pass

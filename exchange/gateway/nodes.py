@@ -16,7 +16,7 @@ import trio
 
 from exchange.client import results
 from exchange.client.cluster import Cluster
-from exchange.client.connection import Connection, Request
+from exchange.client.connection import NOT_NOW, Connection, Request
 from exchange.client.errors import (
     BadAnswer,
     ClientError,
@@ -34,7 +34,6 @@ REACH_S = 3.0  # a restarted node is back within 2 s; after this its users hear 
 LOOK_S = 1.0  # between two questions to the coordinator about what is new
 LOOK_WITHIN_S = 2.0
 PAUSE_S = 0.05
-NOT_NOW = frozenset(["not_ready", "draining", "unavailable"])
 
 FINAL = (Answer, Refused, BadAnswer)
 

@@ -18,12 +18,10 @@ import trio
 
 from exchange.node.errors import Stalled
 from exchange.node.outbox import Outbox
-from exchange.process.sockets import BROKEN
+from exchange.process.sockets import BROKEN, LINGER_S, linger
 
 READ_SIZE = 1 << 16
 UNSENT_MAX = 1 << 18  # bytes that `send_all` leaves behind before it waits
-LINGER_S = 1.0  # for a client to read the last answer before the connection is reset
-LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
 
 
 class GatewayStream:
@@ -111,12 +109,9 @@ class GatewayStream:
                 self._tls.unwrap()
             self._flush()
         self._is_closed = True
-        left = LINGER_SIZE
         with trio.move_on_after(LINGER_S), suppress(*BROKEN):
             await self._outbox.wait_below(0)
-            await self.socket.send_eof()
-            while left > 0 and (data := await self.socket.receive_some(READ_SIZE)):
-                left -= len(data)
+        await linger(self.socket)
 
     def close(self) -> None:
         """End the connection now."""

@@ -3,22 +3,16 @@
 Answers come in any order and leave in the order of their places, all of a turn in one send.
 """
 
-from contextlib import suppress
-
 import trio
 
 from exchange.node.access import Caller
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
 from exchange.process.limits import Budget
-from exchange.process.sockets import BROKEN
+from exchange.process.sockets import BROKEN, LINGER_S, linger
 from exchange.wire.answers import line_of_error
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.requests import Request
-
-LINGER_S = 1.0  # for the client to read the last error line before the connection is reset
-LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
-LINGER_READ = 1 << 14
 
 
 class Connection:
@@ -113,14 +107,3 @@ async def say_last(wire: Wire, line: bytes) -> None:
         except BROKEN:
             return
     await linger(wire.stream)
-
-
-async def linger(stream: trio.abc.Stream) -> None:
-    """Throw away what still comes: closing over it would reset the connection, unread lines too."""
-    if isinstance(stream, trio.abc.HalfCloseableStream):
-        with suppress(*BROKEN):
-            await stream.send_eof()
-    left = LINGER_SIZE
-    with trio.move_on_after(LINGER_S), suppress(*BROKEN):
-        while left > 0 and (data := await stream.receive_some(LINGER_READ)):
-            left -= len(data)

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import suppress
 
 import trio
 
@@ -14,6 +15,9 @@ KEEPALIVE_PROBES = 3
 BACKLOG = 1024  # nodes of a big cluster come back all at once
 RETRY_S = 0.1  # after the process ran out of files; they come back as connections end
 NO_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+LINGER_S = 1.0  # for the other side to read the last words before the connection is reset
+LINGER_SIZE = 1 << 24  # bytes thrown away meanwhile: enough for a line of a few MB
+LINGER_READ = 1 << 14
 
 BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -61,3 +65,14 @@ async def accept(listener: trio.SocketListener) -> trio.SocketStream:
             if error.errno not in NO_FILES:
                 raise
             await trio.sleep(RETRY_S)
+
+
+async def linger(stream: trio.abc.Stream) -> None:
+    """Throw away what still comes: closing over it would reset the connection, unread lines too."""
+    if isinstance(stream, trio.abc.HalfCloseableStream):
+        with suppress(*BROKEN):
+            await stream.send_eof()
+    left = LINGER_SIZE
+    with trio.move_on_after(LINGER_S), suppress(*BROKEN):
+        while left > 0 and (data := await stream.receive_some(LINGER_READ)):
+            left -= len(data)
