@@ -111,9 +111,11 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         delay_us=random.choice((200, 2 * MS, 50 * MS) if is_tiny else (MS, 50 * MS, 400 * MS)),
         force_us=random.choice((300, MS, 20 * MS) if is_tiny else (MS, 20 * MS, 300 * MS)),
         turn_us=random.choice((0, 100, 5 * MS)),
-        redial_us=random.choice((30 * MS, 200 * MS, 800 * MS)),
+        redial_us=random.choice(
+            (30 * MS, 60 * MS, 200 * MS) if is_tiny else (30 * MS, 200 * MS, 800 * MS)
+        ),
         client_us=random.choice((50, MS, 50 * MS)),
-        patience_us=random.choice((400 * MS, 1_500 * MS)),
+        patience_us=random.choice((200 * MS, 500 * MS) if is_tiny else (400 * MS, 1_500 * MS)),
         depth=random.choice((1, 1, 1, 3)),
         keep=random.choice((0.1, 0.5, 0.9)),
         late=random.choice((0.0, 0.3, 0.9)),
