@@ -1,5 +1,7 @@
 """The store keeps what was forced, says nothing of what was not, and refuses what is damaged."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from exchange.domain.units import Epoch, Lsn, Micros
@@ -7,6 +9,7 @@ from exchange.engine.messages import Proof
 from exchange.engine.records import Booted
 from exchange.engine.state import State
 from exchange.store import crash
+from exchange.store.disk import Change
 from exchange.store.errors import DamagedLog, DamagedTable, StoreFailed, WrongDirectory
 from exchange.store.frames import Identity, log_key, read_frame
 from exchange.store.store import Limits, Store
@@ -28,9 +31,19 @@ from tests.exchange.store.scene import (
 )
 
 
+class CountingDisk(SimulatedDisk):
+    """A disk that counts its forces."""
+
+    forces = 0
+
+    def write(self, changes: Sequence[Change]) -> None:
+        self.forces += 1
+        super().write(changes)
+
+
 def test_everything_decided_since_the_last_force_is_one_value_in_one_write() -> None:
     """W2."""
-    disk = SimulatedDisk()
+    disk = CountingDisk()
     store = open_store(disk)
     before = disk.forces
 
@@ -80,7 +93,7 @@ def test_redo_and_the_live_path_make_the_same_bytes() -> None:
 
 def test_each_start_forces_the_next_epoch_alone_in_its_frame() -> None:
     """W6."""
-    disk = SimulatedDisk()
+    disk = CountingDisk()
     for expected in (1, 2, 3):
         store = open_store(disk)
         forces = disk.forces
@@ -165,7 +178,7 @@ def test_a_forced_checkpoint_leaves_nothing_to_redo() -> None:
 
 def test_a_step_without_records_forces_nothing() -> None:
     """W2: acks are lazy, nothing is forced for what a peer has said of its log."""
-    disk = SimulatedDisk()
+    disk = CountingDisk()
     store = open_store(disk)
     proof = force(store, deposits(1)).proof
     forces = disk.forces
