@@ -146,12 +146,12 @@ def running_pid(path: Path) -> int | None:
         status = (path / LOCK).stat()
         text = (path / LOCK).read_text("ascii", "replace").strip()
     except OSError:
-        return None
+        return _locked_by(path)  # a node holds its directory too
     pid = int(text) if text.isdecimal() and len(text) < 10 else 0
     try:
         open_files = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # gone, or of another user
-        return _locked_by(status)
+        return _locked_by(path / LOCK, path)
     for file in open_files:
         try:
             found = file.stat()
@@ -162,17 +162,18 @@ def running_pid(path: Path) -> int | None:
     return None
 
 
-def _locked_by(status: os.stat_result) -> int | None:
-    """Look for a file in the kernel's list of locks."""
+def _locked_by(*paths: Path) -> int | None:
+    """Look for files in the kernel's list of locks."""
     try:
+        files = [path.stat() for path in paths]
         locks = Path("/proc/locks").read_text()
     except OSError:
         return None
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    devices = {f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}" for at in files}
     for line in locks.splitlines():
         fields = line.split()
-        if "->" not in fields and device in fields and "FLOCK" in fields:
-            return int(fields[fields.index(device) - 1])
+        if "->" not in fields and "FLOCK" in fields and len(fields) > 5 and fields[5] in devices:
+            return int(fields[4])
     return None
 
 

@@ -89,9 +89,14 @@ async def overview(cluster: Cluster) -> Overview:
 
     async def ask(node_id: int) -> None:
         try:
-            found[node_id] = await cluster.status(node_id, within=ASK_SECONDS)
+            status = await cluster.status(node_id, within=ASK_SECONDS)
         except ClientError as error:
             unreachable[node_id] = str(error)
+            return
+        if status.node_id == node_id:
+            found[node_id] = status
+        else:
+            unreachable[node_id] = f"node {status.node_id} is where it was"
 
     async with trio.open_nursery() as nursery:
         for node_id in node_ids:

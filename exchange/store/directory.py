@@ -1,6 +1,7 @@
 """The data directory: whose it is, how it is born, who may use it (W6).
 
-    lock          flock of the one process that uses the directory; its pid, for people
+    lock          flock of the one process that uses the directory; its pid, for people.
+                  The directory is locked too: people remove files that are called `lock`
     store/        the LMDB environment (data.mdb, lock.mdb); force_failed after a failed force
     identity      whose data `store/` holds: a copy of what is inside, so that a directory
                   that lost its environment is not taken for a new one (W4)
@@ -50,9 +51,9 @@ class _IdentityFile(msgspec.Struct, frozen=True):
 class Directory:
     """A data directory that this process has locked."""
 
-    def __init__(self, path: Path, lock: int, *, is_made: bool = False) -> None:
+    def __init__(self, path: Path, locks: tuple[int, ...], *, is_made: bool = False) -> None:
         self.path = path
-        self._lock = lock
+        self._locks = locks
         self._is_made = is_made  # by this process: it goes again if nothing comes of it
 
     @classmethod
@@ -78,12 +79,17 @@ class Directory:
             os.close(lock)
             raise DataDirInUse(path, holder=None)
         try:
+            locks = lock, _lock_directory(path)
+        except BaseException:
+            os.close(lock)
+            raise
+        try:
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         except OSError:
             pass  # the disk is full: the pid is for people, the lock is the kernel's
         crash_point("directory_locked_store_absent")
-        return cls(path, lock, is_made=is_made)
+        return cls(path, locks, is_made=is_made)
 
     def identity(self) -> Identity | None:
         """Return whose data is here, None in a new directory.
@@ -144,14 +150,15 @@ class Directory:
 
     def close(self) -> None:
         """Let another process have the directory; remove it if it was made for nothing."""
-        if self._lock < 0:
+        if not self._locks:
             return
         with suppress(OSError):  # somebody else has put something there, or taken it away
             if self._is_made and os.listdir(self.path) == [LOCK]:
                 (self.path / LOCK).unlink()
                 self.path.rmdir()
-        os.close(self._lock)
-        self._lock = -1
+        for lock in self._locks:
+            os.close(lock)
+        self._locks = ()
 
     def __enter__(self) -> Self:
         return self
@@ -199,6 +206,18 @@ def holder_of(path: Path) -> int | None:
     finally:
         os.close(lock)
     return None
+
+
+def _lock_directory(path: Path) -> int:
+    """Lock the directory itself, where its file system can."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            os.close(directory)
+            raise DataDirInUse(path, holder=None) from error
+    return directory
 
 
 def _make_directory(path: Path) -> bool:

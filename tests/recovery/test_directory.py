@@ -28,6 +28,14 @@ def test_the_process_that_uses_it_is_named_without_a_lock(market: Cluster) -> No
     assert running_pid(market.paths[0] / "nowhere") is None
 
 
+def test_the_process_is_named_without_a_lock_file(market: Cluster) -> None:
+    """W6: somebody has deleted it, and perhaps tried to start another node."""
+    (market.paths[0] / "lock").unlink()
+    assert running_pid(market.paths[0]) == os.getpid()
+    (market.paths[0] / "lock").touch()
+    assert running_pid(market.paths[0]) == os.getpid()
+
+
 def test_a_bare_environment_is_a_directory_too(traded: Cluster, tmp_path: Path) -> None:
     """A copy of `store/` alone can be inspected."""
     with DataDirectory.open(traded.paths[0] / "store") as directory:

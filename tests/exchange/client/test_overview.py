@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
+from exchange.client.cluster import Cluster
 from exchange.client.cluster_process import LocalCluster
 from exchange.client.overview import Overview, overview
+from exchange.client.results import NodeStatus
 
 Statuses = Callable[..., list[Any]]
 
@@ -39,6 +41,32 @@ async def test_unreachable_node_is_a_row(statuses: Statuses) -> None:
     assert found.rows()[1] == {"node": 2, "address": "b:2", "state": "unreachable"}
     assert "node 2 cannot be reached" in found.verdict()
     assert found.plain()["unreachable"] == {"2": "no answer"}
+
+
+async def test_node_at_the_address_of_another_does_not_stand_for_it(statuses: Statuses) -> None:
+    """C3: a node whose disk was lost comes back as a new one, at the old address."""
+
+    class Answering(Cluster):
+        def __init__(self) -> None:
+            """Nothing is dialed."""
+
+        async def node_ids(self, *, within: float = 0) -> list[int]:
+            return [1, 2]
+
+        async def status(self, node_id: int, *, within: float = 0) -> NodeStatus:
+            answer: NodeStatus = statuses(1)[0]
+            return answer
+
+        async def name(self) -> str:
+            return "abc"
+
+        def addresses(self) -> dict[int, str]:
+            return {1: "a:1", 2: "a:1"}
+
+    found = await overview(Answering())
+
+    assert found.unreachable == {2: "node 1 is where it was"}
+    assert [row["state"] for row in found.rows()] == ["ready", "unreachable"]
 
 
 async def test_doubt_lag_and_room_are_shown(statuses: Statuses) -> None:

@@ -357,6 +357,18 @@ def test_a_lock_that_was_removed_while_it_was_waited_for_is_worth_nothing(
         Directory.lock(tmp_path)
 
 
+def test_a_lock_file_that_is_deleted_gives_nobody_a_second_process(
+    tmp_path: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    """W6: at night people delete files that are called `lock`."""
+    (tmp_path / "data" / "lock").unlink()
+
+    with pytest.raises(DataDirInUse, match="in use by another process"):
+        Directory.lock(tmp_path / "data")
+    holder.communicate()
+    Directory.lock(tmp_path / "data").close()
+
+
 def test_a_copy_without_locks_can_be_read(tmp_path: Path) -> None:
     """W6: a backup on a read-only medium has no lock.mdb."""
     path = born(tmp_path / "data")
