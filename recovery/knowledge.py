@@ -115,9 +115,11 @@ class Knowledge:
         """Return the orders that can be restored as far as is known, and why others cannot."""
         believed, refused = [], []
         untold = self._untold()
+        unheard = [node for node in self.absent() if node not in self.replicas.complete]
+        perhaps = f"node {unheard[0]} may have traded with it, and was not asked" if unheard else ""
         for order in self.replicas.orders.values():
             by = untold.get(order.order_id)
-            why = f"node {by} has traded with it, and was not asked" if by else ""
+            why = f"node {by} has traded with it, and was not asked" if by else perhaps
             why = why or self._contradicted(order)
             if why:
                 refused.append(not_restored(order, why))
@@ -126,6 +128,18 @@ class Knowledge:
         told = "the nodes that have seen most of it disagree"
         refused += [f"{format_id(order_id)}: {told}" for order_id in self.replicas.disputed]
         return believed, refused
+
+    def absent(self) -> list[NodeId]:
+        """Return the nodes that somebody has met, and whose logs were not given."""
+        states = [self.state, *(peer.state for peer in self.peers.values())]
+        met = {node for one in states for node in one.peers}
+        return sorted(met - self.peers.keys() - {self.lost})
+
+    def between(self) -> dict[int, Between]:
+        """Return what of the others' trades is in the new log."""
+        return {
+            node: Between(peer.mark, peer.last_offer) for node, peer in self.state.peers.items()
+        }
 
     def _untold(self) -> dict[int, NodeId]:
         """Return the orders that traded with nodes whose replicas do not show it (S3)."""
@@ -239,8 +253,10 @@ class Knowledge:
         """Return an order with a lot to spare, which stands for the takers of declined offers."""
         earlier = [order_id for order_id in wanted if order_id < first]
         if earlier:
-            wanted[max(earlier)].quantity += 1
-            return max(earlier)
+            nobodys = [key for key in earlier if wanted[key].account == self.suspense]
+            chosen = max(nobodys or earlier)
+            wanted[chosen].quantity += 1
+            return chosen
         if number_of(first - 1) <= self.state.scalars.number:
             return 0  # its taker is in the old copy, and as good as any
         symbol = min(self.state.instruments)
@@ -251,13 +267,3 @@ class Knowledge:
 def not_restored(order: OrderEvent, why: str) -> str:
     """Say why an order that was shown is not open again."""
     return f"{format_id(order.order_id)} of account {format_id(order.account)}: {why}"
-
-
-def note_others(result: Rebuilt, state: State, peers: Iterable[Peer]) -> None:
-    """Write down what of the others' trades is in the new log, and whose logs were not given."""
-    result.between = {
-        node: Between(peer.mark, peer.last_offer) for node, peer in state.peers.items()
-    }
-    given = {peer.node for peer in peers} | {NodeId(result.node)}
-    met = {node for one in (state, *(peer.state for peer in peers)) for node in one.peers}
-    result.absent = sorted(met - given)

@@ -45,7 +45,7 @@ from recovery.audit.reader import audit_log
 from recovery.bulk import NewDirectory
 from recovery.directory import data_file
 from recovery.inspection import Look, open_all
-from recovery.knowledge import Peer, Rebuilt, note_others
+from recovery.knowledge import Peer, Rebuilt
 from recovery.losses import what_is_lost
 from recovery.offline import now
 from recovery.problems import EXIT_DAMAGED, EXIT_USAGE, Problem, exit_code
@@ -97,7 +97,8 @@ def rebuild(
             if backup is not None:
                 builder.copy(backup, archive)
             builder.run()
-            note_others(result, builder.state, known)
+            result.between = builder.knowledge.between()
+            result.absent = [int(node) for node in builder.knowledge.absent()]
             result.not_recovered = what_is_lost(result)
             proof = new.finish(UNACCEPTED)
         result.lsn, result.digest = proof.lsn, proof.digest.hex()

@@ -262,6 +262,22 @@ def test_an_order_is_canceled_if_a_node_that_traded_with_it_was_not_asked(
     check(cluster)
 
 
+def test_nothing_is_open_again_if_a_node_was_neither_asked_nor_given(tmp_path: Path) -> None:
+    """S3: nobody knows what that node has bought."""
+    cluster = a_market(tmp_path / "market", nodes=3)
+    cluster.place(account_of(1), Side.SELL, 10, 100)
+    order_id = cluster.newest_order(1)
+    cluster.settle()
+    backup = back_up(cluster, 1, tmp_path / "backup")
+    others, shown, _ = lose(cluster, 1)
+
+    for by, restored in (([2], []), ([2, 3], [format_id(order_id)])):
+        told = [one for one in shown if one.by in by]
+        to = tmp_path / f"new{len(by)}"
+        result = rebuild(1, others[:1], to, backup=backup, shown=told)
+        assert (result.restored, result.absent) == (restored, [3])
+
+
 def test_no_number_is_given_out_twice(market: Cluster, tmp_path: Path) -> None:
     """E5: the lost node may have given out more than anybody has heard of."""
     market.put(account_of(1), Side.SELL, 10, 100)
