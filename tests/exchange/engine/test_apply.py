@@ -6,12 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.domain.orders import Side, TimeInForce
-from exchange.domain.units import AccountId, Asset, Lots, Micros, OrderId, Ticks, Units, make_id
+from exchange.domain.orders import Reason, SelfTrade, Side, TimeInForce
+from exchange.domain.units import (
+    AccountId,
+    Asset,
+    Lots,
+    Micros,
+    OrderId,
+    Symbol,
+    Ticks,
+    Units,
+    make_id,
+)
 from exchange.engine import inputs
 from exchange.engine.apply import _APPLY, apply
 from exchange.engine.ledger import hold_needed
-from exchange.engine.records import OrderCanceled, Record, Transferred
+from exchange.engine.records import (
+    AccountOpened,
+    OrderCanceled,
+    OrderRejected,
+    Record,
+    Transferred,
+)
 from tests.support.engines import Engines, redo
 
 ACTIONS = st.lists(
@@ -96,3 +112,30 @@ def test_record_of_an_unknown_account_is_our_bug() -> None:
         apply(engines.state(1), record)
     with pytest.raises(KeyError):
         apply(engines.state(1), OrderCanceled(OrderId(5), "", Micros(0)))  # type: ignore[arg-type]
+
+
+def test_numbers_given_out_never_fall_behind() -> None:
+    """E2, C1: a log made whole again may have them in another order; none is given out twice."""
+    state = redo(1, [])
+    for number in (7, 3):
+        order_id = OrderId(make_id(1, number))
+        apply(state, AccountOpened(AccountId(make_id(1, number)), b"", Micros(0)))
+        apply(state, rejected(order_id, AccountId(make_id(1, number))))
+
+    assert (state.scalars.number, state.scalars.account_number) == (7, 7)
+
+
+def rejected(order_id: OrderId, account: AccountId) -> OrderRejected:
+    return OrderRejected(
+        order_id,
+        account,
+        Symbol("AAPL"),
+        Side.BUY,
+        TimeInForce.GTC,
+        SelfTrade.CANCEL_NEWEST,
+        Ticks(1),
+        Lots(1),
+        "",
+        Reason.INSUFFICIENT_FUNDS,
+        Micros(0),
+    )
