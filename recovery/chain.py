@@ -8,7 +8,6 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from exchange.domain.units import Lsn
 from exchange.engine.messages import Proof
 from exchange.store.errors import DamagedLog, NewerFormat
 from exchange.store.frames import DIGEST_SIZE, Frame, check_frame, lsn_of, read_frame
@@ -142,8 +141,3 @@ def _decodes(entry: Entry) -> bool:
     except (DamagedLog, NewerFormat):
         return False
     return True
-
-
-def lsn_range(chain: Chain) -> tuple[Lsn, Lsn]:
-    """Return the first and last LSN of the intact part; (1, 0) if it is empty."""
-    return Lsn(chain.base.lsn + 1), chain.last.lsn

@@ -137,7 +137,8 @@ def salvage(path: Path, to: Path, *, progress: Progress = lambda _: None) -> Sal
         else:
             _fold(source.identity, to, prefix, result, progress)
             used = prefix
-        rest = [item for item in everything if item not in used]
+        taken = {item.frame.first_lsn for item in used}
+        rest = [item for item in everything if item.frame.first_lsn not in taken]
         _write_rest(source.identity, to, rest, result)
         later = [item for item in rest if item.frame.first_lsn > result.last_lsn]
         behind = [hole for hole in result.lost if hole.last > result.last_lsn]

@@ -78,7 +78,8 @@ def find_segments(archive: Path, node_id: int) -> list[Segment]:
         key=lambda segment: segment.header.base_lsn,
     )
     for before, after in itertools.pairwise(mine):
-        if before.header.last_lsn != after.header.base_lsn:
+        end = (before.header.last_lsn, before.header.last_digest)
+        if end != (after.header.base_lsn, after.header.base_digest):
             raise BadFile(f"{after.path.name} does not follow {before.path.name}")
     return mine
 

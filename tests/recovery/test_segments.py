@@ -35,12 +35,15 @@ def test_segments_join(segments: list[Segment]) -> None:
     assert [int.from_bytes(key) for key, _ in read_segment(second)] == [5, 6, 7, 8]
 
 
-def test_a_missing_segment_is_noticed(segments: list[Segment], tmp_path: Path) -> None:
-    """W4."""
+@pytest.mark.parametrize("base_lsn", [8, 9])
+def test_a_missing_segment_is_noticed(
+    segments: list[Segment], tmp_path: Path, base_lsn: int
+) -> None:
+    """W4: by its LSNs, and by the digest before it if they fit."""
     third = tmp_path / "archive" / "node1-later.segment"
     header = segments[1].header
     text = segments[0].path.read_bytes()
-    third.write_bytes(text.replace(b'"base_lsn":0', b'"base_lsn":9'))
+    third.write_bytes(text.replace(b'"base_lsn":0', b'"base_lsn":%d' % base_lsn))
     assert header.node_id == 1
 
     with pytest.raises(BadFile, match="does not follow"):
