@@ -57,7 +57,7 @@ class Core:
         state.derive()
         self.state = state
         self.config = config
-        self.soft = Soft(state, config, has_proof=has_proof)
+        self.soft = Soft(state, config, has_proof)
         self.proof = Proof(Lsn(0), b"")
         self._records: list[Record] = []
         self._effects: list[Effect] = []

@@ -101,8 +101,7 @@ class Soft:
         self,
         state: State,
         config: EngineConfig,
-        *,
-        has_proof: Callable[[Proof], bool] = lambda _proof: True,
+        has_proof: Callable[[Proof], bool],
     ) -> None:
         self.state = state
         self.config = config

@@ -64,7 +64,7 @@ class Checkpointer:
         """Fill the resident tables, check them against their sums; the others read through."""
         for name, table in self._tables.items():
             codec = CODECS[name]
-            if codec.is_resident:
+            if codec.kind is Kind.RESIDENT:
                 self._load_table(codec, table)
             else:
                 table.load = self._entry_reader(codec)
@@ -113,7 +113,7 @@ class Checkpointer:
         if self.is_under_way:
             return
         for name, table in self._tables.items():
-            if not CODECS[name].is_resident:
+            if CODECS[name].kind is not Kind.RESIDENT:
                 _evict(table, keep=self._accounts_kept if name == "accounts" else 0)
         for history in self._histories.values():
             history.read.clear()
@@ -157,7 +157,7 @@ class Checkpointer:
     def _replaced(self, codec: Codec[K, Any], table: Table[K, Any]) -> dict[bytes, bytes]:
         """Return the rows on disk that the dirty entries replace or delete."""
         changed = table.dirty
-        if codec.is_resident:  # we know without asking which of them are on the disk
+        if codec.kind is Kind.RESIDENT:  # we know without asking which of them are on the disk
             stored = self._stored[codec.name]
             known = changed & stored
             stored |= {key for key in changed if key in table}

@@ -49,9 +49,9 @@ from exchange.store.meta import (
     read_checkpoint,
     read_identity,
 )
-from exchange.store.redo import Watch, redo, redo_frame, store_seen
+from exchange.store.redo import Watch, redo, store_seen
 
-__all__ = ["Limits", "Step", "Store", "Write", "redo_frame"]
+__all__ = ["Limits", "Step", "Store", "Write"]
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -75,15 +75,12 @@ class Codec(Generic[K, V]):
         self.unpack = unpack
         self.entry = entry  # the type of an entry
         self.kind = kind
-        self.is_resident = kind is Kind.RESIDENT
         row: Any = list[entry] if kind is Kind.HISTORY else entry  # type: ignore[valid-type]
         self._decode = msgspec.msgpack.Decoder(row).decode
 
     def open(self, key: bytes, sealed: bytes) -> Any:  # noqa: ANN401 - V, or a list of V
         """Decode a row, or raise DamagedTable naming table and key (W5)."""
-        body = sealed[:-DIGEST_SIZE]
-        if digest_of(key + body) != sealed[-DIGEST_SIZE:]:
-            check_entry(self.name, key, sealed)  # raises
+        body = check_entry(self.name, key, sealed)
         try:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -21,7 +21,7 @@ from exchange.engine.records import LocalTrade, OrderCanceled, OrderPlaced, Reco
 from exchange.store.checkpoint import RUN_MAX
 from exchange.store.errors import DamagedTable
 from exchange.store.store import Limits, Store
-from exchange.store.tables import CODECS
+from exchange.store.tables import CODECS, Kind
 from exchange.store.verify import fold
 from fuzz.disk import SimulatedDisk
 from tests.exchange.store.scene import (
@@ -39,7 +39,7 @@ from tests.exchange.store.scene import (
     unresolved,
 )
 
-RESIDENT = {name for name in CODECS if CODECS[name].is_resident}
+RESIDENT = {name for name in CODECS if CODECS[name].kind is Kind.RESIDENT}
 RICH = AccountId(make_id(NODE, 1))
 
 

@@ -15,7 +15,7 @@ from exchange.store.errors import StoreError
 from exchange.store.frames import Frame, Identity, log_key, read_frame, seal_frame
 from exchange.store.meta import Checkpoint, TableSum, checkpoint_change, read_checkpoint
 from exchange.store.store import Store
-from exchange.store.tables import CODECS, digest_sum, seal
+from exchange.store.tables import CODECS, Kind, digest_sum, seal
 from exchange.store.verify import fold, table_problems, verify, verify_file
 from fuzz.disk import SimulatedDisk
 from tests.exchange.store.scene import (
@@ -275,7 +275,9 @@ def test_a_node_never_starts_on_a_flipped_byte_that_matters(pristine: Path, tmp_
         if isinstance(state, StoreError):
             assert (state.exit_code, bool(state.remedy)) == (4, True)
             continue
-        resident = {name: entries(state)[name] for name in CODECS if CODECS[name].is_resident}
+        resident = {
+            name: entries(state)[name] for name in CODECS if CODECS[name].kind is Kind.RESIDENT
+        }
         expected = expected or resident
         assert resident == expected
 
