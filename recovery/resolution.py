@@ -12,7 +12,7 @@ sent again; if the answers agree the decision is forgotten, else the trade is fr
 records stay.  `forget` ends that, once both halves are seen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -158,30 +158,20 @@ def forget(trade: str, paths: Sequence[Path], *, operator: str, reason: str) -> 
     """Forget a heuristic decision; both halves must be seen resolved."""
     _check_reason(reason, operator)
     problems: list[Problem] = []
-    packed = parse_id(trade)
     with ExitStack() as opened:
         looks = {look.directory.node_id: look for look in _look(paths, opened, problems)}
         _check_usable(problems)
-        for look in looks.values():
-            look.load_state()
-            entries = look.state.heuristics.items() if look.state else ()
-            for (decider, offer_id), entry in entries:
-                if entry.offer.trade_id == packed:
-                    other = looks.get(decider)
-                    _check_resolved(look.directory.node_id, offer_id, decider, other)
-                    path, node_id = look.directory.path, look.directory.node_id
-                    ts = now()
-                    record = HeuristicForgotten(decider, offer_id, operator, reason, ts)
-                    break
-            else:
-                continue
-            break
-        else:
-            raise CannotResolve(f"no heuristic decision about {trade} in these directories")
+        look, decider, offer_id = _find_heuristic(trade, looks.values())
+        node_id, path = look.directory.node_id, look.directory.path
+        _check_resolved(node_id, offer_id, decider, looks.get(decider))
+    ts = now()
     with OfflineNode.open(path) as node:
         if (decider, offer_id) not in node.state.heuristics:
             raise CannotResolve(f"the decision about {trade} is forgotten already")
-        proof = node.append([record], ts=ts)
+        proof = node.append(
+            [HeuristicForgotten(decider, offer_id, operator, reason, ts)],
+            ts=ts,
+        )
     return Applied(node_id, trade, "HeuristicForgotten", 0, proof.lsn)
 
 
@@ -208,6 +198,7 @@ def _look(paths: Sequence[Path], opened: ExitStack, problems: list[Problem]) -> 
     looks = open_all(paths, opened, problems)
     for look in looks:
         look.read_log(lambda _: None)
+        look.load_state()  # the beginning of the log, and what it proves, may be archived
         problems += look.problems
     return looks
 
@@ -233,6 +224,15 @@ def _find(trade: str, looks: Sequence[Look]) -> tuple[Look, TradeOffered, Verdic
                 verdict = judge(look.evidence, lsn, offer, logs.get(offer.decider))
                 return look, offer, verdict
     raise CannotResolve(f"{trade} is not in doubt in these directories")
+
+
+def _find_heuristic(trade: str, looks: Iterable[Look]) -> tuple[Look, NodeId, OfferId]:
+    packed = parse_id(trade)
+    for look in looks:
+        for (decider, offer_id), entry in look.state.heuristics.items() if look.state else ():
+            if entry.offer.trade_id == packed:
+                return look, decider, offer_id
+    raise CannotResolve(f"no heuristic decision about {trade} in these directories")
 
 
 def _check_usable(problems: Sequence[Problem]) -> None:

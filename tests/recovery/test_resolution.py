@@ -9,7 +9,9 @@ from exchange.domain.orders import Side
 from exchange.domain.units import NodeId, make_id
 from exchange.engine.records import HeuristicChecked, HeuristicDecision, TradeDeclined
 from exchange.store.errors import DataDirInUse
+from recovery.archive import archive
 from recovery.inspection import inspect
+from recovery.offline import OfflineNode
 from recovery.resolution import (
     CannotResolve,
     Plan,
@@ -57,6 +59,25 @@ def test_a_proven_commit_is_applied_offline(doubtful: Cluster) -> None:
     assert (done.node, done.record, done.quantity) == (2, "TradeSettled", 4)
     assert codes(doubtful) == []
     assert shares(doubtful, 2) == 20_004
+
+
+def test_what_is_archived_is_proven_by_the_tables(market: Cluster, tmp_path: Path) -> None:
+    """S4: offer and acceptance have left the log; nobody may judge what they prove."""
+    market.put(account_of(1), Side.SELL, 10, 100)
+    market.place(account_of(2), Side.BUY, 4, 101)
+    market.deliver(2, 1)
+    for node in (1, 2):
+        market.fund(account_of(node), USD=1)
+    market.kill_all()
+    for path in market.paths:
+        with OfflineNode.open(path) as offline:
+            offline.checkpoint()
+        assert archive(path, tmp_path / "archive", before=1_000).base_lsn > 10
+
+    with pytest.raises(CannotResolve, match="commit proven"):
+        decide("2-2", market.paths, quantity=0, operator="ann", reason="impatient")
+    (done,) = apply_plan(plan_of(market))
+    assert (done.node, done.record, done.quantity) == (2, "TradeSettled", 4)
 
 
 def test_the_nodes_go_on_after_a_plan(doubtful: Cluster) -> None:
