@@ -92,6 +92,7 @@ def _search(look: Look, trade: TradeId) -> list[_Found]:
     """Return the records of one log about a trade: two readings, the orders are named later."""
     directory = look.directory
     look.read_log(lambda _: None)
+    look.load_state()  # what a verdict needs may be archived
     if look.chain is None:
         return []
     offers: set[tuple[NodeId, OfferId]] = set()
