@@ -28,7 +28,6 @@ from exchange.domain.units import AccountId, Lots, OrderId, Stamp, Symbol, Ticks
 
 NOTHING = 1 << 62  # the best rank of an empty half: crosses no limit
 _STAMP = attrgetter("stamp")
-_MASK = (1 << 128) - 1
 _ODD_1 = 0x9E3779B97F4A7C15  # 64-bit odd constants: golden ratio, and one known to mix well
 _ODD_2 = 0xD1B54A32D192ED03
 
@@ -47,7 +46,7 @@ class OrderEvent(msgspec.Struct, frozen=True, array_like=True, tag="order", gc=F
 
 
 def entry_sum(order_id: int, price: int, open_quantity: int, stamp: int) -> int:
-    """Mix an open order into a number; their sum modulo 2**128 compares two copies of a book (B4).
+    """Mix an open order into a number; their sum compares two copies of a book (B4).
 
     A product of two sums, as in the hash NH (Black and others, UMAC, 1999).  It finds drift,
     not malice: a peer that lies about its own orders only cheats itself.
@@ -129,7 +128,7 @@ class OwnerBook:
         self.hidden: dict[OrderId, Symbol] = {}  # open, but not in a level: see `hide`
         self.orders: dict[OrderId, OrderEvent] = {}
         self.books: dict[Symbol, Book] = {}
-        self.sum = 0  # of entry_sum over orders, modulo 2**128
+        self.sum = 0  # of entry_sum over orders
 
     def update(self, event: OrderEvent) -> None:
         """Make an order what its owner says it is."""
@@ -146,7 +145,7 @@ class OwnerBook:
                 book = self.books[event.symbol] = Book()
             half = book.bids if event.side is BUY else book.asks
             half.add(event)
-        self.sum = self.sum + added & _MASK
+        self.sum += added
 
     def _replace(self, entry: OrderEvent, event: OrderEvent) -> None:
         """Put what an order is now where it was, or elsewhere, or nowhere."""
@@ -201,7 +200,7 @@ class OwnerBook:
             assert entry.open > 0, "an order with nothing open is in the book"
             total += entry_sum(entry.order_id, entry.price, entry.open, entry.stamp)
         assert count == len(self.orders), "an order is in no level, or in two"
-        assert total & _MASK == self.sum, "the additive hash has drifted"
+        assert total == self.sum, "the additive hash has drifted"
 
 
 def _place(level: list[OrderEvent], entry: OrderEvent) -> int:

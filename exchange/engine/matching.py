@@ -24,7 +24,6 @@ from exchange.domain.units import (
     Symbol,
     Ticks,
     TradeId,
-    make_id,
     make_stamp,
 )
 from exchange.engine.decision import Decision, MatchAgainst, MatchOrder
@@ -96,7 +95,7 @@ def match(
         quantity = Lots(min(left, free))
         left -= quantity
         number += 1
-        trade_id = TradeId(make_id(own, number))
+        trade_id = TradeId(state.id_zero + number)
         if owner == own:
             decision.records.append(
                 LocalTrade(trade_id, maker, taker.order_id, quantity, entry.price, now)

@@ -39,6 +39,8 @@ from exchange.engine.messages import (
 from exchange.engine.settlement import watermark
 from exchange.engine.soft import NOTHING_APPLIED, Link, Soft
 
+SUM_MASK = (1 << 128) - 1
+
 
 def event_of(order: Order) -> OrderEvent:
     """Describe an order as it is in the stream: an IOC never shows quantity (B1)."""
@@ -56,8 +58,8 @@ def event_of(order: Order) -> OrderEvent:
 
 
 def sum_text(book: OwnerBook) -> str:
-    """Write the additive hash as it goes over the wire."""
-    return f"{book.sum:032x}"
+    """Write the additive hash as it goes over the wire: modulo 2**128."""
+    return f"{book.sum & SUM_MASK:032x}"
 
 
 def start_stream(soft: Soft, link: Link, have: tuple[int, int] | None) -> Decision:

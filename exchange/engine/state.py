@@ -36,6 +36,7 @@ from exchange.domain.units import (
     Ticks,
     TradeId,
     Units,
+    make_id,
 )
 from exchange.engine.records import BEFORE_ANY, OfferId
 from exchange.engine.table import History, Table
@@ -152,6 +153,7 @@ class State:
         self.node_id = node_id
         self.cluster = cluster
         self.nonce = nonce
+        self.id_zero = make_id(node_id, 0)  # an id given out here is this and a number
         self.lsn = Lsn(0)  # of the last record applied
         self.instruments: Table[Symbol, Listing] = Table()
         self.accounts: Table[AccountId, Account] = Table()
