@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -367,6 +368,23 @@ def test_a_lock_file_that_is_deleted_gives_nobody_a_second_process(
         Directory.lock(tmp_path / "data")
     holder.communicate()
     Directory.lock(tmp_path / "data").close()
+
+
+def test_a_directory_that_cannot_be_locked_itself_is_locked_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W6: some file systems lock files alone."""
+    take = fcntl.flock
+
+    def of_files(lock: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(lock).st_mode):
+            failing(errno.ENOTSUP)()
+        take(lock, how)
+
+    monkeypatch.setattr(fcntl, "flock", of_files)
+
+    with Directory.lock(tmp_path / "data"), pytest.raises(DataDirInUse):
+        Directory.lock(tmp_path / "data")
 
 
 def test_a_copy_without_locks_can_be_read(tmp_path: Path) -> None:
