@@ -58,6 +58,7 @@ async def test_the_runbook_brings_back_a_node_and_its_open_orders(tmp_path: Path
         commands = SECTIONS["The disk is lost"]
         told = await run(commands[0][0], 1, local, operator_key="")
         assert "set EXCHANGE_OPERATOR_KEY" in told
+        await ask_another_machine(local)
         for command, expected in commands:
             if "--accept" in command:
                 await stop(local)
@@ -99,6 +100,23 @@ def assert_nothing_without_a_copy(result: Rebuilt) -> None:
     """Check what is known without a backup: the trades, by account, and no money for orders."""
     assert (result.restored, len(result.not_restored), result.opened) == ([], 3, ["1-1"])
     assert (result.suspense, len(result.booked)) == ([], 2)
+
+
+async def ask_another_machine(local: LocalCluster) -> None:
+    """Bring a copy of a node that runs, and ask that node by its address."""
+    endpoints = local.nodes[2].endpoints
+    assert endpoints is not None, "the node runs"
+    await run("exchange-recover replay node3 --to node3.copy", 0, local)
+    command = "exchange-recover recover-node --node 1 --backup node1.old --to far node2 node3.copy"
+    await run(command, 0, local)
+    far = read_rebuilt(local.directory / "far")
+    assert len(far.replicas) == 1
+    assert len(far.restored) == 1  # with which node 3 has not traded
+    assert sum("node 3 has traded with it" in line for line in far.not_restored) == 1
+    shutil.rmtree(local.directory / "far")
+    await run(f"{command} --live tcp://{endpoints.tcp}", 0, local)
+    far = read_rebuilt(local.directory / "far")
+    assert (len(far.replicas), len(far.restored), len(far.not_restored)) == (2, 2, 1)
 
 
 async def open_accounts(cluster: Cluster) -> dict[int, AccountClient]:
