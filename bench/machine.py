@@ -13,7 +13,7 @@ import lmdb
 
 def describe() -> dict[str, str | int]:
     """Name the machine, the versions of what was measured, and the floors beneath it."""
-    packages = {name: version(name) for name in ("trio", "lmdb", "msgspec", "sortedcontainers")}
+    packages = {name: version(name) for name in ("trio", "lmdb", "msgspec")}
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
