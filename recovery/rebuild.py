@@ -24,7 +24,7 @@ there.  Which orders are open again, and against which funds, says `recovery.res
 
 So both halves of every trade agree and assets are conserved; what is in the suspense account
 belongs to customers, and is theirs once an operator has found out whose.  Order, trade and offer
-ids are never used again: epochs are above all that were seen, numbers far above.
+ids are never used again: epochs are above all that were seen, numbers go on from the clock.
 
 The directory refuses to serve until the operator accepts what could not be recovered
 (`recovery.rebirth`): its store has a name that no node looks for.

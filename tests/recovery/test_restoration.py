@@ -19,7 +19,7 @@ from recovery.rebirth import accept
 from recovery.rebuild import rebuild
 from recovery.verification import verify
 from tests.recovery.audit.test_reader import run_wild
-from tests.recovery.cluster import Cluster, Node, a_market, account_of
+from tests.recovery.cluster import WALL_ZERO_US, Cluster, Node, a_market, account_of
 from tests.recovery.living import shown_by
 from tests.recovery.logs import records_of
 from tests.recovery.test_rebirth import identity_of
@@ -294,6 +294,25 @@ def test_no_number_is_given_out_twice(market: Cluster, tmp_path: Path) -> None:
     market.place(account_of(1, 9), Side.SELL, 1, 200)
     assert market.newest_order(1) > make_id(1, last + 10**8)
     check(market)
+
+
+def test_a_node_that_is_lost_twice_repeats_no_number_either(
+    market: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E5: of its second life nobody may have heard a number."""
+    others, _, _ = lose(market, 1)
+    bring_back(market, rebuild(1, others, tmp_path / "second"), others)
+    market.open_account(1, 9)
+    market.fund(account_of(1, 9), ACME=1)
+    market.place(account_of(1, 9), Side.SELL, 1, 200)
+    unheard = market.newest_order(1)
+    market.kill_all()
+    shutil.rmtree(market.paths[0])
+
+    monkeypatch.setattr("recovery.rebuild.now", lambda: WALL_ZERO_US + 120_000_000)
+    node = bring_back(market, rebuild(1, others, tmp_path / "third"), others)
+    assert node.engine is not None
+    assert make_id(1, node.engine.state.scalars.number) > unheard
 
 
 @pytest.mark.parametrize("seed", range(16))
