@@ -67,9 +67,9 @@ class _Failed(Exception):  # noqa: N818 - a finding
 def bisect(path: Path, invariant: str, *, archive: Path | None = None) -> Bisected:
     """Find where `invariant` begins to fail."""
     with DataDirectory.open(path) as directory:
+        chain = whole_chain(directory, archive)
         if invariant == "audit":
             return _first_finding(path, archive)
-        chain = whole_chain(directory, archive)
         return _Search(directory, chain, INVARIANTS[invariant]).run(invariant)
 
 

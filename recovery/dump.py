@@ -83,12 +83,20 @@ def dump(
 
 def load(file: IO[bytes], to: Path, *, progress: Progress = lambda _: None) -> Loaded:
     """Build a directory from a dump."""
+    try:
+        return _load(file, to, progress)
+    except CannotReplay as refusal:
+        told = f"{getattr(file, 'name', 'the dump')}: {refusal}"
+        raise CannotReplay(told, refusal.exit_code) from refusal
+
+
+def _load(file: IO[bytes], to: Path, progress: Progress) -> Loaded:
     lines = _lines(file)
     try:
         head = msgspec.json.decode(next(lines, b""), type=Head)
         identity = Identity(head.cluster, NodeId(head.node_id), bytes.fromhex(head.nonce))
     except (msgspec.MsgspecError, ValueError) as error:
-        told = f"{getattr(file, 'name', 'this')} is no dump: {error}"
+        told = f"this is no dump: {error}"
         raise CannotReplay(f"{told}; give what `exchange-recover dump` writes", 2) from error
     if head.dump != DUMP_FORMAT:
         raise CannotReplay(f"a dump of format {head.dump}, this program reads {DUMP_FORMAT}", 4)
@@ -114,7 +122,7 @@ def load(file: IO[bytes], to: Path, *, progress: Progress = lambda _: None) -> L
             records += frame.count
             progress(frame.count)
         if end is None or (end.frames, end.records) != (frames, records):
-            raise CannotReplay("the dump is cut off", 4)
+            raise CannotReplay("the dump is cut off; make it again", 4)
         proof = new.finish()
     digest = proof.digest.hex()
     return Loaded(str(to), head.node_id, records, proof.lsn, digest, digest == end.digest)

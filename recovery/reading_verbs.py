@@ -13,6 +13,7 @@ import msgspec
 from exchange.store.frames import Frame
 from recovery.data_verbs import archive_option, refusals
 from recovery.problems import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE, exit_code
+from recovery.show import counted
 from recovery.terminal import (
     Refused,
     output_option,
@@ -212,11 +213,11 @@ def bisect_verb(path: Path, name: str, archived: Path | None, output: str) -> No
     if output == "json":
         print_json(result)
     elif result.holds:
-        click.echo(f"{name} holds after every record ({result.replays} replays)")
+        click.echo(f"{name} holds after every record ({counted(result.replays, 'replay')})")
     else:
         fields = " ".join(f"{field}={value}" for field, value in result.record.items())
         click.echo(f"{name} fails first at LSN {result.lsn}: {result.type} {fields}")
-        click.echo(f"{result.detail} ({result.replays} replays)")
+        click.echo(f"{result.detail} ({counted(result.replays, 'replay')})")
     sys.exit(0 if result.holds else EXIT_DAMAGED)
 
 

@@ -82,7 +82,8 @@ def replay(
             if not is_over and not _reached(new, until_lsn):
                 check_intact(chain)
             if until_lsn is not None and not _reached(new, until_lsn):
-                raise CannotReplay(f"the log ends at LSN {new.store.state.lsn}")
+                end = f"its log ends at LSN {new.store.state.lsn}"
+                raise CannotReplay(f"{source.place}: {end}; give no later --until")
             proof = new.finish()
         digest = proof.digest.hex()
         return Replayed(str(to), source.node_id, proof.lsn, digest, is_cut, left_out)

@@ -57,12 +57,17 @@ class LogSource:
         self.segments = segments
 
     def entries(self, walk: Walk, first_lsn: int = 1) -> Iterator[Entry]:
-        """Yield frames, undecoded, from the one that begins at `first_lsn`."""
+        """Yield frames, undecoded, from the one that begins at `first_lsn`.
+
+        A copy made before, or a kill while the log was cut, still has frames of a segment.
+        """
         for segment in self.segments:
             if segment.header.last_lsn >= first_lsn:
                 for key, value in read_segment(segment):
                     if int.from_bytes(key) >= first_lsn:
                         yield Entry(key, value, 0)
+        if self.segments:
+            first_lsn = max(first_lsn, self.segments[-1].header.last_lsn + 1)
         yield from self.pages.scan("log", walk, start=first_lsn.to_bytes(8))
 
 
@@ -73,10 +78,14 @@ def find_segments(archive: Path, node_id: int) -> list[Segment]:
         for path in sorted(archive.glob(f"*{SUFFIX}"))
         if path.is_file()
     ]
-    mine = sorted(
+    theirs = sorted(
         (segment for segment in found if segment.header.node_id == node_id),
-        key=lambda segment: segment.header.base_lsn,
+        key=lambda segment: (segment.header.base_lsn, -segment.header.last_lsn),
     )
+    mine: list[Segment] = []
+    for segment in theirs:  # what a killed `archive` has written, the next one writes again
+        if not mine or segment.header.base_lsn > mine[-1].header.base_lsn:
+            mine.append(segment)
     for before, after in itertools.pairwise(mine):
         end = (before.header.last_lsn, before.header.last_digest)
         if end != (after.header.base_lsn, after.header.base_digest):

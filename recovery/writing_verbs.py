@@ -33,6 +33,8 @@ LISTS = (
     "canceled",
 )
 
+UNDECIDED = "next: start both nodes of each trade, or make a plan with the decider's directory too"
+
 operator_option = click.option(
     "--operator", default=None, help="Who decides; the user of this shell if not given."
 )
@@ -214,7 +216,9 @@ def _plan(paths: list[Path], file: Path, output: str) -> None:
         count = len(plan.decisions)
         click.echo(f"{file}: {count} to resolve, {len(plan.undecided)} undecided")
         if count:
-            click.echo(f"next: exchange-recover resolve --apply {file}")
+            click.echo(f"next: exchange-recover resolve --apply {quoted(str(file))}")
+        elif plan.undecided:
+            click.echo(UNDECIDED)
     sys.exit(EXIT_IN_DOUBT if plan.decisions or plan.undecided else 0)
 
 
@@ -227,6 +231,9 @@ def _apply(file: Path, output: str) -> None:
     except CannotResolve as refusal:
         raise Refused(str(refusal), refusal.exit_code) from refusal
     _print_applied(done, output)
+    if plan.undecided and output != "json":
+        click.echo(f"{len(done)} resolved, {len(plan.undecided)} still undecided")
+        click.echo(UNDECIDED)
     sys.exit(EXIT_IN_DOUBT if plan.undecided else 0)
 
 

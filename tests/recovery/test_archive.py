@@ -1,5 +1,6 @@
 """The beginning of a log moves into segments, and everything still adds up (W5)."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,16 @@ def test_a_lost_node_is_rebuilt_from_archived_logs(traded: Cluster, tmp_path: Pa
     again = rebuild(1, traded.paths[1:], tmp_path / "new", archive=tmp_path / "archive")
 
     assert (again.trades, again.suspense) == (whole.trades, whole.suspense)
+
+
+def test_a_copy_made_before_is_verified_with_the_segments(traded: Cluster, tmp_path: Path) -> None:
+    """Issue, item 6: also what a kill has left, after the segment and before the log is cut."""
+    shutil.copytree(traded.paths[0], tmp_path / "copy")
+    archive(traded.paths[0], tmp_path / "archive", before=9)
+
+    found = verify([tmp_path / "copy"], archive=tmp_path / "archive")
+    assert found.problems == []
+    archive(tmp_path / "copy", tmp_path / "archive", before=11)
+    assert len(list((tmp_path / "archive").iterdir())) == 2
+    found = verify([tmp_path / "copy"], archive=tmp_path / "archive")
+    assert found.problems == []

@@ -8,7 +8,9 @@ import pytest
 
 from exchange.domain.orders import Side
 from exchange.engine.records import LocalTrade, OrderPlaced, Transferred
+from recovery.archive import archive
 from recovery.bisection import CHECKPOINTS, NAMES, bisect
+from recovery.replay import CannotReplay
 from tests.recovery.cluster import Cluster, a_market, account_of
 from tests.recovery.logs import change, read_frames, rewrite
 
@@ -70,3 +72,12 @@ def test_the_auditor_is_asked_too(busy: Cluster) -> None:
     result = bisect(path, "audit")
     assert (result.holds, result.lsn, result.type) == (False, lsn, "Transferred")
     assert result.detail.startswith("audit_overdrawn")
+
+
+def test_what_is_archived_is_not_said_to_hold(traded: Cluster, tmp_path: Path) -> None:
+    """W5: nothing was looked at."""
+    archive(traded.paths[0], tmp_path / "archive", before=9)
+
+    with pytest.raises(CannotReplay, match="give --archive DIR"):
+        bisect(traded.paths[0], "audit")
+    assert bisect(traded.paths[0], "audit", archive=tmp_path / "archive").holds

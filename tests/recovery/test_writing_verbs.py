@@ -57,3 +57,17 @@ def test_a_lost_node_is_recovered_in_two_steps(traded: Cluster, tmp_path: Path) 
     assert run.invoke(cli, ["verify", new, two]).exit_code == 0
     assert run.invoke(cli, ["recover-node", "--node", "1", two]).exit_code == 2
     assert run.invoke(cli, ["recover-node", "--accept", new]).exit_code == 2
+
+
+def test_what_stays_undecided_is_said(
+    unhandled: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue, item 8: silence would look like success."""
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner()
+    plan = run.invoke(cli, ["resolve", str(unhandled.paths[1]), "--plan", "plan.json"])
+    applied = run.invoke(cli, ["resolve", "--apply", "plan.json"])
+
+    assert (plan.exit_code, applied.exit_code) == (6, 6)
+    assert "next: start both nodes" in plan.output
+    assert "0 resolved, 1 still undecided" in applied.output
