@@ -1,4 +1,4 @@
-"""What clients ask for, decided (S1, S9, S10).  Nothing here changes state.
+"""What clients ask about orders, decided (S1, S9, S10).  Nothing here changes state.
 
 A refusal that names a rule about funds is an `OrderRejected` record: key, answer and audit
 trail survive.  Other refusals are answered and leave no trace.
@@ -9,21 +9,17 @@ import copy
 from exchange.domain.book import makers
 from exchange.domain.orders import BUY, IOC, RESTED, Order, Reason, Status, status_of
 from exchange.domain.units import (
-    AMOUNT_MAX,
     AccountId,
-    Asset,
     Lots,
     Lsn,
     OrderId,
     Stamp,
     Ticks,
-    Units,
 )
-from exchange.engine.decision import Acknowledge, Decision, MatchAgainst, MatchOrder
+from exchange.engine.account_commands import STORAGE_FULL, UNKNOWN_ACCOUNT
+from exchange.engine.decision import Acknowledge, Decision, MatchAgainst, MatchOrder, answered
 from exchange.engine.effects import (
     Answer,
-    AnswerBody,
-    BalanceAnswer,
     CancelAnswer,
     Done,
     OrderAnswer,
@@ -36,36 +32,20 @@ from exchange.engine.inputs import (
     CancelAll,
     CancelAtPrice,
     CancelOrder,
-    CloseAccount,
-    ListInstrument,
-    MoveFunds,
-    OpenAccount,
     PlaceOrder,
-    SetBalance,
-    SetKey,
-    Ticket,
 )
 from exchange.engine.ledger import entry_hold, hold_needed
 from exchange.engine.matching import Taker, match, next_stamp
 from exchange.engine.records import (
-    AccountClosed,
-    AccountOpened,
-    InstrumentListed,
-    KeySet,
     OrderAmended,
     OrderCanceled,
     OrderPlaced,
     OrderRejected,
-    Transferred,
 )
 from exchange.engine.soft import Soft
 from exchange.engine.state import ClientKey
 
-UNKNOWN_ACCOUNT = Refused("unknown_account", "no open account of this node has this id")
 UNKNOWN_ORDER = Refused("unknown_order", "the account has no order with this id")
-STORAGE_FULL = Refused(
-    "storage_full", "the node's log is nearly full; cancels and settlements go on, orders do not"
-)
 DRAINING = Refused("draining", "the node is being stopped; try again when it is back")
 _DONE = Done()
 NOT_READY = Refused("not_ready", "the node is starting; try again in a few seconds")
@@ -76,17 +56,17 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
     state, decision = soft.state, Decision()
     account = state.accounts.get(item.account) or state.accounts.find(item.account)
     if account is None or account.is_closed:
-        return _answer(item.ticket, UNKNOWN_ACCOUNT)
+        return answered(item.ticket, UNKNOWN_ACCOUNT)
     if item.client_order_id:
         known = state.client_keys.find((item.account, item.client_order_id))
         if known is not None:
             return _replay(soft, item, known)
     rule = state.rules.get(item.symbol)
     if rule is None:
-        return _answer(item.ticket, Refused("unknown_instrument", f"{item.symbol} is not listed"))
+        return answered(item.ticket, Refused("unknown_instrument", f"{item.symbol} is not listed"))
     refused = _not_now(soft)
     if refused is not None:
-        return _answer(item.ticket, refused)
+        return answered(item.ticket, refused)
     asset, needed = entry_hold(rule, item.side, item.price, item.quantity)
     number = state.scalars.number + 1
     order_id: OrderId = state.id_zero + number  # type: ignore[assignment]  # every order passes
@@ -136,25 +116,25 @@ def decide_amend(soft: Soft, item: AmendOrder) -> Decision:
     decision = Decision()
     order = _own_order(soft, item.account, item.order_id)
     if isinstance(order, Refused):
-        return _answer(item.ticket, order)
+        return answered(item.ticket, order)
     price = order.price if item.price is None else item.price
     quantity = order.total if item.quantity is None else item.quantity
     if order.canceled or order.time_in_force is IOC or order.filled >= order.total:
         detail = f"the order is {order.status} and cannot be amended"
-        return _answer(item.ticket, Refused("order_done", detail))
+        return answered(item.ticket, Refused("order_done", detail))
     if quantity < order.filled:
         detail = f"{order.filled} lots are filled already; the new total cannot be less"
-        return _answer(item.ticket, Refused("quantity_below_filled", detail))
+        return answered(item.ticket, Refused("quantity_below_filled", detail))
     if price == order.price and quantity == order.total:
         decision.acknowledge.append(Acknowledge(item.ticket, order.order_id))
         return decision
     is_kept = price == order.price and quantity <= order.total
     refused = None if is_kept else _not_now(soft)
     if refused is not None:
-        return _answer(item.ticket, refused)
+        return answered(item.ticket, refused)
     if _amended_hold(soft, order, price, quantity) - order.held > _available(soft, order):
         detail = "the account does not cover the amended order; the order stands unchanged"
-        return _answer(item.ticket, Refused("insufficient_funds", detail))
+        return answered(item.ticket, Refused("insufficient_funds", detail))
     stamp = Stamp(0) if is_kept else next_stamp(soft)
     decision.records.append(OrderAmended(order.order_id, price, quantity, stamp, soft.wall))
     decision.acknowledge.append(Acknowledge(item.ticket, order.order_id))
@@ -167,7 +147,7 @@ def decide_cancel(soft: Soft, item: CancelOrder) -> Decision:
     """Cancel an order; what is in doubt is gone if it returns (S9)."""
     order = _own_order(soft, item.account, item.order_id)
     if isinstance(order, Refused):
-        return _answer(item.ticket, order)
+        return answered(item.ticket, order)
     decision, removed = Decision(), order.open
     instrument = soft.state.instruments[order.symbol].instrument
     if order.is_done or order.canceled:
@@ -222,77 +202,6 @@ def decide_cancel_all(soft: Soft, item: CancelAll) -> Decision:
     return decision
 
 
-def decide_open_account(soft: Soft, item: OpenAccount) -> Decision:
-    """Open an account that the coordinator has numbered (C1); asking twice does nothing."""
-    known = soft.state.accounts.find(item.account)
-    if known is not None:
-        refused = Refused("unknown_account", "the account was closed; its id is not used again")
-        return _answer(item.ticket, refused if known.is_closed else Done())
-    refused_now = STORAGE_FULL if soft.is_storage_full else None
-    if refused_now is not None:
-        return _answer(item.ticket, refused_now)
-    decision = _answer(item.ticket, Done())
-    decision.records.append(AccountOpened(item.account, item.key_hash, soft.wall))
-    return decision
-
-
-def decide_close_account(soft: Soft, item: CloseAccount) -> Decision:
-    """Close an account that holds nothing and has nothing open."""
-    account = soft.state.accounts.find(item.account)
-    if account is None or account.is_closed:
-        return _answer(item.ticket, UNKNOWN_ACCOUNT)
-    has_funds = any(account.available.values()) or any(account.held.values())
-    if has_funds or item.account in soft.state.open_by_account:
-        detail = "withdraw the balances and cancel the orders first"
-        return _answer(item.ticket, Refused("not_empty", detail))
-    decision = _answer(item.ticket, Done())
-    decision.records.append(AccountClosed(item.account, soft.wall))
-    return decision
-
-
-def decide_set_key(soft: Soft, item: SetKey) -> Decision:
-    """Replace the hash of an account's API key."""
-    account = soft.state.accounts.find(item.account)
-    if account is None or account.is_closed:
-        return _answer(item.ticket, UNKNOWN_ACCOUNT)
-    decision = _answer(item.ticket, Done())
-    decision.records.append(KeySet(item.account, item.key_hash, soft.wall))
-    return decision
-
-
-def decide_move_funds(soft: Soft, item: MoveFunds) -> Decision:
-    """Deposit, issue or withdraw against `external` (M3)."""
-    return _move(soft, item.ticket, item.account, item.asset, item.amount)
-
-
-def decide_set_balance(soft: Soft, item: SetBalance) -> Decision:
-    """Set the available balance by a recorded deposit or withdrawal of the difference."""
-    account = soft.state.accounts.find(item.account)
-    if item.value < 0:
-        return _answer(item.ticket, Refused("insufficient_funds", "a balance is never below zero"))
-    available = account.available.get(item.asset, 0) if account else 0
-    return _move(soft, item.ticket, item.account, item.asset, Units(item.value - available))
-
-
-def decide_list(soft: Soft, item: ListInstrument) -> Decision:
-    """List an instrument; an identical listing again is fine, another one is refused (M2)."""
-    wanted, state = item.instrument, soft.state
-    known = state.instruments.get(wanted.symbol)
-    if known is not None and known.instrument == wanted:
-        return _answer(item.ticket, Done())
-    decimals = state.decimals
-    if (
-        known is not None
-        or decimals.get(wanted.base, wanted.base_decimals) != wanted.base_decimals
-        or decimals.get(wanted.quote, wanted.quote_decimals) != wanted.quote_decimals
-    ):
-        detail = f"{wanted.symbol}, or one of its assets, is listed with other terms"
-        return _answer(item.ticket, Refused("already_listed", detail))
-    decision = _answer(item.ticket, Done())
-    decision.records.append(InstrumentListed(wanted, soft.wall))
-    return decision
-
-
 def first_answer(soft: Soft, known: ClientKey, *, is_replay: bool) -> OrderAnswer:
     """Rebuild the first answer to an order: identical, whatever happened since (faults 2.15)."""
     order = soft.state.find_order(known.order_id)
@@ -338,7 +247,7 @@ def _replay(soft: Soft, item: PlaceOrder, known: ClientKey) -> Decision:
     )
     if terms != known:
         detail = f"client order id {item.client_order_id} was used for another order"
-        return _answer(item.ticket, Refused("duplicate_client_order_id", detail))
+        return answered(item.ticket, Refused("duplicate_client_order_id", detail))
     decision = Decision()
     body = None if item.wait_done else first_answer(soft, known, is_replay=True)
     decision.acknowledge.append(Acknowledge(item.ticket, known.order_id, item.wait_done, body))
@@ -359,31 +268,6 @@ def _rejected(soft: Soft, item: PlaceOrder, order_id: OrderId) -> OrderRejected:
         Reason.INSUFFICIENT_FUNDS,
         soft.wall,
     )
-
-
-def _move(soft: Soft, ticket: Ticket, owner: AccountId, asset: Asset, amount: Units) -> Decision:
-    state = soft.state
-    account = state.accounts.find(owner)
-    if account is None or account.is_closed:
-        return _answer(ticket, UNKNOWN_ACCOUNT)
-    if asset not in state.decimals:
-        return _answer(ticket, Refused("unknown_asset", f"no instrument has the asset {asset}"))
-    available = account.available.get(asset, 0) + amount
-    if available < 0:
-        detail = f"the account has too little available {asset}"
-        return _answer(ticket, Refused("insufficient_funds", detail))
-    outside = state.scalars.external.get(asset, 0) - amount
-    if abs(outside) > AMOUNT_MAX or abs(amount) > AMOUNT_MAX:
-        detail = f"more than {AMOUNT_MAX} units of {asset} would be in circulation at this node"
-        return _answer(ticket, Refused("amount_out_of_range", detail))
-    if amount > 0 and soft.is_storage_full:
-        return _answer(ticket, STORAGE_FULL)
-    held = account.held.get(asset, Units(0))
-    body = BalanceAnswer(asset, Units(available), held, state.decimals[asset])
-    decision = _answer(ticket, body)
-    if amount:
-        decision.records.append(Transferred(owner, asset, amount, soft.wall))
-    return decision
 
 
 def _not_now(soft: Soft) -> Refused | None:
@@ -426,9 +310,3 @@ def _canceled(order: Order) -> Order:
     canceled = copy.copy(order)
     canceled.canceled, canceled.reason = True, Reason.CLIENT
     return canceled
-
-
-def _answer(ticket: Ticket, body: AnswerBody) -> Decision:
-    decision = Decision()
-    decision.effects.append(Answer(ticket, body))
-    return decision

@@ -4,7 +4,7 @@ import msgspec
 
 from exchange.domain.orders import Side
 from exchange.domain.units import OrderId, Stamp, Symbol, Ticks
-from exchange.engine.effects import AnswerBody, Effect
+from exchange.engine.effects import Answer, AnswerBody, Effect
 from exchange.engine.inputs import Ticket
 from exchange.engine.records import Record
 
@@ -43,3 +43,10 @@ class Decision(msgspec.Struct, gc=False):
     effects: list[Effect] = []  # leave after the events of the orders touched (S3)
     acknowledge: list[Acknowledge] = []
     follow: list[FollowUp] = []
+
+
+def answered(ticket: Ticket, body: AnswerBody) -> Decision:
+    """Return a decision that answers at once; records may be added to it."""
+    decision = Decision()
+    decision.effects.append(Answer(ticket, body))
+    return decision

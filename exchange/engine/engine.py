@@ -30,6 +30,7 @@ from exchange.domain.units import (
     wall_clock,
 )
 from exchange.engine import (
+    account_commands,
     commands,
     inputs,
     key_commands,
@@ -330,7 +331,7 @@ class Engine(Core):
     def _on_listed(self, link: Link, message: messages.Listed) -> None:
         """Learn instruments from a peer, so that its orders can be shown here."""
         for instrument in message.instruments:
-            decision = commands.decide_list(self.soft, inputs.ListInstrument(0, instrument))
+            decision = account_commands.decide_list(self.soft, inputs.ListInstrument(0, instrument))
             if not decision.records and instrument != self._listed(instrument.symbol):
                 raise RemoteProtocolError(
                     f"node {link.peer} lists {instrument.symbol} with other terms"
@@ -344,7 +345,7 @@ class Engine(Core):
 
     def _on_list(self, item: inputs.ListInstrument) -> None:
         """List an instrument, and tell the peers before any order of it."""
-        decision = commands.decide_list(self.soft, item)
+        decision = account_commands.decide_list(self.soft, item)
         for record in decision.records:
             self._log(record)
             for link in self._links():
@@ -430,14 +431,14 @@ class Engine(Core):
 
 
 _COMMANDS: dict[type, Callable[[Soft, Any], Decision]] = {
-    inputs.OpenAccount: commands.decide_open_account,
-    inputs.CloseAccount: commands.decide_close_account,
-    inputs.SetKey: commands.decide_set_key,
+    inputs.OpenAccount: account_commands.decide_open_account,
+    inputs.CloseAccount: account_commands.decide_close_account,
+    inputs.SetKey: key_commands.decide_set_key,
     inputs.CreateKey: key_commands.decide_create_key,
     inputs.RotateKey: key_commands.decide_rotate_key,
     inputs.RevokeKey: key_commands.decide_revoke_key,
-    inputs.MoveFunds: commands.decide_move_funds,
-    inputs.SetBalance: commands.decide_set_balance,
+    inputs.MoveFunds: account_commands.decide_move_funds,
+    inputs.SetBalance: account_commands.decide_set_balance,
     inputs.PlaceOrder: commands.decide_place,
     inputs.AmendOrder: commands.decide_amend,
     inputs.CancelOrder: commands.decide_cancel,

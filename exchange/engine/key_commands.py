@@ -9,12 +9,11 @@
 The engine keeps hashes alone.  A key's text passes through, to be told once.
 """
 
-from exchange.domain.orders import Account
-from exchange.domain.units import AccountId, Micros
-from exchange.engine.commands import STORAGE_FULL, UNKNOWN_ACCOUNT
-from exchange.engine.decision import Decision
-from exchange.engine.effects import Answer, AnswerBody, Done, KeyAnswer, Refused
-from exchange.engine.inputs import CreateKey, RevokeKey, RotateKey, Ticket
+from exchange.domain.units import Micros
+from exchange.engine.account_commands import STORAGE_FULL, UNKNOWN_ACCOUNT, open_account
+from exchange.engine.decision import Decision, answered
+from exchange.engine.effects import Done, KeyAnswer, Refused
+from exchange.engine.inputs import CreateKey, RevokeKey, RotateKey, SetKey
 from exchange.engine.records import KeyCreated, KeyRevoked, KeySet
 from exchange.engine.soft import Soft
 
@@ -29,19 +28,28 @@ def key_id_of(key_hash: bytes) -> str:
     return key_hash[:8].hex()
 
 
+def decide_set_key(soft: Soft, item: SetKey) -> Decision:
+    """Replace the hash of an account's API key."""
+    if open_account(soft, item.account) is None:
+        return answered(item.ticket, UNKNOWN_ACCOUNT)
+    decision = answered(item.ticket, Done())
+    decision.records.append(KeySet(item.account, item.key_hash, soft.wall))
+    return decision
+
+
 def decide_create_key(soft: Soft, item: CreateKey) -> Decision:
     """Make another key for an account, with scopes and perhaps an end."""
-    if _account(soft, item.account) is None:
-        return _answer(item.ticket, UNKNOWN_ACCOUNT)
+    if open_account(soft, item.account) is None:
+        return answered(item.ticket, UNKNOWN_ACCOUNT)
     if soft.is_storage_full:
-        return _answer(item.ticket, STORAGE_FULL)
+        return answered(item.ticket, STORAGE_FULL)
     if len(soft.state.keys_of.get(item.account, ())) >= KEYS_MAX:
         detail = f"an account has at most {KEYS_MAX} keys beside its own; revoke one"
-        return _answer(item.ticket, Refused("too_many_keys", detail))
+        return answered(item.ticket, Refused("too_many_keys", detail))
     expires = Micros(soft.wall + item.expires_in * 1_000_000 if item.expires_in else 0)
     key_id = key_id_of(item.key_hash)
     answer = KeyAnswer(item.account, key_id, item.api_key, item.scopes, expires)
-    decision = _answer(item.ticket, answer)
+    decision = answered(item.ticket, answer)
     decision.records.append(
         KeyCreated(item.account, key_id, item.key_hash, item.scopes, expires, soft.wall)
     )
@@ -50,20 +58,20 @@ def decide_create_key(soft: Soft, item: CreateKey) -> Decision:
 
 def decide_rotate_key(soft: Soft, item: RotateKey) -> Decision:
     """Put a new key in the place of one: the old one opens nothing from the same LSN on."""
-    account = _account(soft, item.account)
+    account = open_account(soft, item.account)
     if account is None:
-        return _answer(item.ticket, UNKNOWN_ACCOUNT)
+        return answered(item.ticket, UNKNOWN_ACCOUNT)
     if item.key_id == MAIN:
         answer = KeyAnswer(item.account, MAIN, item.api_key, ALL_SCOPES, Micros(0))
-        decision = _answer(item.ticket, answer)
+        decision = answered(item.ticket, answer)
         decision.records.append(KeySet(item.account, item.key_hash, soft.wall))
         return decision
     old = soft.state.keys.get((item.account, item.key_id))
     if old is None:
-        return _answer(item.ticket, UNKNOWN_KEY)
+        return answered(item.ticket, UNKNOWN_KEY)
     key_id = key_id_of(item.key_hash)
     answer = KeyAnswer(item.account, key_id, item.api_key, old.scopes, old.expires)
-    decision = _answer(item.ticket, answer)
+    decision = answered(item.ticket, answer)
     decision.records += [
         KeyRevoked(item.account, item.key_id, soft.wall),
         KeyCreated(item.account, key_id, item.key_hash, old.scopes, old.expires, soft.wall),
@@ -73,27 +81,16 @@ def decide_rotate_key(soft: Soft, item: RotateKey) -> Decision:
 
 def decide_revoke_key(soft: Soft, item: RevokeKey) -> Decision:
     """Make a key worthless.  Without its own, an account needs the operator for another."""
-    account = _account(soft, item.account)
+    account = open_account(soft, item.account)
     if account is None:
-        return _answer(item.ticket, UNKNOWN_ACCOUNT)
-    decision = _answer(item.ticket, Done())
+        return answered(item.ticket, UNKNOWN_ACCOUNT)
+    decision = answered(item.ticket, Done())
     if item.key_id == MAIN:
         if not account.key_hash:
-            return _answer(item.ticket, UNKNOWN_KEY)
+            return answered(item.ticket, UNKNOWN_KEY)
         decision.records.append(KeySet(item.account, b"", soft.wall))
     elif (item.account, item.key_id) in soft.state.keys:
         decision.records.append(KeyRevoked(item.account, item.key_id, soft.wall))
     else:
-        return _answer(item.ticket, UNKNOWN_KEY)
-    return decision
-
-
-def _account(soft: Soft, account: AccountId) -> Account | None:
-    found = soft.state.accounts.find(account)
-    return None if found is None or found.is_closed else found
-
-
-def _answer(ticket: Ticket, body: AnswerBody) -> Decision:
-    decision = Decision()
-    decision.effects.append(Answer(ticket, body))
+        return answered(item.ticket, UNKNOWN_KEY)
     return decision

@@ -6,7 +6,8 @@ from typing import assert_never
 from exchange.domain.book import depth
 from exchange.domain.orders import Order, Side
 from exchange.domain.units import Epoch, Seq, Symbol, Units
-from exchange.engine.commands import UNKNOWN_ACCOUNT, UNKNOWN_ORDER
+from exchange.engine.account_commands import UNKNOWN_ACCOUNT
+from exchange.engine.commands import UNKNOWN_ORDER
 from exchange.engine.effects import (
     AccountAnswer,
     AnswerBody,

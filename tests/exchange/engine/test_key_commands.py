@@ -143,3 +143,12 @@ def test_main_key_that_is_not_there_cannot_be_removed() -> None:
 
     assert isinstance(answer, Refused)
     assert answer.code == "unknown_key"
+
+
+def test_key_of_an_account_is_replaced_at_once() -> None:
+    """Interfaces 3: only the hash is kept."""
+    engines = a_node()
+    account = engines.account(1)
+
+    assert told(engines, inputs.SetKey(7, account, b"new")) == Done()
+    assert engines.state(1).accounts[account].key_hash == b"new"
