@@ -14,7 +14,6 @@ from exchange.domain.orders import Account, Order, Transfer
 from exchange.domain.units import (
     NUMBER_BITS,
     NUMBER_MAX,
-    Asset,
     Lots,
     Micros,
     NodeId,
@@ -30,8 +29,6 @@ from exchange.engine.ledger import (
     entry_hold,
     fill,
     hold,
-    hold_asset,
-    hold_needed,
     peer_of,
     publish_trade,
 )
@@ -76,31 +73,6 @@ from exchange.engine.state import (
 def apply(state: State, record: Record) -> None:
     """Change the state by one record."""
     _APPLY[type(record)](state, record)
-
-
-def check_state(state: State) -> None:
-    """Assert the invariants of what is in memory; tests and fuzzing call it after every step."""
-    held: dict[tuple[int, Asset], int] = {}
-    for order in state.orders.values():
-        assert not order.is_done, "a finished order is live"
-        assert 0 <= order.filled <= order.quantity or order.offered >= 0, "impossible quantities"
-        assert order.held == hold_needed(state, order), "hold is not what the order needs"
-        offers = [state.offers[key] for key in state.offers_by_taker.get(order.order_id, ())]
-        assert order.offered == sum(offer.quantity for offer in offers), "offers do not add up"
-        asset = hold_asset(state, order)
-        held[order.account, asset] = held.get((order.account, asset), 0) + order.held
-    for account in state.accounts.values():
-        for asset, amount in account.held.items():
-            assert amount == held.pop((account.account, asset), 0), "holds do not add up"
-            assert amount >= 0, "negative hold"
-        assert all(amount >= 0 for amount in account.available.values()), "negative balance"
-    missing = [key for key, amount in held.items() if amount and key[0] in state.accounts]
-    assert not missing, "an order holds funds that its account does not"
-    for proposer, offer_id in state.acceptances:
-        peer = state.peers[proposer]
-        assert peer.forgotten <= offer_id <= peer.mark, "acceptance outside its bounds"
-    for decider, offer_id in state.offers:
-        assert offer_id <= state.peers[decider].last_offer, "offer above the last one"
 
 
 def _booted(state: State, record: Booted) -> None:

@@ -17,7 +17,7 @@ from exchange.domain.units import (
     Seq,
 )
 from exchange.engine import sessions
-from exchange.engine.apply import apply, check_state
+from exchange.engine.apply import apply
 from exchange.engine.decision import (
     Acknowledge,
     Decision,
@@ -26,6 +26,7 @@ from exchange.engine.decision import (
     MatchOrder,
 )
 from exchange.engine.effects import Answer, CloseLink, Effect, Send, order_answer
+from exchange.engine.ledger import check_state
 from exchange.engine.matching import (
     clock_now,
     decide_match_against,

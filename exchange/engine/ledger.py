@@ -1,7 +1,7 @@
 """The ledger of a node: holds, fills and clearing, in double entry (S1, S13, M3).
 
 Per asset, all accounts + what is outside (`external`) + clearing with the peers sum to zero.
-Only `engine.apply` calls what changes state here.
+Only `engine.apply` calls what changes state here; `check_state` asserts what holds of it.
 """
 
 from exchange.domain.instruments import Rule
@@ -146,3 +146,28 @@ def hold(account: Account, asset: Asset, more: int) -> None:
 def hold_asset(state: State, order: Order) -> Asset:
     rule = state.rules[order.symbol]
     return rule.quote if order.side is BUY else rule.base
+
+
+def check_state(state: State) -> None:
+    """Assert the invariants of what is in memory; tests and fuzzing call it after every step."""
+    held: dict[tuple[int, Asset], int] = {}
+    for order in state.orders.values():
+        assert not order.is_done, "a finished order is live"
+        assert 0 <= order.filled <= order.quantity or order.offered >= 0, "impossible quantities"
+        assert order.held == hold_needed(state, order), "hold is not what the order needs"
+        offers = [state.offers[key] for key in state.offers_by_taker.get(order.order_id, ())]
+        assert order.offered == sum(offer.quantity for offer in offers), "offers do not add up"
+        asset = hold_asset(state, order)
+        held[order.account, asset] = held.get((order.account, asset), 0) + order.held
+    for account in state.accounts.values():
+        for asset, amount in account.held.items():
+            assert amount == held.pop((account.account, asset), 0), "holds do not add up"
+            assert amount >= 0, "negative hold"
+        assert all(amount >= 0 for amount in account.available.values()), "negative balance"
+    missing = [key for key, amount in held.items() if amount and key[0] in state.accounts]
+    assert not missing, "an order holds funds that its account does not"
+    for proposer, offer_id in state.acceptances:
+        peer = state.peers[proposer]
+        assert peer.forgotten <= offer_id <= peer.mark, "acceptance outside its bounds"
+    for decider, offer_id in state.offers:
+        assert offer_id <= state.peers[decider].last_offer, "offer above the last one"
