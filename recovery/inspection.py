@@ -245,7 +245,9 @@ def open_all(
             problems.append(problem("other_cluster", directory.place, detail))
             continue
         if not directory.is_accepted:
-            problems.append(problem("unaccepted", directory.place, "no node finds its store"))
+            problems.append(
+                problem("unaccepted", directory.place, "no node starts on it until then")
+            )
         looks[directory.node_id] = Look(directory)
     return list(looks.values())
 

@@ -85,8 +85,10 @@ def _check_trades(path: Path, other: NodeId, identity: Identity, rebuilt: Rebuil
     """Refuse who knows a later life, or trades whose other halves the new log does not have."""
     with OfflineNode.open(path) as node:
         known, between = node.state.peer(identity.node_id), rebuilt.between
-    has_all = between.get(other, Between()).holds(known) and known.epoch <= rebuilt.epoch
-    if known.nonce != identity.nonce and between and not has_all:
+    is_told = known.nonce == identity.nonce
+    has_all = is_told or not between or between.get(other, Between()).holds(known)
+    has_served = is_told and not (Path(rebuilt.path) / UNACCEPTED).exists()  # else it is a copy
+    if not has_all or (known.epoch > rebuilt.epoch and not has_served):
         told = f"{path} has heard of node {rebuilt.node} what {rebuilt.path} was not made of"
         where = "start the directory that said it; if that is lost too, make this one again"
         raise CannotReplay(f"{told}; {where}, by recover-node with the directories of all others")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from exchange.domain.instruments import money
 from recovery.advice import next_step
 from recovery.inspection import Inspection, Node
-from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, Problem, exit_code
+from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, Problem, Severity, exit_code
 from recovery.proof import Outcome, Verdict, Witness
 from recovery.show import counted, size_text
 from recovery.verification import Verification
@@ -90,6 +90,9 @@ def sentence(result: Inspection | Verification) -> str:
     code = exit_code(result.problems)
     nodes = counted(len(result.directories), "directory", "directories")
     if code == EXIT_DAMAGED:
+        damage = {found.code for found in result.problems if found.severity is Severity.DAMAGE}
+        if damage == {"trade_frozen"}:
+            return f"{nodes}: intact, and a trade was decided twice: see the rows above."
         return f"{nodes}: DAMAGED, see the rows above; do not start these nodes."
     if code == EXIT_USAGE:
         return f"{nodes} looked at; see the rows above for those that were not."

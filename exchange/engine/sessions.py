@@ -48,7 +48,8 @@ def refuse_hello(soft: Soft, link: Link, hello: Hello) -> str:
     if hello.cluster != soft.state.cluster:
         return f"{name} belongs to cluster {hello.cluster}, not {soft.state.cluster}"
     if known.nonce and known.nonce != hello.nonce:
-        return f"{name} has another birth nonce: another node uses its id"
+        told = f"{name} has another birth nonce: another node uses its id"
+        return f"{told}, or `recover-node --accept` has not told this one of it"
     if hello.epoch < known.epoch:
         return f"{name} comes with epoch {hello.epoch}, but {known.epoch} was seen: an old copy"
     if hello.epoch == known.epoch and known.boot_id and hello.boot_id != known.boot_id:

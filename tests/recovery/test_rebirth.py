@@ -16,7 +16,7 @@ from exchange.coordinator.registry_store import RegistryStore
 from exchange.domain.orders import Side
 from exchange.domain.units import Epoch, NodeId
 from exchange.engine.records import PeerSeen
-from exchange.store.directory import UNACCEPTED, Directory
+from exchange.store.directory import STORE, UNACCEPTED, Directory
 from exchange.store.errors import DataDirInUse, WrongDirectory
 from exchange.store.frames import Identity
 from recovery.directory import DataDirectory, marked
@@ -158,6 +158,7 @@ def test_what_was_made_before_another_life_is_refused(
 ) -> None:
     """S13: that life has traded, and its halves would be lost."""
     rebuild(1, traded.paths[1:], tmp_path / "stale")
+    shutil.copytree(rebuilt, tmp_path / "copy")
     result = accept(rebuilt, traded.paths[1:])
     node = traded.nodes[NodeId(1)]
     node.path = rebuilt
@@ -167,10 +168,22 @@ def test_what_was_made_before_another_life_is_refused(
     traded.kill_all()
     frames = read_frames(traded.paths[1])
 
-    with pytest.raises(CannotReplay, match="has heard of node 1 what"):
-        accept(tmp_path / "stale", traded.paths[1:])
+    for path in (tmp_path / "stale", tmp_path / "copy"):
+        with pytest.raises(CannotReplay, match="has heard of node 1 what"):
+            accept(path, traded.paths[1:])
     assert read_frames(traded.paths[1]) == frames
     assert (tmp_path / "stale" / UNACCEPTED).exists()
+    with pytest.raises(CannotReplay, match="accepted already"):
+        accept(rebuilt, traded.paths[1:])
+
+
+def test_accepting_goes_on_where_it_was_killed(traded: Cluster, rebuilt: Path) -> None:
+    """Issue, item 7: the others are told, and the store has not its name yet."""
+    accept(rebuilt, traded.paths[1:])
+    (rebuilt / STORE).rename(rebuilt / UNACCEPTED)
+
+    accept(rebuilt, traded.paths[1:])
+    assert (rebuilt / STORE).exists()
 
 
 def test_who_has_traded_and_was_not_given_at_first_is_refused(tmp_path: Path) -> None:

@@ -32,3 +32,12 @@ def test_each_verdict_has_a_next_command(doubtful: Cluster) -> None:
     assert "DAMAGED" in sentence(damage)
     assert next_command(damage) == "exchange-recover salvage here --to NEW_DIR"
     assert "COMMIT PROVEN" in "\n".join(inspection_text(doubt))
+
+
+def test_a_trade_that_was_decided_twice_keeps_no_node_from_starting() -> None:
+    """S4: its remedy is a deposit, and a deposit needs the node."""
+    frozen = problem("trade_frozen", "trade 1-11", "0 lots here, 4 lots there")
+    damaged = problem("page_damaged", "node1 page 7", "not what was written")
+
+    assert "do not start" not in sentence(Inspection(problems=[frozen]))
+    assert "do not start" in sentence(Inspection(problems=[frozen, damaged]))
