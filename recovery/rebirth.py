@@ -63,7 +63,7 @@ def untold(rebuilt: Rebuilt, others: Sequence[Path]) -> list[str]:
     names = [f"node {node}" for node in missing]
     has_registry = any(found.cluster == COORDINATORS for found in given)
     if not has_registry and not any(marked(path / EMBEDDED) for path in others):
-        names.append("the coordinator")
+        names.append("the coordinator (unless it was inside the lost node)")
     return names
 
 

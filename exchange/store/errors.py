@@ -106,7 +106,7 @@ class DataDirInUse(StoreError):  # noqa: N818
         process = f"process {holder}" if holder else "another process"
         super().__init__(
             f"data directory {path} is in use by {process}",
-            remedy="stop that process first, or give another --data-dir",
+            remedy="stop that process first, or give another directory",
         )
         self.path = path
         self.holder = holder

@@ -147,7 +147,8 @@ def test_who_was_not_given_is_named(traded: Cluster, rebuilt: Path, tmp_path: Pa
     registry = a_coordinator(tmp_path / "coordinator", ClusterFounded(cluster))
     result = accept(rebuilt, traded.paths[1:])
 
-    assert untold(result, traded.paths[1:]) == ["the coordinator"]
+    (told,) = untold(result, traded.paths[1:])
+    assert told.startswith("the coordinator")
     assert untold(result, [*traded.paths[1:], registry]) == []
     assert untold(result, [registry]) == ["node 2"]
     assert result.path == str(rebuilt)
