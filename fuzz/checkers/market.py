@@ -7,6 +7,7 @@ from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import NodeId, OrderId, Stamp, node_of
 from exchange.engine.effects import Answer, AnswerBody, OrderAnswer
 from exchange.engine.engine import Step
+from exchange.engine.messages import Session
 from exchange.engine.records import (
     LocalTrade,
     OrderAmended,
@@ -130,7 +131,7 @@ class PriceTimePriority(Checker):
         """Remember what was shown, and who was waited for at the end of the last turn."""
         self._shown: dict[OrderId, tuple[int, int, frozenset[int]]] = {}  # stamp, version, nodes
         self._stamps: list[tuple[int, int, frozenset[int]]] = []  # owner, stamp, nodes
-        self._waited_for: dict[Process, frozenset[int]] = {}
+        self._waited_for: dict[Process, frozenset[tuple[int, Session | None]]] = {}
         self._counted: frozenset[int] = frozenset()  # waited for before the turn and behind it
         self._settled: frozenset[int] = frozenset()  # makers that offers had reserved at its begin
         self._matched: frozenset[int] = frozenset()  # before the turn and behind it
@@ -143,8 +144,10 @@ class PriceTimePriority(Checker):
         if self.cluster.plan.ack != "visible":
             return  # nothing is ever shown: B3 promises nothing
         soft = process.engine.soft
-        now = frozenset([peer for peer, link in soft.links.items() if _counts(link)])
-        covered = now & self._waited_for.get(process, NOBODY)
+        links = soft.links.items()
+        now = frozenset([(peer, link.session) for peer, link in links if _counts(link)])
+        both = now & self._waited_for.get(process, frozenset())
+        covered = frozenset([peer for peer, _ in both])  # not who was suspected and came again
         if process.silence_us > process.engine.config.suspect_us:
             covered = frozenset()  # the turn began with nobody: hellos may have come in it (B5)
         self._waited_for[process], self._counted = now, covered

@@ -182,6 +182,13 @@ def test_nodes_that_missed_each_others_names_meet_when_the_coordinator_is_back()
     assert not result.failure
 
 
+def test_peer_suspected_and_back_within_one_turn_promises_nothing_between() -> None:
+    """B3: stamps across a suspicion are right within clock skew; a checker had missed that one."""
+    result = run_seed(910055)
+
+    assert not result.failure, result.failure
+
+
 @pytest.mark.parametrize("place", range(6))  # a row of each table
 def test_node_killed_while_it_redoes_a_rotten_log_is_repaired(place: int) -> None:
     """W4, W5.  The simulator asked the last frame for the boot, and a bit of it had flipped."""
