@@ -41,6 +41,7 @@ from exchange.wire.lines import LineSplitter
 from exchange.wire.peers import (
     BATCH_BYTES_MAX,
     LINK_VERSION,
+    REFUSED,
     NodeHello,
     decode_batch,
     encode_batch,
@@ -359,7 +360,9 @@ class Links:
         except BROKEN:
             link.close("the connection broke")
         except (RemoteProtocolError, FramingError) as error:
-            link.close(f"node {link.peer} broke the protocol: {error}")
+            fault = f"node {link.peer} broke the protocol: {error}"
+            refusal = f"what is at the address of node {link.peer} refused: {error.detail}"
+            link.close(refusal if error.code == REFUSED else fault)
         return has_spoken
 
     def _take(self, link: Link, lines: list[bytes]) -> None:

@@ -16,9 +16,11 @@ import msgspec
 
 from exchange.domain.units import NODE_MAX
 from exchange.engine.messages import Batch
+from exchange.wire.coordinator_lines import ErrorAnswer
 from exchange.wire.errors import RemoteProtocolError
 
 BATCH_BYTES_MAX = 1 << 24  # a ring of 4,096 events is 0.5 MB; memory per link stays bounded
+REFUSED = "refused"  # by a server that is not the peer
 LINK_VERSION = 1  # rises when a node of the version before could not read the messages
 
 # Numbers of this exchange are never negative and fit 63 bits, but `int` would take any.
@@ -42,6 +44,7 @@ class NodeHello(msgspec.Struct, frozen=True, tag_field="type", tag="node"):
 _ENCODER = msgspec.json.Encoder()
 _BATCH = msgspec.json.Decoder(Batch)
 _HELLO = msgspec.json.Decoder(NodeHello)
+_ERROR = msgspec.json.Decoder(ErrorAnswer)
 
 
 def encode_hello(hello: NodeHello) -> bytes:
@@ -80,7 +83,18 @@ def decode_batch(line: bytes) -> Batch:
     try:
         return _BATCH.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise RemoteProtocolError("malformed_batch", str(error)) from error
+        told = _refusal_in(line)
+        code = REFUSED if told else "malformed_batch"
+        raise RemoteProtocolError(code, told or str(error)) from error
+
+
+def _refusal_in(line: bytes) -> str:
+    """Return what an error line says: a server that is not the peer answers with one."""
+    try:
+        value = _ERROR.decode(line).value
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return ""
+    return f"{value.code}: {value.detail}"
 
 
 def _is_out_of_range(line: bytes) -> bool:

@@ -32,6 +32,7 @@ from exchange.engine.records import OfferId
 from exchange.wire.errors import RemoteProtocolError
 from exchange.wire.peers import (
     BATCH_BYTES_MAX,
+    REFUSED,
     NodeHello,
     decode_batch,
     decode_hello,
@@ -191,3 +192,12 @@ def test_node_that_cannot_be_is_refused(node: int) -> None:
     """Faults 3."""
     with pytest.raises(RemoteProtocolError):
         decode_hello(b'{"type":"node","node_id":%d,"cluster":"c","to":1}' % node)
+
+
+def test_error_line_is_a_refusal_with_its_reason() -> None:
+    """Issue, item 8: a server at the address of a peer that is gone breaks no protocol."""
+    line = b'{"type":"error","value":{"code":"wrong_node","title":"Wrong node","detail":"I am 4"}}'
+
+    with pytest.raises(RemoteProtocolError, match="wrong_node: I am 4") as refused:
+        decode_batch(line)
+    assert refused.value.code == REFUSED
