@@ -17,7 +17,11 @@ _authority: list[Path] = []  # at most one: whom this process believes; none is 
 
 
 def believe(authority: Path) -> None:
-    """Speak TLS from now on, with servers that a cluster's authority vouches for."""
+    """Speak TLS from now on, with servers that a cluster's authority vouches for.
+
+    Raises ProcessError if the file holds no authority: a gateway must not start with it.
+    """
+    visitor(authority)
     _authority[:] = [authority]
 
 

@@ -35,7 +35,10 @@ VALID_DAYS = 397  # the longest that browsers accept
 
 
 def development_pair(data_dir: Path, *, hosts: Sequence[str], now: datetime.datetime) -> bool:
-    """Make certificate and key in the data directory unless they are good; tell whether made."""
+    """Make certificate and key in the data directory unless they are good; tell whether made.
+
+    Raises BadCertificate if they cannot be written.
+    """
     certificate, key = data_dir / CERTIFICATE, data_dir / KEY
     if certificate.exists() and key.exists() and _read(certificate, expires) > now:
         return False
@@ -47,8 +50,13 @@ def development_pair(data_dir: Path, *, hosts: Sequence[str], now: datetime.date
         days=VALID_DAYS,
         extensions=of_server([*hosts, socket.gethostname()], [ExtendedKeyUsageOID.SERVER_AUTH]),
     )
-    write_file(key, key_text(private))
-    write_file(certificate, made)
+    try:
+        write_file(key, key_text(private))
+        write_file(certificate, made)
+    except OSError as error:
+        what = f"cannot write {key} or {certificate}: {error.strerror}"
+        remedy = "give a --data-dir that can be written to, or --tls-cert and --tls-key"
+        raise BadCertificate(what, remedy=remedy) from error
     return True
 
 

@@ -17,7 +17,7 @@ from exchange.node.settings import check_https
 from exchange.process import ending, logs
 from exchange.process.addresses import Address
 from exchange.process.clocks import SystemClocks
-from exchange.process.endpoints import Endpoints, remove_endpoints, write_endpoints
+from exchange.process.endpoints import NAME, Endpoints, remove_endpoints, write_endpoints
 from exchange.process.errors import ProcessError
 from exchange.process.logs import Event, Log, LogSettings
 
@@ -93,7 +93,11 @@ async def _serve(embedding: Embedding) -> None:
         async with trio.open_nursery() as nursery:
             address: str = await nursery.start(partial(serve_embedded, embedding))
             told = Endpoints(https=address, coordinator=embedding.coordinator)
-            write_endpoints(embedding.data_dir, told)
+            try:
+                write_endpoints(embedding.data_dir, told)
+            except OSError as error:  # a gateway keeps nothing, and needs no room
+                text = f"cannot write {embedding.data_dir / NAME}: {error.strerror}"
+                embedding.tell(Event("endpoints_unwritten", text))
             scheme = "http" if embedding.https.is_plain else "https"
             url = f"{scheme}://{address}/v1"
             embedding.tell(Event("gateway_ready", f"gateway on {url}", url=url))

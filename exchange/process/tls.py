@@ -131,6 +131,6 @@ def _context(protocol: int, authority: Path) -> ssl.SSLContext:
     except (OSError, ssl.SSLError) as error:
         raise ProcessError(
             f"cannot read the cluster's authority {authority}: {error.strerror or error}",
-            remedy="join the cluster with --join, or copy ca.crt from the coordinator",
+            remedy="copy ca.crt from the coordinator's data, or, for a node, --join the cluster",
         ) from error
     return context

@@ -12,7 +12,7 @@ from exchange.client.connection import Connection, Repeat, Request
 from exchange.client.errors import Unreachable
 from exchange.client.sockets import believe, open_stream
 from exchange.coordinator.authority import Authority, new_request
-from exchange.process.errors import BadAddress
+from exchange.process.errors import BadAddress, ProcessError
 from exchange.process.files import write_file
 from exchange.process.tls import COORDINATOR, Trust, node_name, secured
 
@@ -132,3 +132,15 @@ async def test_tls_client_of_a_plain_server_is_told_to_say_tcp(
 
     assert "say tcp:// instead of tls://" in await _refusal(nursery, address)
     nursery.cancel_scope.cancel()
+
+
+def test_file_without_an_authority_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults 3: a gateway that could reach nobody does not start."""
+    monkeypatch.setattr(sockets, "_authority", [])
+    (tmp_path / "ca.crt").write_text("no certificate")
+
+    with pytest.raises(ProcessError, match="cannot read the cluster's authority"):
+        believe(tmp_path / "ca.crt")
+    assert not sockets.is_secured()

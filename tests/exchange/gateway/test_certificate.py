@@ -74,3 +74,11 @@ def test_plaintext_to_the_tls_port_is_not_answered(house: House) -> None:
         answer = plain.recv(4096)
 
     assert b"HTTP" not in answer
+
+
+def test_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    """Faults 3: a refusal in one line, with what to do."""
+    (tmp_path / "file").touch()
+
+    with pytest.raises(BadCertificate, match="give a --data-dir that can be written to"):
+        development_pair(tmp_path / "file", hosts=[], now=NOW)

@@ -33,3 +33,11 @@ def test_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
 
     text = (tmp_path / NAME).read_text()
     assert json.loads(text) == {"pid": os.getpid(), "coordinator": "127.0.0.1:7401"}
+
+
+def test_what_cannot_be_removed_is_left(tmp_path: Path) -> None:
+    """Faults 3: a process that has served ends without an error, whatever its disk does."""
+    (tmp_path / "file").touch()
+
+    remove_endpoints(tmp_path / "file")
+    remove_endpoints(tmp_path / "absent")
