@@ -15,7 +15,7 @@ import trio
 
 from exchange.client import results
 from exchange.client.connection import Repeat, Request
-from exchange.client.errors import ClientError, Refused
+from exchange.client.errors import ClientError, Refused, Unreachable
 from exchange.client.link import Answer
 from exchange.gateway import schema
 from exchange.gateway.nodes import Nodes
@@ -103,15 +103,18 @@ async def read_tape(
         try:
             answer = await nodes.ask(node_id, Request("trades.list", value), within=ANSWER_S)
             pages[node_id] = results.decode(answer, results.Trades)
+        except Unreachable:
+            told = f"node {node_id} is not there just now, and its trades are missing"
+            failures.append(refuse(503, "unavailable", told))
         except ClientError as error:
-            failures.append(error)
+            failures.append(ProblemError(problem_of(error)))
 
-    failures: list[ClientError] = []
+    failures: list[ProblemError] = []
     async with trio.open_nursery() as nursery:
         for node_id in ids:
             nursery.start_soon(read, node_id)
     if failures:
-        raise ProblemError(problem_of(failures[0]))
+        raise failures[0]
     if not ids:
         raise refuse(503, "unavailable", "no node is there")
     return merged(pages, limit=limit, is_newest=is_newest)

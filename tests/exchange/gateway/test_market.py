@@ -1,9 +1,14 @@
 """The market's tape is the union of the deciders' tapes."""
 
+import msgspec
 import pytest
 
+from exchange.client.connection import Request
+from exchange.client.errors import Unreachable
+from exchange.client.link import Answer
 from exchange.client.results import Trade, Trades
-from exchange.gateway.market import merged, read_cursor, write_cursor
+from exchange.gateway.market import merged, read_cursor, read_tape, write_cursor
+from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import ProblemError
 from tests.exchange.gateway.house import House, Person
 
@@ -110,3 +115,30 @@ def test_listing_again_with_other_terms_conflicts(house: House) -> None:
     assert (first.status_code, second.status_code) == (201, 409)
     listed = house.call("GET", "/v1/symbols").json()["instruments"]
     assert "LIST" in {each["symbol"] for each in listed}
+
+
+class OneAway(Nodes):
+    """Two nodes, the second of which is away."""
+
+    def __init__(self) -> None:
+        """Connect to nobody."""
+
+    async def node_ids(self) -> list[int]:
+        return [1, 2]
+
+    async def ask(
+        self, node_id: int, request: Request, *, symbol: str = "", within: float = 6.0
+    ) -> Answer:
+        if node_id == 2:
+            raise Unreachable("the node is not there")
+        return Answer("trades", msgspec.Raw(b'{"trades":[],"next_seq":1}'))
+
+
+async def test_tape_says_whose_trades_are_missing() -> None:
+    """Faults 2: a tape with holes would be a lie; the reader learns which node is away."""
+    with pytest.raises(ProblemError) as caught:
+        await read_tape(OneAway(), "AAPL", {}, limit=10)
+
+    problem = caught.value.problem
+    assert (problem.status, problem.code) == (503, "unavailable")
+    assert problem.detail.startswith("node 2 is not there just now")
