@@ -1,6 +1,5 @@
 """`exchange account`: open, show, deposit, withdraw, close."""
 
-import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def open_(session: Session) -> None:
             output.talk(
                 f"saved: {what} in {path}; commands use this account until you open another"
             )
-        output.talk(f"next: {_as_now()}exchange account deposit USD 10000")
+        output.talk(f"next: {_as_now(session)}exchange account deposit USD 10000")
 
     session.run(work)
 
@@ -142,10 +141,10 @@ def close(session: Session) -> None:
     session.run(work)
 
 
-def _as_now() -> str:
+def _as_now(session: Session) -> str:
     """Return what has to stand before the next command if it was given for this one alone."""
-    data_dir = os.environ.get("EXCHANGE_DATA_DIR")
-    return f"EXCHANGE_DATA_DIR={shlex.quote(data_dir)} " if data_dir else ""
+    data_dir = session.settings.data_dir
+    return f"EXCHANGE_DATA_DIR={shlex.quote(str(data_dir))} " if data_dir else ""
 
 
 def _move(session: Session, verb: str, asset: str, quantity: str) -> None:

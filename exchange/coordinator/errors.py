@@ -28,7 +28,8 @@ class CoordinatorUnreachable(CoordinatorError):  # noqa: N818 - errors are named
         super().__init__(
             f"no coordinator answers at {address}: {why}",
             remedy="start one with `exchange-coordinator --data-dir PATH --listen "
-            f"{address}`, or give the right --coordinator; a new node needs it once, to get its id",
+            f"{address}`, or give the right --coordinator, with --tls if that one has it; "
+            "a new node needs it once, to get its id",
         )
 
 

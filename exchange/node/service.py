@@ -276,12 +276,14 @@ class Service:
             lines.append(Event("gateway_ready", f"gateway on {url}", url=url))
         if self._is_first_start:
             path = self._settings.data_dir
-            if self._settings.is_authenticated and self._settings.coordinator is None:
+            has_key = self._settings.is_authenticated and self._settings.coordinator is None
+            if has_key:
                 text = f"operator key in {path / OPERATOR_KEY}"
                 lines.append(Event("operator_key_made", text))
-            lines.append(Event("next_step", "now open an account:"))
-            text = f"  EXCHANGE_DATA_DIR={path} exchange account open"
-            lines.append(Event("next_step", text))
+            if has_key or not self._settings.is_authenticated:  # else not with what lies here
+                lines.append(Event("next_step", "now open an account:"))
+                text = f"  EXCHANGE_DATA_DIR={path} exchange account open"
+                lines.append(Event("next_step", text))
         return lines
 
     @property

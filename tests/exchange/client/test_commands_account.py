@@ -100,3 +100,12 @@ def test_without_the_operator_key_the_way_to_it_is_told(
     assert people("account", "open") == 1
 
     assert "EXCHANGE_DATA_DIR" in capsys.readouterr().err
+
+
+def test_next_command_is_shown_with_the_directory_that_was_given(
+    people: People, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interfaces 4: what is shown can be typed, however the directory was named."""
+    assert people("account", "open", "--data-dir", str(tmp_path)) == 0
+
+    assert f"next: EXCHANGE_DATA_DIR={tmp_path} exchange account deposit" in capsys.readouterr().err

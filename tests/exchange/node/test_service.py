@@ -289,3 +289,19 @@ async def test_operator_key_is_needed_with_authentication(tmp_path: Path) -> Non
         assert await ask(one.tcp, operator, ISSUE) == b'"ok"\n'
         one.service.stop()
     assert (tmp_path / OPERATOR_HASH).exists()
+
+
+async def test_who_has_no_operator_key_is_not_told_to_open_an_account(tmp_path: Path) -> None:
+    """Interfaces section 4: the next step is one that works; the key lies with the coordinator."""
+    async with trio.open_nursery() as nursery:
+        first = Running(tmp_path / "1", is_authenticated=True)
+        nursery.start_soon(first.service.run)
+        await first.wait_ready()
+        coordinator = parse_address(first.coordinator)
+        second = Running(tmp_path / "2", is_authenticated=True, coordinator=coordinator)
+        nursery.start_soon(second.service.run)
+        await second.wait_ready()
+        nursery.cancel_scope.cancel()
+
+    advised = [any("exchange account open" in line for line in one.told) for one in (first, second)]
+    assert advised == [True, False]
