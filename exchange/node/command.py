@@ -20,6 +20,7 @@ from exchange.node.options import (
     HTTPS,
     HTTPS_OPTIONS,
     Option,
+    Seconds,
     https_of,
     limit_options,
     limits_of,
@@ -120,7 +121,7 @@ OPTIONS: list[Option] = [
     *limit_options(LIMITS),
     click.option(
         "--idle-timeout",
-        type=click.FloatRange(min=0),
+        type=Seconds(min=0),
         default=LIMITS.idle_s,
         help="Seconds after which a client that says and hears nothing is closed; 0 is never.",
     ),
