@@ -30,7 +30,7 @@ from fuzz.hardware import Machine
 from fuzz.hearing import Hearing
 from fuzz.lies import check_honest
 from fuzz.model import Exchange
-from fuzz.network import Network
+from fuzz.network import Network, disguised
 from fuzz.plan import (
     MS,
     SECOND,
@@ -278,6 +278,8 @@ class Cluster:
         process = self.machines[node].process
         if process is not None:
             self.counters["message past a restart"] += 1
+            if process.session_with(batch.sender) == batch.session:
+                batch = disguised(batch, batch.session)  # TCP sends no part of a stream twice
             process.haunt(batch)
 
     # What processes report.

@@ -222,7 +222,7 @@ class Network:
             if is_late:
                 cluster.counters["late message"] += 1
                 if not plan.is_session_checked:
-                    receiver.haunt(_disguised(batch, receiver.session_with(source)))
+                    receiver.haunt(disguised(batch, receiver.session_with(source)))
                     return
             receiver.batch_arrived(NodeId(source), link, batch)
         elif self._is_faulty and random.random() < plan.haunt:
@@ -237,7 +237,7 @@ class Network:
             self._cluster.at(wait_us, self._cluster.haunt, node, batch)
 
 
-def _disguised(batch: Batch, session: Session | None) -> Batch:
+def disguised(batch: Batch, session: Session | None) -> Batch:
     """Dress late settlement messages up as those of the session that is current.
 
     So the sessions (S6) cannot tell, and the marks must do (S5).

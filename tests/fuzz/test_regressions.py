@@ -205,3 +205,12 @@ def test_node_killed_while_it_redoes_a_rotten_log_is_repaired(place: int) -> Non
 
 def _first_order(script: Script) -> int | None:
     return next(iter(script.process(2).engine.state.orders), None)
+
+
+def test_no_part_of_a_stream_comes_twice_within_its_session() -> None:
+    """B2.  The simulator did what no TCP does: a snapshot began again, and never ended."""
+    script = Script(calm(nodes=3, force_us=50 * MS, notice=0.3, is_early_applied=False))
+    script.kill(1, down_ms=300)
+    script.run_ms(300)
+    script.cluster.network.echo(1, 2, 100 * MS)
+    script.finish()
