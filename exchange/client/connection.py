@@ -111,6 +111,11 @@ class Connection:
         return self._link is not None and self._link.is_alive
 
     @property
+    def is_away(self) -> bool:
+        """Tell whether the server was lost, or could not be reached; not if nobody has asked."""
+        return not self.is_connected and not (self._link is None and self._away_since is None)
+
+    @property
     def in_flight(self) -> int:
         """Return the number of requests that are not answered yet."""
         return self._link.in_flight if self._link is not None else 0

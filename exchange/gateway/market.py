@@ -70,9 +70,12 @@ async def list_trades(call: Call) -> Reply:
 
 
 async def any_node(nodes: Nodes, request: Request) -> Answer:
-    """Ask any node that answers, the one in this process first; raises ClientError."""
+    """Ask any node that answers; raises ClientError.
+
+    The one in this process first, and one that was lost last: whoever asks would wait for it.
+    """
     ids = await nodes.node_ids()
-    ids.sort(key=lambda node_id: (node_id != nodes.local_id, not nodes.is_up(node_id), node_id))
+    ids.sort(key=lambda one: (one != nodes.local_id, nodes.is_away(one), not nodes.is_up(one), one))
     error: ClientError | None = None
     for node_id in ids:
         try:

@@ -75,6 +75,10 @@ class Nodes:
         """Tell whether a node was there when it was last asked."""
         return self._cluster.node(node_id).is_connected
 
+    def is_away(self, node_id: int) -> bool:
+        """Tell whether a node was lost; one that was never asked is not."""
+        return self._cluster.node(node_id).is_away
+
     def feed_connection(self, node_id: int, on_event: OnEvent) -> Connection:
         """Return a connection of its own for the feed of a node."""
         dial = partial(self._cluster.dial_node, node_id)

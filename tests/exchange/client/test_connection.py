@@ -250,3 +250,20 @@ async def test_closed_connection_says_so(nursery: trio.Nursery, fake_server: Mak
 
     with pytest.raises(Unreachable, match="has closed"):
         await connection.call(READ)
+
+
+async def test_server_is_away_only_after_it_was_asked(
+    nursery: trio.Nursery, fake_server: Make
+) -> None:
+    """C7: who may choose asks one that was never asked before one that was lost."""
+    server = fake_server(lambda _line: server.DROP)
+    connection = connection_to(nursery, server)
+    seen = [connection.is_away]
+    link = await connection.connect()
+    seen.append(connection.is_away)
+
+    with pytest.raises(OutcomeUnknown):
+        await connection.call(NEVER)
+    await link.ended.wait()
+
+    assert [*seen, connection.is_away] == [False, False, True]

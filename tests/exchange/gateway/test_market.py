@@ -2,12 +2,13 @@
 
 import msgspec
 import pytest
+import trio
 
 from exchange.client.connection import Request
 from exchange.client.errors import Unreachable
 from exchange.client.link import Answer
 from exchange.client.results import Trade, Trades
-from exchange.gateway.market import merged, read_cursor, read_tape, write_cursor
+from exchange.gateway.market import any_node, merged, read_cursor, read_tape, write_cursor
 from exchange.gateway.nodes import Nodes
 from exchange.gateway.problems import ProblemError
 from tests.exchange.gateway.house import House, Person
@@ -142,3 +143,25 @@ async def test_tape_says_whose_trades_are_missing() -> None:
     problem = caught.value.problem
     assert (problem.status, problem.code) == (503, "unavailable")
     assert problem.detail.startswith("node 2 is not there just now")
+
+
+async def test_nobody_waits_for_a_node_that_was_lost(nursery: trio.Nursery) -> None:
+    """C7: any node can tell of the book; one that was never asked goes before a lost one."""
+    dialed: list[int] = []
+
+    class Two(Nodes):
+        async def node_ids(self) -> list[int]:
+            return [1, 2]
+
+        async def ask(
+            self, node_id: int, request: Request, *, symbol: str = "", within: float = 6.0
+        ) -> Answer:
+            dialed.append(node_id)
+            return Answer("book", msgspec.Raw(b"{}"))
+
+        def is_away(self, node_id: int) -> bool:
+            return node_id == 1
+
+    await any_node(Two(nursery, "127.0.0.1:1"), Request("book.get", {}))
+
+    assert dialed == [2]
