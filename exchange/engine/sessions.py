@@ -80,7 +80,7 @@ def peer_seen(soft: Soft, link: Link, hello: Hello) -> PeerSeen | None:
 def open_session(soft: Soft, link: Link, session: Session) -> None:
     """Make a session the current one; what the last one left is gone (S6)."""
     link.session = link.last_session = session
-    link.is_helloed = link.is_synced = link.distrusted = False
+    link.is_helloed = link.is_synced = False
     if link.is_suspected:
         trust(soft, link)
     link.incoming = link.outgoing = link.tail = link.told = None

@@ -68,14 +68,11 @@ class Link:
         self.is_ack_due = False  # an `Ack` is owed (S7)
         self.forget_below: OfferId | None = None  # what it has acknowledged, not yet logged (S7)
         self.tail: Events | None = None  # last message to it in this step, if a run of events
-        self.distrusted = False  # it declined what still looks open: not matched (S3)
 
     @property
     def is_matched(self) -> bool:
         """Tell whether its orders may be matched (B5: no synced link, no offer)."""
-        return (
-            self.is_synced and not self.is_suspected and not self.quarantine and not self.distrusted
-        )
+        return self.is_synced and not self.is_suspected and not self.quarantine
 
     @property
     def is_waited_for(self) -> bool:
