@@ -94,7 +94,10 @@ class Nodes:
 
     async def ask_coordinator(self, request: Request, *, within: float = REQUEST_S) -> Answer:
         """Ask the coordinator; raises ClientError."""
-        return await self._cluster.coordinator.call(request, within=within)
+        try:
+            return await self._cluster.coordinator.call(request, within=within)
+        except Unreachable as error:
+            raise Refused("unavailable", "the coordinator is not there just now") from error
 
     async def ask_all(
         self, node_id: int, requests: Sequence[Request], symbols: set[str]

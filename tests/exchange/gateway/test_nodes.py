@@ -133,3 +133,11 @@ async def test_made_up_node_is_not_dialed(
     assert await nodes.is_known(1)
     assert not await nodes.is_known(4711)
     assert await nodes.node_ids() == [1]
+
+
+async def test_coordinator_that_is_away_is_named(nursery: trio.Nursery) -> None:
+    """Faults 2: what is missing is said; here it is no node."""
+    nodes = Nodes(nursery, "127.0.0.1:1")
+
+    with pytest.raises(Refused, match="the coordinator is not there just now"):
+        await nodes.ask_coordinator(Request("instrument.list", {}))
