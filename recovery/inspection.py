@@ -202,20 +202,25 @@ def inspect(paths: Sequence[Path], progress: Progress = lambda _: None) -> Inspe
         for look in looks:
             look.read_log(progress)
             look.load_state()
-        first = {look.directory.node_id: look.evidence.last_lsn for look in looks}
-        for look in looks:
-            if look.is_running:
-                look.directory.pages.refresh()
-                look.read_log(progress)
-            look.finish()
-            result.directories.append(look.node)
-            result.problems += look.problems
-        logs = {look.directory.node_id: look.evidence for look in looks}
-        result.in_doubt = judge_all(logs)
-        result.problems += check_seen(looks, first)
-        result.problems += [doubt_problem(verdict) for verdict in result.in_doubt]
-        result.problems += check_heuristics(logs)
+        conclude(looks, result, progress)
     return result
+
+
+def conclude(looks: Sequence[Look], result: Inspection, progress: Progress) -> None:
+    """Read what running nodes have written meanwhile, and judge all logs together."""
+    first = {look.directory.node_id: look.evidence.last_lsn for look in looks}
+    for look in looks:
+        if look.is_running:
+            look.directory.pages.refresh()
+            look.read_log(progress)
+        look.finish()
+        result.directories.append(look.node)
+        result.problems += look.problems
+    logs = {look.directory.node_id: look.evidence for look in looks}
+    result.in_doubt = judge_all(logs)
+    result.problems += check_seen(looks, first)
+    result.problems += [doubt_problem(verdict) for verdict in result.in_doubt]
+    result.problems += check_heuristics(logs)
 
 
 def open_all(

@@ -20,8 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import msgspec
-
 from exchange.store.errors import DamagedTable, StoreError
 from exchange.store.meta import TableSum
 from exchange.store.pages import page_problems
@@ -38,18 +36,9 @@ from recovery.audit.reader import (
 )
 from recovery.audit.wire import BadBytes
 from recovery.directory import DataDirectory, data_file
-from recovery.inspection import (
-    Look,
-    Node,
-    Progress,
-    check_heuristics,
-    check_seen,
-    doubt_problem,
-    open_all,
-)
+from recovery.inspection import Inspection, Look, Progress, conclude, open_all
 from recovery.pages import BadFile
 from recovery.problems import Problem, printable, problem
-from recovery.proof import Verdict, judge_all
 
 TRIES_MAX = 5  # walks over the pages of a running node
 ROWS_MAX = 100  # rows about one thing
@@ -58,13 +47,9 @@ SMALL = 1 << 24  # bytes: a smaller file is looked at sooner than a process star
 T = TypeVar("T")
 
 
-class Verification(msgspec.Struct):
+class Verification(Inspection):
     """All that was found, and how much was looked at."""
 
-    paths: list[str] = []  # as they were given
-    directories: list[Node] = []
-    in_doubt: list[Verdict] = []
-    problems: list[Problem] = []
     rows: int = 0  # of checkpoint tables
     records: int = 0
     audited: int = 0  # records
@@ -89,21 +74,9 @@ def verify(
         tables = [_verify_one(look, result, progress) for look in looks]
         for wait in pages:
             result.problems += wait()
-        first = {look.directory.node_id: look.evidence.last_lsn for look in looks}
-        for look in looks:
-            if look.is_running:
-                look.directory.pages.refresh()
-                look.read_log(progress)
-            look.finish()
-            result.directories.append(look.node)
-            result.problems += look.problems
-            result.records += look.node.records
+        conclude(looks, result, progress)
+        result.records = sum(look.node.records for look in looks)
         _audit(looks, [wait_audit() for wait_audit in audits], tables, result, archive)
-        logs = {look.directory.node_id: look.evidence for look in looks}
-        result.in_doubt = judge_all(logs)
-        result.problems += check_seen(looks, first)
-        result.problems += [doubt_problem(verdict) for verdict in result.in_doubt]
-        result.problems += check_heuristics(logs)
     return result
 
 
