@@ -94,11 +94,11 @@ class Service:
                     self._coordinator = str(settings.coordinator or await self._embed(nursery))
                     await self._open_gateway(nursery)
                     if settings.is_tls:
-                        believe(settings.data_dir / tls.DIRECTORY / tls.CA_CERTIFICATE)
                         credentials = Credentials(
                             directory, settings, self._coordinator, str(self._advertised)
                         )
                         self._trust = await credentials.obtain()
+                        believe(settings.data_dir / tls.DIRECTORY / tls.CA_CERTIFICATE)
                         nursery.start_soon(credentials.keep, self._tell)
                     identity = await self._identity(directory)
                     await self._live(directory, identity, listener)
