@@ -9,6 +9,7 @@ from exchange.client import output
 from exchange.client.errors import Unreachable, UsageError
 from exchange.client.session import Session, with_session
 from exchange.client.subcommands import Subcommands
+from exchange.process.options import Seconds
 
 if TYPE_CHECKING:
     from exchange.client.cluster import Cluster
@@ -179,7 +180,7 @@ Examples:
 @click.argument("symbol")
 @click.option(
     "--every",
-    type=click.FloatRange(0.05, 60),
+    type=Seconds(0.05, 60),
     default=0.2,
     show_default=True,
     help="Seconds between two pictures.",

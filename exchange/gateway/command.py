@@ -80,7 +80,7 @@ def gateway(
         coordinator=str(coordinator),
         is_authenticated=not no_auth,
         node_id=lambda: 0,
-        dial=_no_node,
+        dial=None,
         tell=log,
     )
     sys.exit(ending.run(partial(_serve, embedding), log))
@@ -105,10 +105,6 @@ async def _serve(embedding: Embedding) -> None:
                 break
             remove_endpoints(embedding.data_dir)
             nursery.cancel_scope.cancel()
-
-
-async def _no_node() -> trio.abc.Stream:
-    raise ConnectionRefusedError("no node is in this process")
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from exchange.client.errors import (
 from exchange.client.link import Answer, OnEvent, Outcome
 from exchange.client.settings import Endpoint
 from exchange.node.embedding import Dial
+from exchange.process.logs import Event
 
 REQUEST_S = 6.0  # of a node that is there; longer than it needs to suspect a peer (B5)
 REACH_S = 3.0  # a restarted node is back within 2 s; after this its users hear "not now"
@@ -50,10 +51,13 @@ class Nodes:
         *,
         local_id: Callable[[], int] = lambda: 0,
         dial_local: Dial | None = None,
+        tell: Callable[[Event], object] | None = None,  # a node tells of its coordinator itself
     ) -> None:
         self._cluster = _Cluster(nursery, Endpoint(coordinator=coordinator), reach=REACH_S)
         self._cluster.local_id, self._cluster.dial_local = local_id, dial_local
         self._nursery = nursery
+        self._tell = tell
+        self._is_alone = False
         self._slow: dict[int, Connection] = {}
         self._known: list[results.NodeInfo] = []
         self._symbols: set[str] = set()
@@ -148,8 +152,12 @@ class Nodes:
             try:
                 info = await self._cluster.info(within=LOOK_WITHIN_S)
                 listed = await self._cluster.instruments(within=LOOK_WITHIN_S)
-            except ClientError:
+            except ClientError as error:
+                if self._tell is not None and not self._is_alone:
+                    self._tell(Event("coordinator_away", f"nobody tells of the nodes: {error}"))
+                self._is_alone = True
                 return
+            self._is_alone = False
             self._known, self.cluster_id = info.nodes, info.cluster
             self._symbols = {instrument.symbol for instrument in listed}
 

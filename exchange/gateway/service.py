@@ -69,7 +69,10 @@ async def _serve(
             embedding.coordinator,
             local_id=embedding.node_id,
             dial_local=embedding.dial,
+            tell=None if embedding.dial else embedding.tell,
         )
+        if embedding.dial is None:
+            nursery.start_soon(nodes.node_ids)  # what is wrong is told before a user meets it
         feed = FeedHub(nursery, nodes)
         nursery.start_soon(feed.run)
         route = feed_route(partial(WebSocketFollower, feed), bearer)

@@ -20,7 +20,6 @@ from exchange.node.options import (
     HTTPS,
     HTTPS_OPTIONS,
     Option,
-    Seconds,
     https_of,
     limit_options,
     limits_of,
@@ -32,6 +31,7 @@ from exchange.process import ending, logs
 from exchange.process.clocks import SystemClocks
 from exchange.process.errors import ProcessError
 from exchange.process.logs import Log, LogSettings
+from exchange.process.options import Seconds
 from exchange.store.frames import FORMAT_VERSION
 
 EPILOG = """\b

@@ -44,7 +44,7 @@ class Embedding(msgspec.Struct, frozen=True):
     coordinator: str
     is_authenticated: bool
     node_id: Callable[[], int]  # 0 before this node has an id
-    dial: Dial  # of this node; raises OSError while it cannot be served
+    dial: Dial | None  # of this node, if there is one; raises OSError while it is not served
     tell: Callable[[str], None]
 
 

@@ -1,6 +1,5 @@
 """Options of the command line that nodes and gateways have in common, read into values."""
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,19 +41,6 @@ class AddressType(click.ParamType[Address]):
             return parse_address(str(value))
         except BadAddress as error:
             self.fail(str(error), param, ctx)
-
-
-class Seconds(click.FloatRange):
-    """A number in a range; what is no number is in none, whatever float() says."""
-
-    def convert(
-        self, value: float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read a number; a usage error if it is none."""
-        seconds = super().convert(value, param, ctx)
-        if math.isnan(seconds):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return seconds
 
 
 ADDRESS, HTTPS = AddressType(), HttpsType()

@@ -5,12 +5,14 @@ from collections.abc import Callable
 import msgspec
 import pytest
 import trio
+from trio.testing import MockClock
 
 from exchange.client.connection import Repeat, Request
 from exchange.client.errors import OutcomeUnknown, Refused, Unreachable
 from exchange.client.link import Answer
-from exchange.gateway.nodes import REQUEST_S, Nodes
+from exchange.gateway.nodes import LOOK_S, REQUEST_S, Nodes
 from exchange.node.embedding import stream_pair
+from exchange.process.logs import Event
 
 Line = dict[str, object]
 Script = Callable[[Line], object]
@@ -141,3 +143,16 @@ async def test_coordinator_that_is_away_is_named(nursery: trio.Nursery) -> None:
 
     with pytest.raises(Refused, match="the coordinator is not there just now"):
         await nodes.ask_coordinator(Request("instrument.list", {}))
+
+
+async def test_coordinator_that_is_away_is_told_of_once(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """A gateway alone knows no node without it; in a node, the node says so."""
+    told: list[Event] = []
+    nodes = Nodes(nursery, "127.0.0.1:1", tell=told.append)
+    for _ in range(3):
+        assert await nodes.node_ids() == []
+        await trio.sleep(LOOK_S)
+
+    assert [event.name for event in told] == ["coordinator_away"]

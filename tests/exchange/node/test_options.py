@@ -9,7 +9,6 @@ from exchange.node.options import (
     ADDRESS,
     HTTPS,
     HTTPS_OPTIONS,
-    Seconds,
     https_of,
     limit_options,
     limits_of,
@@ -72,15 +71,3 @@ def test_what_is_no_address_is_a_usage_error(text: str) -> None:
 def test_https_may_be_off() -> None:
     assert HTTPS.convert("off", None, None) is None
     assert HTTPS.convert("127.0.0.1:7443", None, None) == LISTEN
-
-
-@pytest.mark.parametrize(("text", "exit_code"), [("nan", 2), ("-1", 2), ("x", 2), ("0.5", 0)])
-def test_seconds_are_a_number(text: str, exit_code: int) -> None:
-    """Interfaces section 4: usage errors are exit code 2; `nan` is in no range."""
-
-    @click.command()
-    @click.option("--wait", type=Seconds(min=0))
-    def command(wait: float) -> None:
-        assert wait == 0.5
-
-    assert CliRunner().invoke(command, ["--wait", text]).exit_code == exit_code
