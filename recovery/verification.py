@@ -41,6 +41,7 @@ from recovery.pages import BadFile
 from recovery.problems import Problem, printable, problem
 
 TRIES_MAX = 5  # walks over the pages of a running node
+YIELDING = 5  # of niceness
 ROWS_MAX = 100  # rows about one thing
 SMALL = 1 << 24  # bytes: a smaller file is looked at sooner than a process starts
 
@@ -70,7 +71,7 @@ def verify(
             start(partial(_audit_file, file, archive, len(looks) > 1), _size(file))
             for file in (data_file(look.directory.path) for look in looks)
         ]
-        pages = [start(partial(check_pages, path), _size(data_file(path))) for path in paths]
+        pages = [start(partial(_walk_pages, path), _size(data_file(path))) for path in paths]
         tables = [_verify_one(look, result, progress) for look in looks]
         for wait in pages:
             result.problems += wait()
@@ -95,6 +96,13 @@ def check_pages(path: Path) -> list[Problem]:
             break
         found = again
     return [problem("page_damaged", f"{path} {file.name}", detail) for detail in found[:ROWS_MAX]]
+
+
+def _walk_pages(path: Path) -> list[Problem]:
+    """Check pages behind what takes longer: with it on two cores the end would wait for that."""
+    if multiprocessing.parent_process() is not None:
+        os.nice(YIELDING)
+    return check_pages(path)
 
 
 def check_tables(directory: DataDirectory) -> tuple[list[Problem], TableAudit | None]:
