@@ -27,7 +27,7 @@ BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 STATES = ("connecting", "syncing", "synced", "suspected", "quarantined")
 
 METRICS: dict[str, tuple[Kind, str]] = {
-    "exchange_ready": ("gauge", "1 if orders are taken."),
+    "exchange_ready": ("gauge", "1 if the node serves; new orders need room, too."),
     "exchange_storage_full": ("gauge", "1 if new orders are refused for want of room."),
     "exchange_epoch": ("gauge", "Boot epoch: starts of this node since its birth."),
     "exchange_uptime_seconds": ("gauge", "Since the log was opened."),
