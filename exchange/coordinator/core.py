@@ -57,7 +57,7 @@ from exchange.domain.units import (
     node_of,
     number_of,
 )
-from exchange.engine.effects import Refused
+from exchange.engine.effects import Refused, not_listed
 from exchange.process.addresses import is_address
 
 NONCE_BYTES = 16
@@ -313,9 +313,7 @@ def decide_ensure(
     if not is_symbol(symbol):
         return Refused("bad_symbol", "a symbol is 1 to 16 capital letters and digits")
     if is_strict:
-        return Refused(
-            "unknown_instrument", f"{symbol} is not listed; an operator lists it: instrument.create"
-        )
+        return not_listed(symbol, registry.instruments)
     return decide_listing(registry, plain_ticker(symbol))
 
 

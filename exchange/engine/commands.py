@@ -25,6 +25,7 @@ from exchange.engine.effects import (
     OrderAnswer,
     Refused,
     RemovedAnswer,
+    not_listed,
     order_answer,
 )
 from exchange.engine.inputs import (
@@ -63,7 +64,7 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
             return _replay(soft, item, known)
     rule = state.rules.get(item.symbol)
     if rule is None:
-        return answered(item.ticket, Refused("unknown_instrument", f"{item.symbol} is not listed"))
+        return answered(item.ticket, not_listed(item.symbol, state.rules))
     refused = _not_now(soft)
     if refused is not None:
         return answered(item.ticket, refused)

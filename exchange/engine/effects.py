@@ -4,6 +4,8 @@ The shell holds effects back until `durable_lsn` has reached the last LSN decide
 were made.  Only a `Send` of an `Applied` may leave at once.
 """
 
+from collections.abc import Container
+
 import msgspec
 
 from exchange.domain.book import OrderEvent
@@ -18,6 +20,7 @@ from exchange.domain.orders import (
     Transfer,
     order_status,
 )
+from exchange.domain.similar import similar_to
 from exchange.domain.units import (
     AccountId,
     Asset,
@@ -45,6 +48,13 @@ class Refused(msgspec.Struct, frozen=True):
 
     code: str
     detail: str
+
+
+def not_listed(symbol: str, listed: Container[str]) -> Refused:
+    """Refuse a symbol that nobody has listed, and name the one that was probably meant (M2)."""
+    meant = similar_to(symbol, listed)
+    guess = f"did you mean {meant}?" if meant is not None else "an operator can list it"
+    return Refused("unknown_instrument", f"{symbol} is not listed; {guess}")
 
 
 class OrderAnswer(msgspec.Struct, frozen=True, gc=False):

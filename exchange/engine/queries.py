@@ -23,6 +23,7 @@ from exchange.engine.effects import (
     SymbolBook,
     TradesAnswer,
     TransfersAnswer,
+    not_listed,
     order_answer,
 )
 from exchange.engine.inputs import (
@@ -181,7 +182,7 @@ def _transfers(soft: Soft, query: TransfersQuery) -> AnswerBody:
 def _book(soft: Soft, query: BookQuery) -> AnswerBody:
     listed = soft.state.instruments
     if query.symbol is not None and query.symbol not in listed:
-        return Refused("unknown_instrument", f"{query.symbol} is not listed")
+        return not_listed(query.symbol, listed)
     symbols = sorted(listed) if query.symbol is None else [query.symbol]
     return BookAnswer([_symbol_book(soft, symbol, query.depth) for symbol in symbols])
 
@@ -201,7 +202,7 @@ def _trades(soft: Soft, query: TradesQuery) -> AnswerBody:
     state = soft.state
     listing = state.instruments.get(query.symbol)
     if listing is None:
-        return Refused("unknown_instrument", f"{query.symbol} is not listed")
+        return not_listed(query.symbol, state.instruments)
     stop = min(listing.trade_seq, query.from_seq + query.limit - 1)
     rows = []
     for seq in range(max(1, query.from_seq), stop + 1):

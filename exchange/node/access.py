@@ -145,6 +145,14 @@ class Access:
             return _elsewhere(account, self._state.node_id)
         return None
 
+    def may_list(self, request: Request) -> bool:
+        """Tell whether a request that is allowed may list the plain ticker that it names (M2).
+
+        What a trader mistypes must not become an instrument, so only an operator's deposit may;
+        without authentication everybody is an operator.
+        """
+        return not self._is_authenticated or power_of(request) is Power.OPERATOR
+
     def key_hash(self, request: Request, caller: Caller) -> bytes:
         """Return the hash of the key behind a request; empty if none was asked for."""
         if not self._is_authenticated:

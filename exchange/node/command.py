@@ -134,7 +134,11 @@ OPTIONS: list[Option] = [
         help="What `exchange-coordinator token` printed; for the first start with --tls.",
     ),
     click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
-    click.option("--strict-listing", is_flag=True, help="Trade only what an operator has listed."),
+    click.option(
+        "--strict-listing",
+        is_flag=True,
+        help="List by `instrument create` alone, not by an operator's first deposit of a ticker.",
+    ),
     logs.options,
 ]
 

@@ -8,7 +8,7 @@ that names an order              | the hub, to be translated right before it is 
 about the dead-man switch        | here
 about the feed                   | the feed, between two inputs
 with a long answer               | `parts`: it is gathered
-that names a symbol nobody lists | the coordinator first (M2)
+that names an unlisted symbol    | the coordinator first, if its caller may list (M2)
 any other                        | the hub, as an input of the engine
 """
 
@@ -134,7 +134,9 @@ class Desk:
         if type(translated) is PlaceOrder:
             return translated
         if isinstance(translated, NeedsListing):
-            return Unlisted(translated.symbol, request, account, ticket)
+            if self._access.may_list(request):
+                return Unlisted(translated.symbol, request, account, ticket)
+            translated = self._translator.unlisted(translated.symbol)
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated
 
     def _watch(
@@ -182,6 +184,5 @@ class Desk:
         """Translate a request that needs no listing, or has had its own."""
         translated = self._translator.translate(request, account, ticket)
         if isinstance(translated, NeedsListing):
-            name = translated.symbol
-            translated = Refused("unknown_instrument", f"{name} is not listed")
+            translated = self._translator.unlisted(translated.symbol)
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated

@@ -22,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from exchange.domain.units import AccountId, Symbol
-from exchange.engine.effects import Refused
+from exchange.engine.effects import Refused, not_listed
 from exchange.engine.records import Record
 from exchange.engine.soft import Soft
 from exchange.node.topics import Event, Topics
@@ -147,7 +147,7 @@ class Feed:
             if topic.symbol and topic.symbol not in self._state.instruments
         ]
         if unknown:
-            return Refused("unknown_instrument", f"{unknown[0]} is not listed")
+            return not_listed(unknown[0], self._state.instruments)
         return topics
 
     def _leave(self, connection: int, topic: Topic) -> None:

@@ -25,7 +25,7 @@ from exchange.domain.units import (
     Units,
 )
 from exchange.engine import inputs
-from exchange.engine.effects import Refused
+from exchange.engine.effects import Refused, not_listed
 from exchange.engine.inputs import Input, Ticket
 from exchange.engine.state import State
 from exchange.wire import requests
@@ -60,7 +60,7 @@ _SCOPES = {"read": 1, "trade": 2}
 class NeedsListing(msgspec.Struct, frozen=True):
     """The symbol is well-formed and unknown: list it as a plain ticker, then translate again.
 
-    With strict listing the answer is `unknown_instrument` instead.  The request has no other
+    Of a caller who may not list, it is refused instead (`unlisted`).  The request has no other
     mistake that can be told without the listing.
     """
 
@@ -91,6 +91,10 @@ class Translator:
             return self._translate(request, account, ticket)
         except RefusedError as error:
             return error.refused
+
+    def unlisted(self, symbol: Symbol) -> Refused:
+        """Return the refusal of a symbol that nobody has listed."""
+        return not_listed(symbol, self._listed)
 
     def _create(self, value: PlainOrder, account: AccountId, ticket: Ticket) -> Translated:
         symbol = Symbol(value.ticker or "")
@@ -187,7 +191,7 @@ class Translator:
         price, quantity = bytes(value.price), bytes(value.quantity)
         if symbol not in self._listed:
             _unlisted(symbol, price, quantity)  # raises if there is more to say
-            return Refused("unknown_instrument", f"{symbol} is not listed")
+            return not_listed(symbol, self._listed)
         ticks, lots = self._ticks(symbol, price), self._lots(symbol, quantity)
         return inputs.CancelAtPrice(ticket, account, symbol, side, ticks, lots)
 
@@ -231,7 +235,7 @@ class Translator:
             asset, decimals = listing.instrument.base, listing.instrument.base_decimals
         amount = read_amount(number, asset, decimals or 0, "quantity", minimum=1)
         if decimals is None:
-            return NeedsListing(name)
+            return NeedsListing(name) if sign > 0 else self.unlisted(name)
         return inputs.MoveFunds(ticket, owner, asset, Units(sign * amount))
 
     def _change_key(

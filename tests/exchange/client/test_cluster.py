@@ -84,6 +84,7 @@ async def test_book_and_trades_of_every_node_can_be_asked(live: LocalCluster, sy
         opened = await cluster.open_account()
         client = cluster.account(opened.user_id, opened.api_key)
         await client.deposit("USD", "100")
+        await client.deposit(symbol, "1")
         await client.place(symbol, "buy", price="10", quantity="5")
         books = [await cluster.book(node_id, symbol, depth=3) for node_id in (1, 2)]
         trades = await cluster.trades(1, symbol)

@@ -33,6 +33,7 @@ def test_all_pages_are_one_replica(
     people("account", "open", "-o", "csv")
     user_id = capsys.readouterr().out.splitlines()[1].split(",")[0]
     people("account", "deposit", "USD", "100")
+    people("account", "deposit", symbol, "1")
     for price in ("1", "2", "3"):
         assert people("order", "buy", symbol, "5", price) == 0
     owner = int(user_id.partition("-")[0])

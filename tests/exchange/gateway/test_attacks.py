@@ -255,7 +255,7 @@ def descriptors() -> None:
 def test_trading_goes_on_beside_ten_thousand_idle_connections(tmp_path: Path) -> None:
     """Faults 3: they cost a bounded amount of memory each, and nobody else's time."""
     with a_house(tmp_path / "node", "--plain-http") as house:  # its memory is looked at
-        alice = house.open_account(USD="1000")
+        alice = house.open_account(USD="1000", AAPL="1")
         idle = []
         try:
             for number in range(IDLE):

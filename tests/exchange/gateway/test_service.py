@@ -20,7 +20,7 @@ from tests.exchange.gateway.house import FREE, House, a_house
 def test_orders_survive_a_kill_and_the_gateway_of_another_process(tmp_path: Path) -> None:
     """C7: in front of a node that is killed it says "not now", and then goes on."""
     with a_house(tmp_path / "node") as house:
-        alice = house.open_account(USD="1000")
+        alice = house.open_account(USD="1000", AAPL="1")
         arguments = ["--coordinator", house.coordinator, "--https", FREE]
         outside = Server("gateway", tmp_path / "gateway", [])
         outside.arguments = arguments
@@ -62,7 +62,7 @@ def test_gateway_serves_a_cluster_over_tls_and_believes_no_other(tmp_path: Path)
     (tmp_path / "other").mkdir()
     Authority(tmp_path / "other", now=datetime.datetime.now(datetime.UTC))
     with a_house(tmp_path / "node", "--tls") as house:
-        alice = house.open_account(USD="1000")
+        alice = house.open_account(USD="1000", AAPL="1")
         statuses = {}
         for name, home in (("right", tmp_path / "node" / "tls"), ("wrong", tmp_path / "other")):
             front = Server("gateway", tmp_path / name, [])

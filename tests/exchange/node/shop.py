@@ -154,10 +154,10 @@ class Shop:
         nursery.start_soon(self._serve, near)
         return Client(far)
 
-    async def enter(self, nursery: trio.Nursery, account: str = "1-1") -> Client:
-        """Connect a client that has said who it is."""
+    async def enter(self, nursery: trio.Nursery, account: str = "1-1", key: str = "") -> Client:
+        """Connect a client that has said who it is, with a key where one is asked for."""
         client = self.connect(nursery)
-        await client.send(account)
+        await client.send({"user_id": account, "api_key": key} if key else account)
         return client
 
     async def _serve(self, near: trio.abc.Stream) -> None:

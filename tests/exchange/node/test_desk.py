@@ -6,6 +6,8 @@ import msgspec
 import trio
 import trio.testing
 
+from exchange.domain.instruments import Instrument, plain_ticker
+from exchange.engine.effects import Refused
 from exchange.engine.inputs import Ask
 from exchange.node.access import Caller
 from exchange.node.clients import PENALTY_S
@@ -15,7 +17,7 @@ from exchange.node.hub import Later, Tell
 from exchange.node.sockets import Wire
 from exchange.process.limits import BURST_S, Guard, Limits
 from exchange.wire.requests import Bye, decode_request
-from tests.exchange.node.shop import ALICE_KEY, Client, Shop, order, rich
+from tests.exchange.node.shop import ALICE_KEY, OPERATOR_KEY, Client, Shop, order, rich
 
 
 def a_shop(limits: Limits, *, is_authenticated: bool = False) -> Shop:
@@ -144,3 +146,34 @@ async def test_flood_beyond_its_budget_is_read_slowly(
         took = trio.current_time() - begun  # noqa: TID251
 
     assert took >= 2 * PENALTY_S
+
+
+async def test_trader_who_mistypes_a_symbol_lists_nothing_and_is_told_what_was_meant() -> None:
+    """M2: an instrument is for ever, so what a trader names does not become one."""
+    asked: list[str] = []
+
+    async def list_symbol(symbol: str) -> Instrument | Refused:
+        asked.append(symbol)
+        return plain_ticker(symbol)
+
+    shop = Shop(is_authenticated=True, list_symbol=list_symbol)
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery, key=ALICE_KEY)
+        (refused,) = await client.ask(order("buy", 5, 1, "APAL"))
+
+        assert "did you mean AAPL?" in str(refused)
+        assert not asked
+
+
+async def test_an_operators_deposit_of_a_ticker_lists_it() -> None:
+    """M2: shares of a plain ticker need no listing step of their own."""
+
+    async def list_symbol(symbol: str) -> Instrument | Refused:
+        return plain_ticker(symbol)
+
+    shop = Shop(is_authenticated=True, list_symbol=list_symbol)
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery, key=OPERATOR_KEY)
+        issue = {"type": "C stock", "value": {"ticker_id": "MSFT", "quantity": 5}}
+
+        assert await client.ask(issue) == ["ok"]
