@@ -1,8 +1,10 @@
 """`exchange`: what people type (interfaces section 4).
 
-    account    open, show, deposit, withdraw, close      commands_account
+    account    open, show, list, deposit, withdraw,      commands_account
+               close
     key        create, rotate, revoke, list              commands_key
-    order      buy, sell, amend, cancel, list; fills     commands_order
+    order      buy, sell, amend, cancel, show, list;     commands_order
+               fills
     market     instrument, book, trades, watch           commands_market
     cluster    status, replay, demo                      commands_cluster
 
@@ -26,7 +28,7 @@ COMMANDS = {
     "account": ("commands_account", "Open an account, look at it, fund it, close it."),
     "instrument": ("commands_market", "List what is traded, and what may be."),
     "key": ("commands_key", "Make keys for programs, replace and revoke them."),
-    "order": ("commands_order", "Buy, sell, amend, cancel, list."),
+    "order": ("commands_order", "Buy, sell, amend, cancel, show, list."),
     "fills": ("commands_order", "What the account has traded."),
     "book": ("commands_market", "Bids and asks of an instrument, best first."),
     "trades": ("commands_market", "The trade tape of an instrument."),

@@ -1,4 +1,4 @@
-"""`exchange account`: open, show, deposit, withdraw, close."""
+"""`exchange account`: open, show, list, deposit, withdraw, close."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from exchange.client.cluster import Cluster
 
 BALANCE = ("asset", "available", "held")
+KNOWN = ("user_id", "node", "has_key", "is_current")
 
 
 @click.group(
@@ -86,6 +87,40 @@ def show(session: Session) -> None:
         else:
             output.show(rows, session.form, columns=BALANCE)
         output.talk(f"account {account.user_id} on node {client.credentials.node_id}")
+
+    session.run(work)
+
+
+@account.command(
+    "list",
+    epilog="""\b
+Examples:
+  exchange account list
+  exchange account list -o csv
+""",
+)
+@with_session(is_account=False)
+def list_(session: Session) -> None:
+    """List the accounts of this cluster whose keys are saved here.
+
+    The one marked is used by commands that name none; it is the one opened last.
+    """
+
+    async def work(cluster: "Cluster") -> None:
+        name = await cluster.name()
+        known = known_accounts(session.settings.accounts, name)
+        rows: list[dict[str, object]] = [
+            {
+                "user_id": user_id,
+                "node": int(user_id.partition("-")[0]),
+                "has_key": bool(key),
+                "is_current": user_id == known.current,
+            }
+            for user_id, key in known.keys.items()
+        ]
+        output.show(rows, session.form, columns=KNOWN)
+        what = output.counted(len(rows), "account")
+        output.talk(f"{what} of cluster {name} in {session.settings.accounts}")
 
     session.run(work)
 

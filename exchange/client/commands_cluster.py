@@ -13,7 +13,6 @@ from exchange.client.session import Session, with_session
 if TYPE_CHECKING:
     from exchange.client.cluster import Cluster
 
-UNREACHABLE = 3
 WRONG = 1
 ACCOUNTS_EACH = 4  # of the demo, on every node
 NODE = (
@@ -36,27 +35,35 @@ NODE = (
     epilog="""\b
 Examples:
   exchange status
-  exchange status --url tcp://127.0.0.1:7401 -o json
+  exchange status --wait 30 -o json
 """,
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 3600),
+    metavar="SECONDS",
+    help="Wait up to so long until all nodes are at rest: nothing in doubt, all books equal.",
+)
 @with_session(is_account=False)
-def status(session: Session) -> int:
+def status(session: Session, wait_s: float | None) -> int:
     """Show all nodes of the cluster, what is in doubt, and whether their books agree.
 
-    Lag is how many of a node's own order events its slowest peer does not show yet; exit code
-    3 says that a node cannot be reached.
+    Lag is how many of a node's own order events its slowest peer does not show yet.  Exit code
+    3: a node cannot be reached; 1: the disk of one is full; 6: a trade is frozen, or has been in
+    doubt for a minute.
     """
 
     async def work(cluster: "Cluster") -> int:
-        from exchange.client.overview import overview
+        from exchange.client.overview import overview, rested
 
-        found = await overview(cluster)
+        found = await (overview(cluster) if wait_s is None else rested(cluster, within=wait_s))
         if session.form == "json":
             output.show_one(found.plain(), "json", columns=())
         else:
             output.show(found.rows(), session.form, columns=NODE)
         output.talk(found.verdict())
-        return UNREACHABLE if found.unreachable else 0
+        return found.exit_code
 
     return session.run(work)
 

@@ -1,4 +1,4 @@
-"""`exchange order`: buy, sell, amend, cancel, list; and `exchange fills`."""
+"""`exchange order`: buy, sell, amend, cancel, show, list; and `exchange fills`."""
 
 from typing import TYPE_CHECKING
 
@@ -41,7 +41,7 @@ Examples:
 """,
 )
 def order() -> None:
-    """Buy, sell, amend, cancel, list."""
+    """Buy, sell, amend, cancel, show, list."""
 
 
 def _placing(side: str) -> click.Command:
@@ -178,6 +178,32 @@ def cancel(
         if is_all:
             return await _cancel_all(session, client, symbol or "")
         return await _cancel(session, client, order_id or "", client_order_id or "")
+
+    return session.run(work)
+
+
+@order.command(
+    epilog="""\b
+Examples:
+  exchange order show 3-42
+  exchange order show --client-order-id mine-7 -o json
+""",
+)
+@click.argument("order_id", required=False)
+@click.option("--client-order-id", metavar="ID", help="Your name for the order.")
+@with_session()
+def show(session: Session, order_id: str | None, client_order_id: str | None) -> int:
+    """Show one order as it is now, open or done.
+
+    Exit code 6 says that some of it is in doubt, 1 that it was rejected.
+    """
+    if bool(order_id) == bool(client_order_id):
+        raise UsageError("give an order id or --client-order-id, one of them")
+
+    async def work(cluster: "Cluster") -> int:
+        client = await session.account(cluster)
+        found = await client.order(order_id or "", client_order_id=client_order_id or "")
+        return _tell(session, client, found)
 
     return session.run(work)
 

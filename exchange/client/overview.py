@@ -7,9 +7,11 @@ from exchange.client import results
 from exchange.client.cluster import Cluster
 from exchange.client.errors import ClientError
 from exchange.client.output import counted
-from exchange.client.quiescence import restless, unequal_books
+from exchange.client.quiescence import restless, unequal_books, wait_quiescent
 
 ASK_SECONDS = 2.0  # a node that lives answers at once
+DOUBT_S = 60.0  # an answer takes a round trip; nodes tell of one that takes so long, too
+FAILED, UNREACHABLE, IN_DOUBT = 1, 3, 6  # exit codes
 
 
 class Overview(msgspec.Struct, frozen=True):
@@ -30,15 +32,46 @@ class Overview(msgspec.Struct, frozen=True):
 
     def verdict(self) -> str:
         """Say in one sentence how the cluster is."""
-        if self.unreachable:
-            names = ", ".join(f"node {node_id}" for node_id in sorted(self.unreachable))
-            return f"{names} cannot be reached; {self._sums()}; the others trade on without it"
+        troubles = self.troubles()
+        if troubles:
+            return f"cluster {self.cluster}: {'; '.join(troubles)}; {self._sums()}"
         busy, unequal = restless(self.statuses), unequal_books(self.statuses)
         if not busy and not unequal:
             return f"cluster {self.cluster}: at rest, all books are equal; {self._sums()}"
         if not busy:
             return f"cluster {self.cluster}: {unequal[0]}"
         return f"cluster {self.cluster}: at work, {busy[0]}; {self._sums()}"
+
+    def troubles(self) -> list[str]:
+        """Name what an operator must look after, a sentence each, the worst first."""
+        names = [f"node {node_id}" for node_id in sorted(self.unreachable)]
+        lost = [f"{', '.join(names)} cannot be reached, the others trade on"] if names else []
+        full = [
+            f"the disk of node {status.node_id} is full: it takes no orders until there is room"
+            for status in self.statuses
+            if status.is_storage_full
+        ]
+        frozen = [
+            f"{counted(status.frozen, 'trade')} of node {status.node_id} frozen: its operator and "
+            "the other node decided differently, see exchange-recover inspect"
+            for status in self.statuses
+            if status.frozen
+        ]
+        waiting = [
+            f"node {status.node_id} has waited {status.oldest_in_doubt_s:.0f} s for an answer"
+            for status in self.statuses
+            if status.oldest_in_doubt_s >= DOUBT_S
+        ]
+        return [*lost, *full, *frozen, *waiting]
+
+    @property
+    def exit_code(self) -> int:
+        """Return 3 if a node cannot be reached, 1 if one is full, 6 if trades stay in doubt."""
+        if self.unreachable:
+            return UNREACHABLE
+        if any(status.is_storage_full for status in self.statuses):
+            return FAILED
+        return IN_DOUBT if self.troubles() else 0
 
     def _sums(self) -> str:
         """Add up what the nodes say."""
@@ -103,6 +136,12 @@ async def overview(cluster: Cluster) -> Overview:
             nursery.start_soon(ask, node_id)
     statuses = [found[node_id] for node_id in sorted(found)]
     return Overview(await cluster.name(), cluster.addresses(), statuses, unreachable)
+
+
+async def rested(cluster: Cluster, *, within: float) -> Overview:
+    """Wait until every node can be reached and nothing is under way; NotQuietError if it is not."""
+    await wait_quiescent(cluster, await cluster.node_ids(), within=within)
+    return await overview(cluster)
 
 
 def _lag(status: results.NodeStatus) -> int:

@@ -50,6 +50,21 @@ def test_other_account_can_be_named(people: People, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["user_id"] == first
 
 
+def test_accounts_that_are_known_here_are_listed(people: People, capsys: Captured) -> None:
+    """Who has opened several must be able to see which one commands use."""
+    opened = []
+    for _ in range(2):
+        people("account", "open", "-o", "json")
+        opened.append(json.loads(capsys.readouterr().out)["user_id"])
+
+    assert people("account", "list", "-o", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["user_id"], row["is_current"]) for row in rows] == [
+        (opened[0], False),
+        (opened[1], True),
+    ]
+
+
 def test_closed_account_is_forgotten(people: People, capsys: pytest.CaptureFixture[str]) -> None:
     """The next command must not use what is gone."""
     people("account", "open")

@@ -54,6 +54,19 @@ def test_order_is_amended_listed_and_canceled(
     assert f"4 {symbol} removed" in canceled.err
 
 
+def test_one_order_is_shown_by_either_id(trader: People, symbol: str, capsys: Captured) -> None:
+    """Interfaces 4."""
+    trader("order", "buy", symbol, "2", "10", "--client-order-id", "mine", "-o", "json")
+    placed = json.loads(capsys.readouterr().out)
+
+    shown = []
+    for name in ([placed["order_id"]], ["--client-order-id", "mine"]):
+        assert trader("order", "show", *name, "-o", "json") == 0
+        shown.append(json.loads(capsys.readouterr().out)["remaining_quantity"])
+    assert shown == ["2", "2"]
+    assert trader("order", "show") == 2
+
+
 def test_trade_shows_in_fills(trader: People, symbol: str, capsys: Captured) -> None:
     """S13, and `--ioc` waits until nothing is in doubt."""
     trader("account", "open")

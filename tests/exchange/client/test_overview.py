@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from exchange.client.cluster import Cluster
 from exchange.client.cluster_process import LocalCluster
-from exchange.client.overview import Overview, overview
+from exchange.client.overview import Overview, overview, rested
 from exchange.client.results import NodeStatus
 
 Statuses = Callable[..., list[Any]]
@@ -88,6 +89,42 @@ async def test_doubt_lag_and_room_are_shown(statuses: Statuses) -> None:
     row = found.rows()[0]
     assert [row[name] for name in shown] == [70, 5, 2, 61.3, "3072 KiB", "1 of 2 synced"]
     assert found.verdict().endswith("2 in doubt, the oldest for 61.3 s")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "told"),
+    [
+        ({}, 0, "at rest"),
+        ({"is_storage_full": True}, 1, "the disk of node 1 is full"),
+        ({"frozen": 1}, 6, "1 trade of node 1 frozen"),
+        ({"offers_in_doubt": 1, "oldest_in_doubt_s": 61.0}, 6, "waited 61 s for an answer"),
+        ({"offers_in_doubt": 1, "oldest_in_doubt_s": 0.2}, 0, "at work"),
+    ],
+)
+async def test_what_an_operator_must_look_after_is_said_and_ends_with_a_code(
+    statuses: Statuses, changes: dict[str, object], code: int, told: str
+) -> None:
+    """S4, W7: a frozen trade and a full disk are no calm."""
+    found = Overview("abc", {}, statuses(2, **changes), {})
+
+    assert told in found.verdict()
+    assert found.exit_code == code
+
+
+async def test_unreachable_node_counts_before_all_else(statuses: Statuses) -> None:
+    """B5."""
+    found = Overview("abc", {}, statuses(1, is_storage_full=True, frozen=2), {2: "no answer"})
+
+    assert found.exit_code == 3
+    assert [text in found.verdict() for text in ("node 2", "is full", "2 trades")] == [True] * 3
+
+
+async def test_rest_is_waited_for(live: LocalCluster) -> None:
+    """Interfaces 1: quiescence is read from `node.status`."""
+    async with live.connect() as cluster:
+        found = await rested(cluster, within=30)
+
+    assert "at rest" in found.verdict()
 
 
 async def test_state_is_told_in_words(statuses: Statuses) -> None:
