@@ -14,8 +14,8 @@ them on stderr: as JSON where that is no terminal, else as text.
 
 Nothing that a client or a peer sends can forge a line: JSON escapes it, and the text form
 escapes whatever does not print.  Keys and join tokens are masked, should one ever get into an
-event.  What strangers can cause is limited per minute, so that nobody fills a disk with it;
-the next line says how many were left out.
+event.  What others can cause is limited per minute, so that nobody fills a disk with it, nor
+a link that is refused every second; the next line says how many were left out.
 """
 
 import datetime
@@ -31,6 +31,7 @@ import structlog
 Level = Literal["debug", "info", "notice", "warning", "error"]
 RANKS: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "notice": 50}
 STRANGERS = 20  # lines a minute of one event that anybody can cause
+REPEATS = 2  # the same of a link that is dialed again every second, for each peer
 TRACEBACK = "traceback"
 NOTE = "note"
 FAILED = "failed"
@@ -90,12 +91,16 @@ EVENTS: dict[str, tuple[Level, str]] = {
     "registry_alarm": ("error", "What the coordinator wants an operator to hear."),
     NOTE: ("info", "A line without a name."),
 }
+# Lines a minute of events that others can cause, counted for each peer or each code of an alarm.
 LIMITED = {
-    "handshake_refused",
-    "link_refused",
-    "connection_failed",
-    "request_failed",
-    "member_refused",
+    "handshake_refused": STRANGERS,
+    "link_refused": STRANGERS,
+    "connection_failed": STRANGERS,
+    "request_failed": STRANGERS,
+    "member_refused": STRANGERS,
+    "link_ended": REPEATS,
+    "alarm": STRANGERS,
+    "peer_certificate": REPEATS,
 }
 
 
@@ -141,7 +146,7 @@ class Log:
         self._is_json = settings.form == "json" or (
             settings.form == "auto" and not self._target.isatty()
         )
-        self._minutes: dict[str, list[int]] = {}  # event -> minute, written, left out
+        self._minutes: dict[tuple[str, object], list[int]] = {}  # minute, written, left out
         self._logger = structlog.wrap_logger(
             structlog.PrintLogger(self._target),
             processors=[
@@ -173,10 +178,11 @@ class Log:
 
     def _has_room(self, name: str, fields: dict[str, object]) -> bool:
         minute = self._mono_us() // 60_000_000
-        entry = self._minutes.setdefault(name, [minute, 0, 0])
+        about = fields.get("peer", fields.get("code"))  # both are few
+        entry = self._minutes.setdefault((name, about), [minute, 0, 0])
         if entry[0] != minute:
             entry[0], entry[1] = minute, 0
-        if entry[1] >= STRANGERS:
+        if entry[1] >= LIMITED[name]:
             entry[2] += 1
             return False
         entry[1] += 1

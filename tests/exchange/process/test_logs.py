@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exchange.coordinator.keys import account_key, new_key
 from exchange.domain.units import AccountId, make_id
 from exchange.process import logs
-from exchange.process.logs import EVENTS, LIMITED, STRANGERS, Event, Log, LogSettings
+from exchange.process.logs import EVENTS, LIMITED, REPEATS, Event, Log, LogSettings
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "logs.md"
@@ -130,13 +130,13 @@ def test_a_fingerprint_is_no_secret() -> None:
 def test_strangers_cannot_fill_the_disk(name: str) -> None:
     """Faults 3: what anybody can cause is limited, and what is left out is counted."""
     written = Minutes()
-    for _ in range(STRANGERS + 5):
+    for _ in range(LIMITED[name] + 5):
         written.log(Event(name, "again"))
     written.log(Event("peer_suspected", "another event", peer=1))
     written.now_us += 60_000_000
     written.log(Event(name, "again"))
 
-    assert len(written.lines) == STRANGERS + 2
+    assert len(written.lines) == LIMITED[name] + 2
     assert json.loads(written.lines[-1])["left_out"] == 5
 
 
@@ -188,3 +188,17 @@ def test_options_are_read_from_the_environment_too() -> None:
     environment = {"EXCHANGE_LOG_LEVEL": "debug"}
     asked = CliRunner().invoke(command, ["--log-format", "json"], env=environment)
     assert asked.output == "debug json\n"
+
+
+def test_link_that_is_refused_every_second_is_told_twice_a_minute_for_each_peer() -> None:
+    """A node that cannot be reached must not bury what else its peers have to tell."""
+    written = Minutes()
+    for second in range(600):
+        written.now_us = second * 1_000_000
+        for peer in (2, 3):
+            written.log(Event("link_ended", "the connection was closed", peer=peer))
+
+    told = [json.loads(line) for line in written.lines]
+    assert [line["peer"] for line in told].count(2) == 10 * REPEATS
+    assert len(told) == 20 * REPEATS
+    assert sum(line.get("left_out", 0) for line in told) == 2 * 9 * (60 - REPEATS)
