@@ -113,14 +113,14 @@ def main() -> None:
     """Measure with the budgets as they are, or with another one."""
     parser = argparse.ArgumentParser(prog="python -m bench.flood", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--key-rate", type=int, help="requests a second of one key at the node")
+    parser.add_argument("--account-rate", type=int, help="units of work a second of one account")
     parser.add_argument("--dir", type=Path, help="where to measure: another disk")
     given = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     arguments = ["--coordinator-listen", FREE, "--https", FREE]
-    if given.key_rate is not None:
-        arguments += ["--key-rate", str(given.key_rate)]
+    if given.account_rate is not None:
+        arguments += ["--account-rate", str(given.account_rate)]
     with tempfile.TemporaryDirectory(dir=given.dir) as directory:
         server = Server("exchange", Path(directory) / "node", arguments)
         trio.run(server.start)

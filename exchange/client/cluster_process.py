@@ -37,6 +37,7 @@ START_SECONDS_MAX = 20.0  # Python needs 0.5 s, redo of a long log and its peers
 STOP_SECONDS_MAX = 15.0  # a graceful stop resolves what it can within a bound of its own
 LOOK_SECONDS = 0.02  # between two looks at a file or a process
 LOG_TAIL = 2_000  # bytes of a process's last words that go into an error
+UNLIMITED = ("--account-rate", "0", "--address-rate", "0")  # a rehearsal is as quick as it can
 SERVERS = {"coordinator": "exchange.coordinator.command", "node": "exchange.node.command"}
 
 
@@ -184,7 +185,7 @@ class LocalCluster:
         self.nodes: list[Server] = []
         self._wanted = nodes
         self._auth = [] if is_authenticated else ["--no-auth"]
-        self._node_arguments = ["--ack", ack, *arguments]
+        self._node_arguments = ["--ack", ack, *UNLIMITED, *arguments]
         self.coordinator = Server("coordinator", directory / "coordinator", self._auth)
 
     @property

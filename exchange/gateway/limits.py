@@ -16,6 +16,7 @@ regard to its answers is held up by its own connections, and does not hold up ot
 
 from collections import OrderedDict
 
+from exchange.coordinator.keys import owner_of
 from exchange.process.limits import Guard
 
 KNOWN_MAX = 16_384  # good keys remembered; the one not used for longest is forgotten
@@ -35,7 +36,7 @@ class RequestGuard:
             return True
         if key in self._good:
             self._good.move_to_end(key)
-            budget = self._guard.of_key(key)
+            budget = self._guard.of_account(owner_of(key) or key)
         else:
             budget = self._guard.of_address(address or "unknown")
         is_paid = budget.take()

@@ -15,8 +15,8 @@ all of a turn in one send.
     a bad key                                 | one error line, then closed
     too many clients                          | one error line, then closed
     idle for `Limits.idle_s`                  | closed
-    too many requests a second of its key, or | answered so, and not read for PENALTY_S;
-    without a good key, of its address        | cancels always have budget
+    too much work a second for its account,   | answered so, and not read for PENALTY_S;
+    or without a good key for its address     | cancels have a budget of their own
     too many requests or bytes outstanding    | not read until there is room
     a question with a long answer             | taken when few requests are outstanding
     nothing read by the client for `STALL_S`  | closed
@@ -39,45 +39,18 @@ from exchange.node.errors import Stalled
 from exchange.node.feed import Feed
 from exchange.node.hub import INSIDE, Item, Tell
 from exchange.node.parts import Parts
+from exchange.node.prices import HANDSHAKE, LONG
 from exchange.node.sockets import Wire
 from exchange.process.sockets import BROKEN
 from exchange.wire.answers import AnswerWriter, error_line, rich_line
 from exchange.wire.errors import FramingError, RequestError
 from exchange.wire.handshake import ClientHello
 from exchange.wire.lines import LineSplitter
-from exchange.wire.requests import (
-    BookGet,
-    Bye,
-    CandlesGet,
-    FillsList,
-    NodeMetrics,
-    NodeStatus,
-    OrdersList,
-    ReadMarket,
-    ReadOrders,
-    ReplicaList,
-    Request,
-    TradesList,
-    TransfersList,
-    decode_request,
-)
+from exchange.wire.requests import Bye, NodeMetrics, NodeStatus, Request, decode_request
 
 READ_SIZE = 1 << 14  # bounds how long others wait while one read is translated
 OUTSTANDING_MAX = 2048  # requests of one connection, beside what one read holds
 UNSENT_MAX = 1 << 20  # bytes of answers, beside what one turn answers
-LONG: frozenset[type] = frozenset(
-    [
-        ReadMarket,
-        ReadOrders,
-        BookGet,
-        OrdersList,
-        FillsList,
-        TradesList,
-        TransfersList,
-        CandlesGet,
-        ReplicaList,
-    ]
-)
 LONG_MAX = 8  # requests outstanding when one with a long answer is taken: bounds memory
 NO_TICKET = 0  # of inputs whose answer nobody waits for
 PENALTY_S = 0.5  # refusing is work too: a flood waits in its own connection, not in the hub
@@ -132,6 +105,13 @@ class Clients:
         """Tell whether every answer has left."""
         return not any(c.outstanding or c.outbox.unsent for c in self._connections.values())
 
+    def pays_handshake(self, address: str) -> bool:
+        """Take a TLS handshake out of the budget of an address; False if nothing is left."""
+        guard = self._desk.guard
+        is_paid = guard.of_address(address).take(HANDSHAKE)
+        guard.refused += not is_paid
+        return is_paid
+
     # What the hub hands over.
 
     def answer(self, connection: int, place: int, body: AnswerBody) -> None:
@@ -143,7 +123,11 @@ class Clients:
         if type(body) is StatusAnswer and isinstance(request, NodeStatus | NodeMetrics):
             asker.put(place, self._status_line(request, body))
         else:
-            asker.put(place, self._writer.line(request, body))
+            line = self._writer.line(request, body)
+            if place in asker.payers:
+                asker.put_long(place, line)
+            else:
+                asker.put(place, line)
         self._touched[connection] = asker
 
     def send_lines(self, connection: int, lines: bytes) -> None:
@@ -286,6 +270,7 @@ class Clients:
                 request = decode_request(line)
             except RequestError as error:
                 connection.put_error(error)
+                self._desk.charge_malformed(connection)
                 continue
             if isinstance(request, Bye):
                 may_go_on = False
@@ -316,7 +301,7 @@ class Clients:
         connection = waiting.connection
         line = await self._parts.line(waiting.request, waiting.account, connection.number)
         del connection.requests[waiting.place]
-        connection.put(waiting.place, line)
+        connection.put_long(waiting.place, line)
         return []
 
     async def _listed(self, unlisted: Unlisted) -> Input | Tell:

@@ -7,6 +7,7 @@ import trio
 
 from exchange.node.access import Caller
 from exchange.node.outbox import Outbox
+from exchange.node.prices import answer_price
 from exchange.node.sockets import Wire
 from exchange.process.limits import Budget
 from exchange.process.sockets import BROKEN, LINGER_S, linger
@@ -33,6 +34,7 @@ class Connection:
         self.caller = caller
         self.outbox = Outbox(wire.stream, file=wire.file)
         self.requests: dict[int, Request] = {}  # by place, waiting for the engine
+        self.payers: dict[int, Budget] = {}  # of those with a long answer: who pays for its size
         self._early: dict[int, bytes] = {}  # answered, but not those before them
         self._lines: list[bytes] = []  # answers to send with the next flush
         self._given = 0  # places given out
@@ -43,6 +45,11 @@ class Connection:
     def outstanding(self) -> int:
         """Return how many requests are not answered."""
         return self._given - self._answered
+
+    @property
+    def last_place(self) -> int:
+        """Return the place given out last."""
+        return self._given - 1
 
     def place(self, request: Request) -> int:
         """Give a request the next place."""
@@ -59,6 +66,13 @@ class Connection:
     def put_unasked(self, lines: bytes) -> None:
         """Take lines that answer nothing: they leave with the next flush."""
         self._lines.append(lines)
+
+    def put_long(self, place: int, line: bytes) -> None:
+        """Take a long answer, and have its size paid for."""
+        payer = self.payers.pop(place, None)
+        if payer is not None:
+            payer.charge(answer_price(len(line)))
+        self.put(place, line)
 
     def put(self, place: int, line: bytes) -> None:
         """Take the answer for a place; it leaves when all before it have."""

@@ -3,7 +3,7 @@
 a request                        | goes to
 ---------------------------------+-------------------------------------------------------
 that the key does not allow      | its client: refused
-beyond the budget of its key     | its client: rate_limited; a cancel always has budget
+beyond the budget of its account | its client: rate_limited; cancels have a budget of their own
 that names an order              | the hub, to be translated right before it is handled
 about the dead-man switch        | here
 about the feed                   | the feed, between two inputs
@@ -19,6 +19,7 @@ import msgspec
 from exchange.domain.units import AccountId, Symbol
 from exchange.engine.effects import AnswerBody, Done, Refused
 from exchange.engine.inputs import Input, PlaceOrder, Ticket
+from exchange.node import prices
 from exchange.node.access import BAD_KEY, Access, Caller
 from exchange.node.connection import Connection
 from exchange.node.deadman import DeadMan
@@ -33,10 +34,8 @@ from exchange.wire.requests import (
     CancelAfter,
     CancelOnDisconnect,
     CreateOrder,
-    DeleteOrder,
     OrderAmend,
     OrderCancel,
-    OrderCancelAll,
     OrderCreate,
     Request,
 )
@@ -44,7 +43,6 @@ from exchange.wire.translate import NeedsListing, Translator
 
 NO_ACCOUNT = AccountId(0)  # of public requests
 HOT: frozenset[type] = frozenset([CreateOrder, OrderCreate])
-FREE = (OrderCancel, OrderCancelAll, DeleteOrder, CancelAfter)  # a cancel always has budget
 NAMES_AN_ORDER = (OrderCancel, OrderAmend)  # perhaps one placed earlier in the same read
 RATE_LIMITED = Refused("rate_limited", "too many requests; try again in a second")
 TOO_MANY = Refused("too_many_connections", "close some, or try again later")
@@ -101,7 +99,7 @@ class Desk:
         """Return what the requests of a caller are paid from."""
         if caller.account is None:
             return self.guard.of_address(wire.address)
-        return self.guard.of_key((caller.account, caller.key_hash))
+        return self.guard.of_account(caller.account)
 
     def item(self, connection: Connection, request: Request) -> Item | Unlisted | Gathered:
         """Return what the hub is to do about a request; it has its place from here on."""
@@ -111,16 +109,17 @@ class Desk:
         is_hot = type(request) in HOT
         if is_hot:
             refused = self._access.check_order(request, caller)  # type: ignore[arg-type]  # HOT
-            if refused is None and not self._is_paid(connection, caller):
+            if refused is None and not self._is_paid(connection, caller, 1):
                 refused = RATE_LIMITED
         else:
             refused = self._access.check(request, caller)
-            if refused is None and not isinstance(request, FREE):
-                refused = None if self._is_paid(connection, caller) else RATE_LIMITED
+            if refused is None and not self._is_bought(connection, caller, request):
+                refused = RATE_LIMITED
             if refused is None and isinstance(request, NAMES_AN_ORDER):
                 return Later(partial(self.translated, request, account, ticket))
         if refused is not None:
-            if refused is BAD_KEY and not self.guard.of_address(connection.wire.address).take():
+            address = self.guard.of_address(connection.wire.address)
+            if refused is BAD_KEY and not address.take(prices.BAD_KEY):
                 refused = RATE_LIMITED
             return Tell(ticket, refused)
         if not is_hot and isinstance(request, CancelAfter | CancelOnDisconnect):
@@ -168,12 +167,31 @@ class Desk:
             refused = self._feed.unsubscribe(connection.number, request.value, account)
         return Tell(ticket, refused or Done())
 
-    def _is_paid(self, connection: Connection, caller: Caller) -> bool:
-        """Take a request out of the budget of the connection, or of the key it brought."""
-        budget = connection.budget
-        if budget is None or caller is not connection.caller:
-            budget = self.budget(connection.wire, caller)
-        if budget.take():
+    def charge_malformed(self, connection: Connection) -> None:
+        """Take a line that is no request out of the budget of its connection."""
+        self._is_paid(connection, connection.caller, 1)
+
+    def _is_bought(self, connection: Connection, caller: Caller, request: Request) -> bool:
+        """Take the price of a request; what its answer costs besides is charged to the same."""
+        price = prices.price_of(request)
+        if type(request) in prices.CANCELS and caller.account is not None:
+            return self.guard.of_cancels(caller.account).take(price)
+        if not self._is_paid(connection, caller, price):
+            return False
+        if type(request) in prices.LONG:
+            payer = self._payer(connection, caller)
+            connection.payers[connection.last_place] = payer
+        return True
+
+    def _payer(self, connection: Connection, caller: Caller) -> Budget:
+        """Return the budget of the connection, or of the account whose key a request brought."""
+        if connection.budget is None or caller is not connection.caller:
+            return self.budget(connection.wire, caller)
+        return connection.budget
+
+    def _is_paid(self, connection: Connection, caller: Caller, price: int) -> bool:
+        """Take a price out of the budget of who asks."""
+        if self._payer(connection, caller).take(price):
             return True
         self.guard.refused += 1
         is_own = caller is connection.caller  # not that of one of a gateway's users

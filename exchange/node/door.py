@@ -85,7 +85,9 @@ class Door:
                 )
 
     async def _secured(self, wire: Wire, trust: Trust) -> Wire:
-        """Speak TLS from here on; OSError if the other side does not."""
+        """Speak TLS from here on; OSError if the other side does not, or asks too often."""
+        if not self._clients.pays_handshake(wire.address):
+            raise ConnectionRefusedError("too many TLS handshakes of this address")
         try:
             return await secure(wire, trust.server, is_server=True)
         except OSError as error:

@@ -44,10 +44,14 @@ class AddressType(click.ParamType[Address]):
 
 
 ADDRESS, HTTPS = AddressType(), HttpsType()
-# Name, the field of `Limits`, and what it says.
+# Name, which is the field of `Limits`, what it says, and what it was called.
 _LIMITS = (
-    ("key-rate", "Requests a second that one key may send, cancels not counted; 0 is any number."),
-    ("address-rate", "Requests a second of one address without a key, or with bad ones."),
+    (
+        "account-rate",
+        "Units of work a second for one account, all its keys; 0 is any number.",
+        "key-rate",
+    ),
+    ("address-rate", "Units of work a second for one address without a key, or with bad ones."),
     ("connections-max", "Clients at the same time; 0 is any number."),
     ("connections-per-address", "Clients at the same time of one address; 0 is any number."),
 )
@@ -57,18 +61,18 @@ def limit_options(defaults: Limits, prefix: str = "") -> list[Option]:
     """Return the options of `Limits`, all but `idle_s`."""
     return [
         click.option(
-            f"--{prefix}{name}",
+            *[f"--{prefix}{each}" for each in (name, *also)],
             type=click.IntRange(min=0),
             default=getattr(defaults, name.replace("-", "_")),
             help=text,
         )
-        for name, text in _LIMITS
+        for name, text, *also in _LIMITS
     ]
 
 
 def limits_of(values: Mapping[str, Any], prefix: str = "", *, idle_s: float = 0.0) -> Limits:
     """Read the options of `limit_options`."""
-    names = [name.replace("-", "_") for name, _ in _LIMITS]
+    names = [name.replace("-", "_") for name, *_ in _LIMITS]
     return Limits(**{name: values[prefix + name] for name in names}, idle_s=idle_s)
 
 

@@ -16,7 +16,9 @@ from exchange.process.logs import LogSettings
 CONFIG_NAME = "exchange.toml"  # in the data directory
 COORDINATOR = "coordinator"  # the directory of the embedded one, in the data directory
 CONFIG_SIZE_MAX = 1 << 20  # bytes
-LIMITS = Limits(key_rate=20_000, address_rate=5_000, connections_max=16_384, idle_s=900.0)
+# A unit is about the work of one order, and a core does some 15,000 of them a second: one account
+# may use a third of it, one address without a key an eighth.
+LIMITS = Limits(account_rate=5_000, address_rate=2_000, connections_max=16_384, idle_s=900.0)
 
 
 class Settings(msgspec.Struct, frozen=True):

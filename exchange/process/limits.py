@@ -1,17 +1,17 @@
-"""How much one key or one address may ask, and how many connections there may be (faults 3).
+"""How much one account or one address may ask, and how many connections there may be (faults 3).
 
     what                                | bound
     ------------------------------------+------------------------
-    requests of one key                 | key_rate a second
-    requests without a key, bad keys    | address_rate a second
+    work for one account, all its keys  | account_rate units a second
+    work for others, bad keys           | address_rate units a second, each address
     clients                             | connections_max
     clients of one address              | connections_per_address
     a client that says and hears nothing| idle_s, at most twice
 
 Who pays for what, and what becomes of those beyond a bound, nodes (`node.clients`) and gateways
 (`gateway.limits`) say themselves.  What runs inside a process has no address, and only the
-limits of the keys that it brings.  Budgets are token buckets: full, they allow a burst of two
-seconds' worth.
+limits of the accounts whose keys it brings.  Budgets are token buckets: full, they allow a burst
+of two seconds' worth; who has anything left is served, and may so fall into debt by one request.
 """
 
 from collections import Counter, OrderedDict
@@ -26,7 +26,7 @@ REMEMBERED = 65_536  # budgets; the one not asked for longest is forgotten, and 
 class Limits(msgspec.Struct, frozen=True):
     """What a server is told to allow; 0 is without a limit."""
 
-    key_rate: int = 0
+    account_rate: int = 0
     address_rate: int = 0
     connections_max: int = 0
     connections_per_address: int = 0
@@ -34,16 +34,16 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Budget:
-    """A token bucket; it asks the clock only when it is empty."""
+    """A token bucket of units of work; it asks the clock only when it is empty."""
 
     def __init__(self, rate: int, clock_us: Callable[[], int]) -> None:
         self._rate = rate
         self._clock_us = clock_us
         self._filled_us = clock_us()
-        self.left = float(rate * BURST_S)  # 0 <= left <= rate * BURST_S
+        self.left = float(rate * BURST_S)  # left <= rate * BURST_S; below zero is debt
 
-    def take(self) -> bool:
-        """Spend one request; False if there is none to spend."""
+    def take(self, price: int = 1) -> bool:
+        """Spend the price of a request, in units of work; False if nothing is left to spend."""
         if self.left < 1:
             now_us = self._clock_us()
             earned = (now_us - self._filled_us) * self._rate / 1_000_000
@@ -51,8 +51,13 @@ class Budget:
                 return not self._rate
             self.left = min(self.left + earned, float(self._rate * BURST_S))
             self._filled_us = now_us
-        self.left -= 1
+        self.left -= price
         return True
+
+    def charge(self, price: int) -> None:
+        """Spend what turned out to be owed, debt or not."""
+        if self._rate:
+            self.left -= price
 
 
 class Guard:
@@ -67,9 +72,13 @@ class Guard:
         self.count = 0  # of clients == sum of the above
         self.refused = 0  # requests and connections, since the start
 
-    def of_key(self, name: Hashable) -> Budget:
-        """Return the budget of a key."""
-        return self._budget(("key", name), self.limits.key_rate)
+    def of_account(self, name: Hashable) -> Budget:
+        """Return the budget of an account: another key is no other budget."""
+        return self._budget(("account", name), self.limits.account_rate)
+
+    def of_cancels(self, name: Hashable) -> Budget:
+        """Return the budget of an account's cancels: no flood of orders can use it up."""
+        return self._budget(("cancels", name), self.limits.account_rate)
 
     def of_address(self, address: str) -> Budget:
         """Return the budget of an address; without end inside this process."""

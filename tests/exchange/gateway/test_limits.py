@@ -14,7 +14,7 @@ from exchange.process.limits import Guard, Limits
 HOST = "192.0.2.1"
 
 
-LIMITS = Limits(key_rate=10, address_rate=5)
+LIMITS = Limits(account_rate=10, address_rate=5)
 
 
 def a_guard(now_us: list[int]) -> RequestGuard:

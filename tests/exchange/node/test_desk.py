@@ -17,7 +17,7 @@ from exchange.node.hub import Later, Tell
 from exchange.node.sockets import Wire
 from exchange.process.limits import BURST_S, Guard, Limits
 from exchange.wire.requests import Bye, decode_request
-from tests.exchange.node.shop import ALICE_KEY, OPERATOR_KEY, Client, Shop, order, rich
+from tests.exchange.node.shop import ALICE, ALICE_KEY, OPERATOR_KEY, Client, Shop, order, rich
 
 
 def a_shop(limits: Limits, *, is_authenticated: bool = False) -> Shop:
@@ -39,7 +39,7 @@ async def serve(shop: Shop, wire: Wire) -> None:
 
 async def test_flood_of_one_key_leaves_the_others_their_budget() -> None:
     """Issue 5: a flood from one key while another trades."""
-    shop = a_shop(Limits(key_rate=1))
+    shop = a_shop(Limits(account_rate=1))
     async with shop.open() as nursery:
         flooder, trader = await shop.enter(nursery), await shop.enter(nursery, "1-2")
         asks = [order("buy", 1, 1)] * (BURST_S + 1)
@@ -50,9 +50,9 @@ async def test_flood_of_one_key_leaves_the_others_their_budget() -> None:
         assert await trader.ask(order("buy", 1, 1)) == ["ok"]
 
 
-async def test_cancels_always_have_budget() -> None:
+async def test_who_has_used_up_his_budget_can_still_cancel() -> None:
     """Issue 5."""
-    shop = a_shop(Limits(key_rate=1))
+    shop = a_shop(Limits(account_rate=1))
     async with shop.open() as nursery:
         client = await shop.enter(nursery)
         *_, refused = await client.ask(*[order("buy", 1, 1)] * (BURST_S + 1))
@@ -64,7 +64,7 @@ async def test_cancels_always_have_budget() -> None:
 
 async def test_bad_keys_use_the_budget_of_their_address() -> None:
     """Faults 3: guessing is slow, and takes nothing from the key that is guessed at."""
-    shop = a_shop(Limits(key_rate=2, address_rate=1), is_authenticated=True)
+    shop = a_shop(Limits(account_rate=2, address_rate=3), is_authenticated=True)
     async with shop.open() as nursery:
         client = connect(shop, nursery, "192.0.2.7")
         bad = rich(1, "account.get") | {"auth": "1-1.guess"}
@@ -136,7 +136,7 @@ async def test_flood_beyond_its_budget_is_read_slowly(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Issue 5: refusing is work too; the flood waits in its own connection, and nobody else."""
-    shop = a_shop(Limits(key_rate=1), is_authenticated=True)
+    shop = a_shop(Limits(account_rate=1), is_authenticated=True)
     async with shop.open() as nursery:
         flooder = connect(shop, nursery, "192.0.2.7")
         await flooder.send({"user_id": "1-1", "api_key": ALICE_KEY})
@@ -177,3 +177,52 @@ async def test_an_operators_deposit_of_a_ticker_lists_it() -> None:
         issue = {"type": "C stock", "value": {"ticker_id": "MSFT", "quantity": 5}}
 
         assert await client.ask(issue) == ["ok"]
+
+
+async def test_another_key_of_the_account_is_no_other_budget() -> None:
+    """Faults 3: 32 keys must not be 32 budgets."""
+    shop = a_shop(Limits(account_rate=1), is_authenticated=True)
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery, key=ALICE_KEY)
+        scopes = {"scopes": ["read", "trade"]}
+        (made,) = await client.ask(rich(1, "key.create", **scopes))
+        assert isinstance(made, dict)
+        other = await shop.enter(nursery, key=made["value"]["api_key"])
+
+        assert "rate_limited" in str(await other.ask(rich(2, "account.get")))
+
+
+async def test_long_answer_is_paid_by_its_size() -> None:
+    """Faults 3: the whole market costs more than one balance."""
+    shop = a_shop(Limits(account_rate=1_000))
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery)
+        await client.ask(*[order("sell", 5 + number, 1) for number in range(200)])
+        before = shop.desk.guard.of_account(ALICE).left
+        (answer,) = await client.ask({"type": "R market"})
+        size = len(msgspec.json.encode(answer))
+
+        assert before - shop.desk.guard.of_account(ALICE).left >= 10 + size // 1_024 > 12
+
+
+async def test_cancels_have_an_end_too() -> None:
+    """Faults 3: a flood of cancels of nothing is a flood."""
+    shop = a_shop(Limits(account_rate=5))
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery)
+        asked = [rich(1, "order.cancel_all")] * 5
+        answers = await client.ask(*asked)
+
+        assert ["rate_limited" in str(answer) for answer in answers] == [False] * 2 + [True] * 3
+
+
+async def test_lines_that_are_no_requests_use_the_budget_as_well() -> None:
+    """Faults 3: an error line is work."""
+    shop = a_shop(Limits(account_rate=2))
+    async with shop.open() as nursery:
+        client = await shop.enter(nursery)
+        await client.stream.send_all(b"[]\n" * 10)
+        for _ in range(10):
+            await client.code()
+
+        assert "rate_limited" in str(await client.ask(rich(1, "account.get")))

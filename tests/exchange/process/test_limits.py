@@ -33,12 +33,12 @@ def test_rate_zero_is_without_a_limit() -> None:
 
 def test_budgets_are_bounded_and_each_key_has_its_own() -> None:
     """Habit 13."""
-    guard = Guard(Limits(key_rate=1), Clocks().mono_us)
-    spent(guard.of_key("a"))
-    assert guard.of_key("b").take()
-    assert not guard.of_key("a").take()
+    guard = Guard(Limits(account_rate=1), Clocks().mono_us)
+    spent(guard.of_account("a"))
+    assert guard.of_account("b").take()
+    assert not guard.of_account("a").take()
     for number in range(REMEMBERED):
-        guard.of_key(number)
+        guard.of_account(number)
 
     guard.check()
 
@@ -58,3 +58,33 @@ def test_clients_are_counted_by_address() -> None:
 
     assert guard.enter("b")
     assert guard.refused == 2
+
+
+def test_dear_request_is_a_debt_that_is_paid_off_first() -> None:
+    """Faults 3: a budget counts work, not requests."""
+    clocks = Clocks()
+    budget = Budget(10, clocks.mono_us)
+    assert budget.take(100)
+    clocks.now_us += 8_000_000
+    assert not budget.take(), "80 of the debt of 80 are paid"
+    clocks.now_us += 100_000
+
+    assert budget.take()
+
+
+def test_what_turned_out_to_be_owed_is_paid_too() -> None:
+    """A long answer's size is known when it is made."""
+    clocks = Clocks()
+    budget = Budget(10, clocks.mono_us)
+    budget.take()
+    budget.charge(50)
+
+    assert not budget.take()
+
+
+def test_cancels_are_not_paid_from_what_orders_use_up() -> None:
+    """Who has placed too many orders can always cancel them, and not without end."""
+    guard = Guard(Limits(account_rate=1), Clocks().mono_us)
+    spent(guard.of_account("a"))
+
+    assert spent(guard.of_cancels("a")) == BURST_S
