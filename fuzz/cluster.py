@@ -32,6 +32,7 @@ from fuzz.lies import check_honest
 from fuzz.model import Exchange
 from fuzz.network import Network, disguised
 from fuzz.plan import (
+    DAY,
     MS,
     SECOND,
     Archive,
@@ -53,7 +54,6 @@ from fuzz.plan import (
 from fuzz.process import Process
 
 STEPS_MAX = 400_000  # events in one run: more is a livelock
-SKEW_MAX_US = 25 * SECOND  # two clocks further apart than a minute do not talk at all (S2)
 QUIET_US = 60 * SECOND  # after the healing, quiescence must have come by then
 INSTRUMENTS = (
     plain_ticker("AAPL"),
@@ -136,6 +136,7 @@ class Cluster:
         for machine in self.machines.values():
             machine.disk.failure = None
             machine.armed_boot = ""
+            machine.go_on()
             if machine.process is None:
                 self.start(machine.node)
             else:
@@ -220,16 +221,13 @@ class Cluster:
                 if fault.is_both:
                     self.network.partition(fault.target, fault.source, fault.duration_us)
             case Pause():
-                process = self.machines[fault.node].process
-                if process is not None:
-                    self.counters["pause"] += 1
-                    process.paused_until_us = self.now_us + fault.duration_us
+                self._pause(fault)
             case Slow():
                 self.network.slow(fault.source, fault.target, fault.extra_us, fault.duration_us)
             case Jump():
-                machine = self.machines[fault.node]
-                skew_us = machine.skew_us + fault.by_us
-                machine.skew_us = max(-SKEW_MAX_US, min(SKEW_MAX_US, skew_us))
+                self._set_clock(fault.node, fault.by_us)
+                if fault.duration_us:
+                    self.at(fault.duration_us, self._set_clock, fault.node, -fault.by_us)
             case Rot():
                 self.machines[fault.node].disk.failure = fault.failure
             case Full():
@@ -396,6 +394,24 @@ class Cluster:
             for place, record in enumerate(frame.records):
                 self.hearing.durable(process.node, Lsn(frame.first_lsn + place), record)
         self.kill(process)
+
+    def _pause(self, fault: Pause) -> None:
+        machine = self.machines[fault.node]
+        process = machine.process
+        if process is None or process.paused_until_us > self.now_us:
+            return
+        self.counters["pause"] += 1
+        process.paused_until_us = self.now_us + fault.duration_us
+        if fault.is_unnoticed:
+            self.counters["pause that nobody can notice"] += 1
+            machine.stand()
+            self.at(fault.duration_us - 1, machine.go_on)
+
+    def _set_clock(self, node: int, by_us: int) -> None:
+        machine = self.machines[node]
+        machine.skew_us += by_us
+        if abs(by_us) >= DAY:
+            self.counters["clock set by a day or more"] += 1
 
     def _fill(self, fault: Full) -> None:
         machine = self.machines[fault.node]

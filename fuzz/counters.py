@@ -51,7 +51,9 @@ RARE = {
     "message past a restart": "meant for the process before (S6)",
     "snapshot of a book that is not empty": "gap and snapshot during load (B2)",
     "stream resumed": "the ring still had what the peer missed (B2)",
-    "silent node wakes": "it must suspect everybody first (B5)",
+    "silent node wakes": "all begins anew, as at a start (B5)",
+    "clock set by a day or more": "stamps go on, whatever a wall clock shows (S2)",
+    "answer after a silence": "somebody had let it in again, or nobody came (B5)",
     "answered without waiting for a suspected peer": "one dead node stops nobody (B5)",
     "a node joined": "it makes nobody wait, and gets all of the market (C4)",
     # clients

@@ -7,6 +7,7 @@ import msgspec
 
 from fuzz.disk import Failure
 from fuzz.plan import (
+    DAY,
     MS,
     POINTS,
     SECOND,
@@ -65,9 +66,12 @@ BIASES = {
     "skewed": Bias(
         ("reset", "reset", "reset", "crash"),
         {"client_us": 50, "force_us": 300, "redial_us": 30 * MS, "ack": "visible"},
-        (0, -20 * SECOND, 20 * SECOND),
+        (0, -20 * SECOND, 20 * SECOND, 10_000 * DAY, -10_000 * DAY),
     ),
     "paused": Bias(("pause", "pause", "pause")),
+    "wrong_clocks": Bias(
+        ("jump", "jump", "jump", "crash", "pause"), {"ack": "visible", "client_us": 50}
+    ),
     "restored": Bias(("restore", "crash", "reset")),
     "lying": Bias((), {"liar": 1}),
     "rotten": Bias(("flip", "rot")),
@@ -127,6 +131,7 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         liar=0,
         is_session_checked=True,
         skew_us=tuple(random.choice(BIASES[bias].skews or _SKEWS) for _ in range(nodes)),
+        drift_ppm=tuple(random.choice(_DRIFTS) for _ in range(nodes)),
         join_us=int(random.uniform(0.1, 0.8) * bounds.busy_us) if random.random() < 0.1 else 0,
         listed=1,
         busy_us=bounds.busy_us,
@@ -138,7 +143,8 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
     return msgspec.structs.replace(plan, operations=operations, faults=faults)
 
 
-_SKEWS = (0, 0, 0, 300 * MS, -300 * MS, 2 * SECOND, -9 * SECOND)
+_SKEWS = (0, 0, 0, 300 * MS, -300 * MS, 2 * SECOND, -9 * SECOND, DAY, -DAY, -20_000 * DAY)
+_DRIFTS = (0, 0, 0, 200, -50_000, 200_000)
 
 
 def _draw_operations(random: Random, plan: Plan, count: int) -> tuple[Operation, ...]:
@@ -247,11 +253,13 @@ def _draw_fault(random: Random, plan: Plan, kind: str) -> Fault:
     if kind == "partition":
         return Partition(at_us, source, target, random.random() < 0.5, duration_us)
     if kind == "pause":
-        return Pause(at_us, source, duration_us)
+        return Pause(at_us, source, duration_us, random.random() < 0.2)
     if kind == "slow":
         return Slow(at_us, source, target, random.choice((50, 500, 2500)) * MS, duration_us)
     if kind == "jump":
-        return Jump(at_us, source, random.choice((-20, -3, -1, 1, 3, 20)) * SECOND)
+        by_us = random.choice((SECOND, 20 * SECOND, 70 * SECOND, DAY, 20_000 * DAY))
+        lasting_us = random.choice((0, duration_us))
+        return Jump(at_us, source, random.choice((-1, 1)) * by_us, lasting_us)
     if kind == "restore":
         at_us = int(random.uniform(0.3, 0.9) * plan.busy_us)
         return Restore(at_us, source, int(random.uniform(0.1, 1) * at_us), random.randint(0, 3))

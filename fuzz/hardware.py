@@ -27,6 +27,9 @@ class Machine:
         self.armed_boot = ""
         self.is_born = True  # the coordinator has told the others of it
         self.skew_us = cluster.plan.skew_us[node - 1]
+        self.drift_ppm = cluster.plan.drift_ppm[node - 1]
+        self._stood_us = 0  # how long its monotonic clock stood still
+        self._stands_since_us = -1  # -1: it runs
         self.is_coordinator_down = False
         self.is_stopped = False  # it was told that it is an old copy, and stays down
         self.is_rotten = False  # a bit on its disk is wrong, it may refuse to start
@@ -46,10 +49,24 @@ class Machine:
 
     @property
     def wall_us(self) -> Micros:
-        """Return what the wall clock of this machine shows."""
-        return Micros(WALL_US + self._cluster.now_us + self.skew_us)
+        """Return what the wall clock of this machine shows: anything since 1970."""
+        now_us = self._cluster.now_us
+        drift_us = now_us * self.drift_ppm // 1_000_000
+        return Micros(max(0, WALL_US + now_us + self.skew_us + drift_us))
 
     @property
     def mono_us(self) -> int:
         """Return the monotonic clock, which no one sets."""
-        return self._cluster.now_us + self.node * 1_000_000_007
+        is_running = self._stands_since_us < 0
+        now_us = self._cluster.now_us if is_running else self._stands_since_us
+        return now_us - self._stood_us + self.node * 1_000_000_007
+
+    def stand(self) -> None:
+        """Stop the monotonic clock: the virtual machine is paused."""
+        self._stands_since_us = self._cluster.now_us
+
+    def go_on(self) -> None:
+        """Let the monotonic clock run again, from where it stood."""
+        if self._stands_since_us >= 0:
+            self._stood_us += self._cluster.now_us - self._stands_since_us
+            self._stands_since_us = -1

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from fuzz.clients import Call
 from fuzz.disk import Failure
-from fuzz.plan import MS, SECOND, Flip, Full, Jump, Pause, Plan
+from fuzz.plan import DAY, MS, SECOND, Flip, Full, Jump, Pause, Plan
 from fuzz.script import Script, calm
 
 NODES = st.integers(1, 3)
@@ -163,15 +163,15 @@ class ClusterMachine(RuleBasedStateMachine):
         """Deliver the next message once more, past whatever happens until then."""
         self.cluster.network.echo(*pair, wait_ms * MS)
 
-    @rule(node=NODES, seconds=st.sampled_from([-20, -1, 1, 20]))
-    def jump_clock(self, node: int, seconds: int) -> None:
+    @rule(node=NODES, by_us=st.sampled_from([-DAY, -20 * SECOND, SECOND, 70 * SECOND, DAY]))
+    def jump_clock(self, node: int, by_us: int) -> None:
         """Set a wall clock."""
-        self.cluster.inject(Jump(0, node, seconds * SECOND))
+        self.cluster.inject(Jump(0, node, by_us, 0))
 
-    @rule(node=NODES, duration_ms=st.sampled_from([100, 4_000]))
-    def pause(self, node: int, duration_ms: int) -> None:
+    @rule(node=NODES, duration_ms=st.sampled_from([100, 4_000]), is_unnoticed=st.booleans())
+    def pause(self, node: int, duration_ms: int, is_unnoticed: bool) -> None:
         """Stop a process for a while."""
-        self.cluster.inject(Pause(0, node, duration_ms * MS))
+        self.cluster.inject(Pause(0, node, duration_ms * MS, is_unnoticed))
 
     @rule(node=NODES, duration_ms=st.sampled_from([100, 4_000]))
     def fill_disk(self, node: int, duration_ms: int) -> None:

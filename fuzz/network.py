@@ -47,10 +47,11 @@ class Pipe:
 class Link:
     """One connection."""
 
-    __slots__ = ("_others", "ended", "is_broken", "pipes", "processes", "session")
+    __slots__ = ("_others", "ended", "hello_us", "is_broken", "pipes", "processes", "session")
 
     def __init__(self, dialer: "Process", acceptor: "Process", session: Session) -> None:
         self.session = session
+        self.hello_us: dict[int, int] = {}  # when each end said hello
         self.processes = {dialer.node: dialer, acceptor.node: acceptor}
         self._others = {dialer.node: acceptor, acceptor.node: dialer}
         self.pipes = {dialer.node: Pipe(), acceptor.node: Pipe()}  # by sender

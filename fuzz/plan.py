@@ -14,6 +14,7 @@ from fuzz.disk import Failure
 
 MS = 1_000
 SECOND = 1_000_000
+DAY = 86_400 * SECOND
 
 
 class Crash(msgspec.Struct, frozen=True, tag=True):
@@ -58,6 +59,7 @@ class Pause(msgspec.Struct, frozen=True, tag=True):
     at_us: int
     node: int
     duration_us: int
+    is_unnoticed: bool = False  # the monotonic clock stood still too: a paused virtual machine
 
 
 class Slow(msgspec.Struct, frozen=True, tag=True):
@@ -71,11 +73,12 @@ class Slow(msgspec.Struct, frozen=True, tag=True):
 
 
 class Jump(msgspec.Struct, frozen=True, tag=True):
-    """A wall clock is set."""
+    """A wall clock is set, by any amount; after a while it is set right again, or it is not."""
 
     at_us: int
     node: int
     by_us: int
+    duration_us: int  # 0: it stays wrong
 
 
 class Rot(msgspec.Struct, frozen=True, tag=True):
@@ -198,6 +201,7 @@ class Plan(msgspec.Struct, frozen=True):
     liar: int  # a node some of whose messages are lies (B7); 0: none
     is_session_checked: bool  # off: the marks must do without the sessions (S5)
     skew_us: tuple[int, ...]  # of each node's wall clock
+    drift_ppm: tuple[int, ...]  # how much too fast it runs, in millionths
     join_us: int  # when the last node joins the others; 0: it is there from the start
     listed: int  # symbols from the start; the others are listed by their first order
     busy_us: int  # faults end here

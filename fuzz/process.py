@@ -32,7 +32,7 @@ from exchange.engine.inputs import (
     StorageState,
     Tick,
 )
-from exchange.engine.messages import Batch, PeerMessage, Session
+from exchange.engine.messages import Batch, Hello, PeerMessage, Session
 from exchange.store.chain import Budget
 from exchange.store.errors import StoreError
 from exchange.store.store import Limits, Store
@@ -58,11 +58,15 @@ class Process:
         self.armed = ""  # the point at which it will die
         self.armed_after = 0  # ... after so many forces, if it dies of one
         self.paused_until_us = 0
-        self.silence_us = 0  # between this turn and the one before
-        self._turned_us = cluster.now_us
+        self.silence_us = 0  # between this turn and the one before, by the machine's own clock
+        self.woke_us = 0  # when the last turn after a silence began
+        self._has_begun = False
+        self.heard_us = 0  # when a peer last answered a hello of ours
+        self._turned_us = machine.mono_us
         self._inbox: list[Input] = []
         self._is_turn_due = False
         self._gate: deque[tuple[Lsn, list[Effect]]] = deque()
+        self._kept: list[Effect] = []  # answers of a node that stood still (B5)
         self.forces = Forces(self)
         self._links: dict[tuple[int, Session], Link] = {}
         self._dialed: dict[int, Link] = {}
@@ -149,6 +153,9 @@ class Process:
         """Read a batch from a connection."""
         if self.node not in link.ended:
             self._links[peer, link.session] = link
+        is_answer = any(not isinstance(message, Hello) for message in batch.messages)
+        if is_answer and link.hello_us.get(self.node, -1) >= self.woke_us:
+            self.heard_us = self.cluster.now_us
         self.feed(PeerBatch(batch))
 
     def feed(self, item: Input) -> None:
@@ -184,7 +191,7 @@ class Process:
 
     def unrest(self, liar: int = 0) -> str:
         """Say why it is not quiet here; empty if it is."""
-        if self._inbox or self._gate or self.forces.is_under_way:
+        if self._inbox or self._gate or self._kept or self.forces.is_under_way:
             return "something is under way"
         state, soft = self.engine.state, self.engine.soft
         if not self.engine.is_ready:
@@ -207,14 +214,19 @@ class Process:
     def begin_turn(self) -> None:
         """Let the engine know what time it is."""
         machine = self.machine
+        now_us = machine.mono_us
+        self.silence_us, self._turned_us = now_us - self._turned_us, now_us
+        if self._has_begun and self.silence_us > self.engine.config.suspect_us:
+            if self.engine.soft.links:  # else it had nobody to hear
+                self.woke_us = self.cluster.now_us
+            self.cluster.counters["silent node wakes"] += 1
+        self._has_begun = True
         self.engine.begin(wall_us=machine.wall_us, mono_us=machine.mono_us)
 
     def _turn(self) -> None:
         if not self.is_alive or self.is_deferred(self._turn):
             return
         self._is_turn_due = False
-        now_us = self.cluster.now_us
-        self.silence_us, self._turned_us = now_us - self._turned_us, now_us
         self.begin_turn()
         items, self._inbox = self._inbox, []
         try:
@@ -261,9 +273,12 @@ class Process:
         """Let go of the effects whose LSN is durable, in order (E3)."""
         durable_lsn = self.store.durable_lsn
         gate = self._gate
-        ready: list[Effect] = []
+        ready, self._kept = self._kept, []
         while gate and gate[0][0] <= durable_lsn:
             ready.extend(gate.popleft()[1])
+        if self.engine.is_mute:
+            self._kept = [effect for effect in ready if isinstance(effect, Answer)]
+            ready = [effect for effect in ready if not isinstance(effect, Answer)]
         if ready:
             self._perform(ready)
 
@@ -296,9 +311,11 @@ class Process:
         link = self._links.get((peer, session))
         if link is None or not messages:
             return
+        if isinstance(messages[0], Hello):
+            link.hello_us[self.node] = self.cluster.now_us
         self.cluster.hearing.sending(self, link, messages)
         engine = self.engine
-        batch = Batch(session, engine.clock, engine.proof, messages, NodeId(self.node))
+        batch = Batch(session, engine.clock, engine.proof, messages, NodeId(self.node), engine.wall)
         self.cluster.network.send(link, self, batch)
 
     def _want_more(self, peer: NodeId, session: Session) -> None:

@@ -46,6 +46,7 @@ CALM = Plan(
     liar=0,
     is_session_checked=True,
     skew_us=(0,) * 8,
+    drift_ppm=(0,) * 8,
     join_us=0,
     listed=1,
     busy_us=0,

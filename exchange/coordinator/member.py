@@ -167,6 +167,7 @@ class Membership:
         self._dial = dial or dial_tcp(coordinator)
         self._address = coordinator
         self._link: Link | None = None
+        self._scope = trio.CancelScope()  # of the link
         self._is_linked = trio.Event()
         self._is_tried = trio.Event()
         self._account_number = 0  # the highest we were asked for, opened yet or not
@@ -200,6 +201,10 @@ class Membership:
             finally:
                 self._is_tried.set()
             await backoff.wait()
+
+    def come_again(self) -> None:
+        """Register anew: the node was away, and another may be in its place (B5, C3)."""
+        self._scope.cancel()
 
     async def ensure_instrument(self, symbol: str) -> Instrument | Refused:
         """Have a symbol listed, by default as a plain ticker (M2)."""
@@ -243,11 +248,13 @@ class Membership:
         self._is_tried.set()
         why = ""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.write)
-                while True:
-                    for message in await link.read():
-                        self._take(link, message, nursery)
+            with trio.CancelScope() as self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(link.write)
+                    while True:
+                        for message in await link.read():
+                            self._take(link, message, nursery)
+            why = "this node was away"
         except* (ConnectionLost, WireError) as group:
             why = _why(group.exceptions[0])
         finally:

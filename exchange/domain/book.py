@@ -248,6 +248,26 @@ def crossed_by(owner: OwnerBook, symbol: Symbol, side: Side, price: Ticks) -> li
     return sorted(book.half(side.opposite).walk(limit), key=_STAMP)
 
 
+def crossing(own: OwnerBook, others: Iterable[OwnerBook]) -> list[OrderId]:
+    """Return the own orders that cross anything in other books, oldest first.
+
+    Instrument by instrument, and only where the best prices cross: in a market that does not
+    cross it costs nothing, however many orders rest.
+    """
+    found: set[tuple[Stamp, OrderId]] = set()
+    for other in others:
+        for symbol, book in other.books.items():
+            mine = own.books.get(symbol)
+            if mine is None:
+                continue
+            for side in (BUY, SELL):
+                best = book.half(side.opposite).best
+                half = mine.half(side)
+                if half.best <= -best:
+                    found.update((entry.stamp, entry.order_id) for entry in half.walk(-best))
+    return [order_id for _, order_id in sorted(found)]
+
+
 def depth(
     owners: Iterable[OwnerBook], symbol: Symbol, side: Side, levels_max: int | None
 ) -> list[tuple[Ticks, Lots, int]]:

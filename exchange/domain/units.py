@@ -37,7 +37,9 @@ PRICE_MAX = 10**12  # ticks: room for any market, and price x quantity x tick fi
 QUANTITY_MAX = 10**12  # lots
 AMOUNT_MAX = 10**16  # units of one asset that may enter at one node; 500 nodes fit in 63 bits
 CLOCK_ZERO_US = 1_577_836_800_000_000  # 2020-01-01, so that 50 bits last until 2055
-CLOCK_AHEAD_MAX_US = 60_000_000  # a stamp further ahead of the wall clock is refused (S2)
+CLOCK_WALL_MAX = (1 << 50) - (1 << 46)  # the year 2053: what a later wall clock counts as (S2)
+CLOCK_HEARD_MAX = (1 << 50) - (1 << 45)  # a year of stamps further: no honest clock is beyond (S2)
+CLOCK_APART_MAX_US = 60_000_000  # wall clocks further apart are told of, and not followed (S2)
 CLIENT_ORDER_ID_MAX = 64  # characters; with the account it stays far below LMDB's 511 bytes
 
 _ID = re.compile(r"\A([1-9][0-9]{0,3})-(0|[1-9][0-9]{0,15})\Z", re.ASCII)
@@ -87,5 +89,5 @@ def clock_of(stamp: int) -> Clock:
 
 
 def wall_clock(now: Micros) -> Clock:
-    """Return the clock that a wall time stands for."""
-    return Clock(max(0, now - CLOCK_ZERO_US))
+    """Return the clock that a wall time stands for; all times before 2020 stand for 0."""
+    return Clock(min(max(0, now - CLOCK_ZERO_US), CLOCK_WALL_MAX))

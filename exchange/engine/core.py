@@ -8,10 +8,13 @@ about orders wait here until every peer shows them (B3).  `engine` feeds this wi
 from collections.abc import Callable
 from typing import assert_never
 
+import msgspec
+
 from exchange.domain.book import OrderEvent
 from exchange.domain.units import (
     Clock,
     Lsn,
+    Micros,
     NodeId,
     OrderId,
     Seq,
@@ -25,7 +28,7 @@ from exchange.engine.decision import (
     MatchAgainst,
     MatchOrder,
 )
-from exchange.engine.effects import Answer, CloseLink, Effect, Send, order_answer
+from exchange.engine.effects import Answer, CloseLink, Effect, OrderAnswer, Send, order_answer
 from exchange.engine.ledger import check_state
 from exchange.engine.matching import (
     clock_now,
@@ -74,6 +77,11 @@ class Core:
     def clock(self) -> Clock:
         """Return the hybrid logical clock: stamp every outgoing batch with it (S2)."""
         return clock_now(self.soft)
+
+    @property
+    def wall(self) -> Micros:
+        """Return what the wall clock shows in this turn: say so in every outgoing batch (S2)."""
+        return self.soft.wall
 
     @property
     def is_ready(self) -> bool:
@@ -236,14 +244,26 @@ class Core:
                 self._acknowledge.append(Acknowledge(ticket, order_id))
 
     def _release_waiting(self) -> None:
-        """Send the answers that every peer we wait for has made visible: once a turn."""
+        """Send the answers that every peer we wait for has made visible: once a turn.
+
+        How many that are is said as it is now: some may have gone since the order was placed.
+        """
         soft = self.soft
-        visible, waiting = soft.stream_seq, soft.waiting
+        waiting = soft.waiting
+        if not waiting:
+            return
+        visible, peers = soft.stream_seq, 0
         for link in soft.links.values():
-            if link.is_waited_for and link.applied < visible:
-                visible = link.applied
+            if link.is_waited_for:
+                peers += 1
+                if link.applied < visible:
+                    visible = link.applied
         while waiting and waiting[0][0] <= visible:
-            self._effects.append(waiting.popleft()[1])
+            answer = waiting.popleft()[1]
+            body = answer.body
+            if type(body) is OrderAnswer and body.visible not in (-1, peers):
+                answer = Answer(answer.ticket, msgspec.structs.replace(body, visible=peers))
+            self._effects.append(answer)
 
     # The end of a link (B5).
 

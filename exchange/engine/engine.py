@@ -21,16 +21,14 @@ import msgspec
 
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import (
-    CLOCK_AHEAD_MAX_US,
     Lsn,
     Micros,
     NodeId,
     Symbol,
-    clock_of,
-    wall_clock,
 )
 from exchange.engine import (
     account_commands,
+    clocks,
     commands,
     inputs,
     key_commands,
@@ -71,23 +69,29 @@ class Engine(Core):
     """One node.  Feed it inputs in turns; it never does I/O and never asks the time."""
 
     def begin(self, *, wall_us: int, mono_us: int) -> None:
-        """Start a turn at this time.  After a silence of ours every peer is suspect (B5)."""
+        """Start a turn at this time.  After a silence of ours all begins anew (B5)."""
         soft = self.soft
-        was_silent = self._has_begun and mono_us - soft.now_us > self.config.suspect_us
+        was_silent = self.was_silent(mono_us)
         soft.now_us = mono_us
-        soft.wall = Micros(wall_us)
-        soft.clock = max(soft.clock, wall_clock(soft.wall))
+        soft.wall = Micros(max(0, wall_us))
+        clocks.advance(soft)
         if not self._has_begun:
             for peer in sorted(self.state.peers):
                 sessions.new_link(soft, peer)
             self._has_begun = True
         if was_silent:
-            for link in self._links():  # all of them, before the last makes the node ready
-                if link.session is not None:
-                    self._drop(link, "this node was silent itself")
-            for link in self._links():
-                self._suspect(link, "this node was silent itself")
-            self._flush()
+            self._begin_anew()
+        elif soft.mute_until_us and mono_us >= soft.mute_until_us:
+            soft.mute_until_us = 0  # nobody came: as at a start, it goes on alone (C5)
+
+    def was_silent(self, mono_us: int) -> bool:
+        """Tell whether this node has stood still since its last turn began (B5)."""
+        return self._has_begun and mono_us - self.soft.now_us > self.config.suspect_us
+
+    @property
+    def is_mute(self) -> bool:
+        """Tell whether no answer may leave: it stood still, and was let in by nobody since."""
+        return self.soft.mute_until_us > 0
 
     def handle(self, item: inputs.Input) -> None:
         """Take one input: decide, apply, observe."""
@@ -140,6 +144,11 @@ class Engine(Core):
             decision.records.append(PeerSeen(item.peer, nonce, known.epoch, known.boot_id, address))
             self._run(decision)
 
+    def _on_coordinator_heard(self, item: inputs.CoordinatorHeard) -> None:
+        """Take the coordinator's word that this node is the one it knows (C3)."""
+        if item.asked_us >= self.soft.mute_until_us - self.config.suspect_us:
+            self.soft.mute_until_us = 0
+
     def _on_tick(self, _item: inputs.Tick) -> None:
         soft = self.soft
         for link in self._links():
@@ -162,6 +171,25 @@ class Engine(Core):
                 link.forget_below = None
 
     # Links.
+
+    def _begin_anew(self) -> None:
+        """Treat a silence of our own like a death: links, readiness and answers wait (B5, C6).
+
+        Another process may have taken this node's place meanwhile (C3), and the market went on.
+        So no session of before counts, every peer has the time to come that it has at a start
+        (C5), and nobody is answered before a peer or the coordinator has let this node in.
+        """
+        soft, links = self.soft, self._links()
+        if links or self.config.has_coordinator:
+            soft.mute_until_us = soft.now_us + self.config.suspect_us
+        if links:
+            soft.is_ready = False
+        for link in links:
+            if link.session is not None:
+                self._drop(link, "this node was silent itself")
+            link.is_suspected = False
+            sessions.trust(soft, link)
+        self._flush()
 
     def _on_link_opened(self, item: inputs.LinkOpened) -> None:
         """We have dialed: say hello (S6)."""
@@ -191,10 +219,10 @@ class Engine(Core):
             return
         soft = self.soft
         link.heard_us = soft.now_us
-        if batch.clock > wall_clock(soft.wall) + CLOCK_AHEAD_MAX_US:
-            self._fault(link, f"the clock of node {link.peer} is too far ahead (S2)")
-            return
-        soft.clock = max(soft.clock, batch.clock)
+        try:
+            clocks.hear(soft, link, batch)
+        except RemoteProtocolError as fault:
+            self._quarantine(link, str(fault))
         was_helloed = link.is_helloed
         for message in batch.messages:
             try:
@@ -228,9 +256,10 @@ class Engine(Core):
             return
         if not link.is_helloed and self.config.is_session_checked:
             return
+        self.soft.mute_until_us = 0  # what follows a hello answers ours: this node is let in (B5)
         match message:
             case messages.Offer():
-                self._check_stamp(link, message.taker_stamp, batch)
+                clocks.check_stamp(link, message.taker_stamp, batch.clock)
                 self._run(settlement.decide_offer(self.soft, link, message))
             case messages.Reply():
                 self._on_reply(link, message)
@@ -394,10 +423,6 @@ class Engine(Core):
         if proof.lsn > lsn:
             self.soft.seen[link.peer] = self._seen[link.peer] = proof
 
-    def _check_stamp(self, link: Link, stamp: int, batch: Batch) -> None:
-        if clock_of(stamp) > batch.clock:
-            raise RemoteProtocolError(f"node {link.peer} sent a stamp ahead of its own clock")
-
     def _quarantine(self, link: Link, reason: str) -> None:
         """Take nothing more from a peer but settlement (B7)."""
         if self._set_quarantine(link, reason):
@@ -424,6 +449,7 @@ class Engine(Core):
         inputs.LinkClosed: _on_link_closed,
         inputs.PeerBatch: _on_batch,
         inputs.SnapshotMore: _on_snapshot_more,
+        inputs.CoordinatorHeard: _on_coordinator_heard,
         inputs.Tick: _on_tick,
         inputs.StorageState: _on_storage,
         inputs.Drain: _on_drain,

@@ -296,6 +296,12 @@ class SnapshotMore(msgspec.Struct, frozen=True):
     session: Session
 
 
+class CoordinatorHeard(msgspec.Struct, frozen=True):
+    """The coordinator, in another process, has registered this node as the one it knows."""
+
+    asked_us: int  # when it was asked, of the monotonic clock: an answer of before proves nothing
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Some time passed: at least four a second, for heartbeats and suspicion."""
 
@@ -331,6 +337,7 @@ Input = (
     | LinkClosed
     | PeerBatch
     | SnapshotMore
+    | CoordinatorHeard
     | Tick
     | StorageState
     | Drain

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from exchange.domain.book import OrderEvent, crossed_by, makers
+from exchange.domain.book import OrderEvent, crossed_by, crossing, makers
 from exchange.domain.orders import IOC, FirstAnswer, Reason, SelfTrade, Side, TimeInForce
 from exchange.domain.units import (
     NUMBER_BITS,
@@ -177,10 +177,15 @@ def decide_match_against(soft: Soft, item: MatchAgainst) -> Decision:
 
 
 def decide_match_all(soft: Soft) -> Decision:
-    """Match every own order, oldest first: the node has become ready (C6)."""
-    decision = Decision()
-    live = sorted(soft.state.orders.values(), key=lambda order: order.stamp)
-    decision.follow.extend(MatchOrder(order.order_id) for order in live if order.open)
+    """Match own orders that cross, oldest first: the node has become ready (C6).
+
+    Among them those that never rest, and so are in no book.
+    """
+    orders, decision = soft.state.orders, Decision()
+    found = [one.order_id for one in orders.values() if one.time_in_force is IOC and one.open]
+    found += crossing(soft.own, soft.matched)
+    found.sort(key=lambda order_id: orders[order_id].stamp)
+    decision.follow.extend(MatchOrder(order_id) for order_id in found)
     return decision
 
 

@@ -15,6 +15,7 @@ from exchange.domain.units import (
     Epoch,
     Lots,
     Lsn,
+    Micros,
     NodeId,
     OrderId,
     Seq,
@@ -166,3 +167,4 @@ class Batch(msgspec.Struct, frozen=True, tag_field="type", tag="batch"):
     proof: Proof
     messages: list[PeerMessage]
     sender: NodeId
+    wall: Micros = Micros(0)  # what its wall clock shows: to be compared, never believed (S2)

@@ -12,17 +12,17 @@ These functions change soft state only.  What they return is for the caller to m
 
 from collections import deque
 
-from exchange.domain.book import OrderEvent, OwnerBook
-from exchange.domain.orders import IOC, Order, Side, open_of
+from exchange.domain.book import OrderEvent, OwnerBook, crossing
+from exchange.domain.orders import IOC, Order, open_of
 from exchange.domain.units import (
     PRICE_MAX,
     QUANTITY_MAX,
     Clock,
     Lots,
     Seq,
-    clock_of,
     node_of,
 )
+from exchange.engine.clocks import check_stamp
 from exchange.engine.decision import Decision, MatchAgainst, MatchOrder
 from exchange.engine.effects import Send, WantMore
 from exchange.engine.errors import LinkError, RemoteProtocolError
@@ -195,24 +195,10 @@ def check_heartbeat(link: Link, message: Heartbeat) -> Resync | None:
 
 
 def decide_match_replica(soft: Soft, link: Link) -> Decision:
-    """Match own younger orders against a peer that has just come level (S3).
-
-    Instrument by instrument, and only where the best prices cross.
-    """
+    """Match own younger orders against a peer that has just come level (S3)."""
     decision = Decision()
-    if not soft.is_ready:
-        return decision
-    crossing: set[tuple[int, int]] = set()
-    for symbol, book in link.replica.books.items():
-        own = soft.own.books.get(symbol)
-        if own is None:
-            continue
-        for side in (Side.BUY, Side.SELL):
-            best = book.half(side.opposite).best
-            half = own.half(side)
-            if half.best <= -best:
-                crossing.update((entry.stamp, entry.order_id) for entry in half.walk(-best))
-    decision.follow.extend(MatchOrder(order_id) for _, order_id in sorted(crossing))  # type: ignore[arg-type]
+    if soft.is_ready:
+        decision.follow.extend(MatchOrder(key) for key in crossing(soft.own, [link.replica]))
     return decision
 
 
@@ -254,8 +240,9 @@ def _check_event(link: Link, event: OrderEvent, clock: Clock) -> None:
         raise RemoteProtocolError(f"node {link.peer} speaks for order {event.order_id}")
     if not (0 < event.price <= PRICE_MAX and 0 <= event.open <= QUANTITY_MAX):
         raise RemoteProtocolError(f"node {link.peer} sent impossible numbers")
-    if clock_of(event.stamp) > clock or event.version < 1:
-        raise RemoteProtocolError(f"node {link.peer} sent a stamp ahead of its own clock")
+    if event.version < 1:
+        raise RemoteProtocolError(f"node {link.peer} sent impossible numbers")
+    check_stamp(link, event.stamp, clock)
 
 
 def _send(link: Link, decision: Decision, message: PeerMessage) -> None:

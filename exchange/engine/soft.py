@@ -30,6 +30,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     suspect_us: int = 3_000_000  # B5
     ring: int = 4096  # events kept to resume a stream; a longer absence costs a snapshot
     chunk: int = 500  # orders in a snapshot chunk: about 40 kB on the wire
+    has_coordinator: bool = False  # elsewhere: somebody who can tell that this node is replaced
     is_session_checked: bool = True  # S6; tests of the marks switch it off (S5)
 
 
@@ -67,6 +68,7 @@ class Link:
         self.told: tuple[Epoch, Seq] | None = None  # how far we told it its stream is applied
         self.is_ack_due = False  # an `Ack` is owed (S7)
         self.forget_below: OfferId | None = None  # what it has acknowledged, not yet logged (S7)
+        self.wall_zero_us: int | None = None  # its wall clock minus our monotonic one (S2)
         self.tail: Events | None = None  # last message to it in this step, if a run of events
 
     @property
@@ -116,6 +118,7 @@ class Soft:
         self.waiting_done: dict[OrderId, list[Ticket]] = {}
         self.seen: dict[NodeId, Proof] = {}  # newest proof of each peer's log
         self.is_ready = False
+        self.mute_until_us = 0  # it stood still, and nobody has heard it since (B5); 0 = not
         self.is_draining = False
         self.is_storage_full = False
         self.offers = 0  # made since this boot

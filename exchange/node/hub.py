@@ -13,6 +13,10 @@ decide gathers, and goes whole into the next frame.  The state runs ahead of the
 others see does not (E4): every effect waits in one queue for the LSN it was decided at (E3).
 Only `Applied` messages leave before it.
 
+A node that stood still (stopped, suspended, a long turn) tells clients nothing, not even what
+was decided and forced before, until a peer or the coordinator has let it in again, for as long
+as a start would wait for them (B5): another process may have taken its place.
+
 A force that fails ends the hub: memory is ahead of the disk and the outcome is unknown.
 Whoever runs it closes everything, reopens, redoes and goes on (E4).
 """
@@ -59,6 +63,9 @@ class EngineLike(Protocol):
     """What the hub needs of the engine."""
 
     def begin(self, *, wall_us: int, mono_us: int) -> None: ...
+    def was_silent(self, mono_us: int) -> bool: ...
+    @property
+    def is_mute(self) -> bool: ...
     def handle(self, item: Input) -> None: ...
     def drain(self) -> Step: ...
     def forced(self, proof: Proof) -> None: ...
@@ -111,6 +118,7 @@ class Later(msgspec.Struct, frozen=True):
 
 Item = Input | Tell | Later
 Gated = Effect | Publication  # what waits for the log to be durable
+TOLD = (Answer, Publication)  # what clients and followers of the feed are told
 
 
 class Hub:
@@ -140,6 +148,7 @@ class Hub:
         self._seen: dict[NodeId, Proof] = {}  # proofs of peers, to be stored with them (C3)
         self._forcing: list[Record] = []  # in the frame under way
         self._gated: deque[tuple[Lsn, list[Gated]]] = deque()  # the gates only rise
+        self._kept: list[Gated] = []  # durable, but this node stood still and is mute (B5)
         self._calls: dict[int, _Call] = {}
         self._call_number = 0
         self.durable_lsn = durable_lsn
@@ -198,7 +207,7 @@ class Hub:
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing waits: no input, no record, no effect."""
-        return not (self._inbox or self._records or self._forcing or self._gated)
+        return not (self._inbox or self._records or self._forcing or self._gated or self._kept)
 
     async def run(self, committer: Committer) -> None:
         """Take turns until cancelled; raises StoreFailed, OldCopy, or what is our bug."""
@@ -290,11 +299,23 @@ class Hub:
         self._engine.forced(proof)
 
     def _release(self) -> None:
-        """Let effects go whose gate is durable: first in, first out (E3)."""
+        """Let effects go whose gate is durable: first in, first out (E3).
+
+        But after a silence of this node only what goes to peers: they are the ones to judge
+        whether it still is who it was; clients would believe it (B5).
+        """
         gated = self._gated
-        released: list[Gated] = []
+        if not self._kept and not (gated and gated[0][0] <= self.durable_lsn):
+            return
+        if self._engine.was_silent(self._clocks.mono_us()):
+            self._wake.set()  # it stood still in the middle of this turn: the next begins anew
+            return
+        released, self._kept = self._kept, []
         while gated and gated[0][0] <= self.durable_lsn:
             released += gated.popleft()[1]
+        if self._engine.is_mute:
+            self._kept = [effect for effect in released if isinstance(effect, TOLD)]
+            released = [effect for effect in released if not isinstance(effect, TOLD)]
         if not released:
             return
         for effect in released:

@@ -21,6 +21,7 @@ from exchange.domain.units import AccountId, Epoch, Micros, NodeId
 from exchange.engine.effects import Alarm, Refused, StatusAnswer
 from exchange.engine.engine import Engine, EngineConfig, Step
 from exchange.engine.inputs import (
+    CoordinatorHeard,
     Drain,
     KnowPeer,
     ListInstrument,
@@ -104,7 +105,13 @@ class Life:
         self._commit = self.forces.timed(store.commit)
         state = store.state
         self.engine = Engine(
-            state, EngineConfig(ack=settings.ack, address=address), has_proof=self._store.has_proof
+            state,
+            EngineConfig(
+                ack=settings.ack,
+                address=address,
+                has_coordinator=settings.coordinator is not None,
+            ),
+            has_proof=self._store.has_proof,
         )
         self.engine.forced(store.proof)
         self.who = Who(store, epoch, address)
@@ -155,6 +162,7 @@ class Life:
         self.monitor = Monitor(self.engine.soft, self.forces, clocks, tell=tell)
         self.committer: Committer = InlineCommitter(self._commit)
         self._is_full = False
+        self._asked_us = 0  # when the coordinator was asked last to register this node
 
     async def run(
         self,
@@ -210,10 +218,21 @@ class Life:
             await self.hub.wait_turn()
 
     async def _tick(self) -> None:
+        is_mute = False
         while True:
             self.hub.feed([Tick()])
             self.clients.cancel_silent()
+            was_mute, is_mute = is_mute, self.engine.is_mute
+            if is_mute and not was_mute:
+                self._was_away()
             await trio.sleep(TICK_S)
+
+    def _was_away(self) -> None:
+        """Tell that this node stood still, and ask the coordinator whether it is replaced (B5)."""
+        text = "this node stood still for more than 3 s; it answers when a peer has let it in again"
+        self._tell(Event("stood_still", text))
+        if self._settings.coordinator is not None:
+            self.membership.come_again()
 
     async def _pace_feed(self) -> None:
         """Have a turn taken when the feed has gathered something, though nothing happens."""
@@ -333,6 +352,7 @@ class Life:
     def registration(self) -> Registration:
         """Say what the node is now."""
         state = self._store.state
+        self._asked_us = self._clocks.mono_us()
         peers = [KnownNode(peer.peer, peer.nonce, peer.address) for peer in state.peers.values()]
         return Registration(
             state.nonce,
@@ -355,6 +375,8 @@ class Life:
         for node in others:
             self.on_joined(node)
         self._operator_key.learn(operator_key_hash)
+        if self._settings.coordinator is not None:  # its own would always agree
+            self.hub.feed([CoordinatorHeard(self._asked_us)])
 
     def on_joined(self, node: KnownNode) -> None:
         """Hear of a node, or of its new address; dial it if that is ours to do (C5)."""

@@ -25,7 +25,7 @@ from typing import Protocol
 
 import trio
 
-from exchange.domain.units import Clock, Epoch, NodeId
+from exchange.domain.units import Clock, Epoch, Micros, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
 from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
 from exchange.engine.messages import Batch, PeerMessage, Proof, Session
@@ -63,6 +63,8 @@ class EngineView(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+    @property
+    def wall(self) -> Micros: ...
     @property
     def proof(self) -> Proof: ...
 
@@ -175,10 +177,11 @@ class Links:
         """Send each peer its batch."""
         if not self._touched:
             return
-        clock, proof, sender = self._engine.clock, self._engine.proof, self._who.node_id
+        engine, sender = self._engine, self._who.node_id
+        clock, proof, wall = engine.clock, engine.proof, engine.wall
         for link in self._touched.values():
             if link.messages:
-                batch = Batch(link.session, clock, proof, link.messages, sender)
+                batch = Batch(link.session, clock, proof, link.messages, sender, wall)
                 link.messages = []
                 link.outbox.push(encode_batch(batch))
             if link.outbox.unsent > UNSENT_MAX:

@@ -66,6 +66,10 @@ EVENTS: dict[str, tuple[Level, str]] = {
     "checkpoint_slow": ("warning", "A forced checkpoint took long: the disk is slow or busy."),
     "peer_synced": ("info", "A peer's orders are in the book, for the first time since the start."),
     "peer_returned": ("info", "A peer that was suspected is synced again."),
+    "stood_still": (
+        "warning",
+        "The node was stopped, suspended or stuck for more than 3 s: it begins anew (B5).",
+    ),
     "peer_suspected": ("warning", "A peer is not heard of: its orders are not matched (B5)."),
     "peer_quarantined": ("error", "A peer broke the rules: no new offers from or to it (B7)."),
     "peer_certificate": ("error", "What listens at a peer's address shows another certificate."),

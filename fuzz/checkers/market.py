@@ -109,13 +109,25 @@ class DeclinesBounded(Checker):
 
 
 class SilentNodeWaits(Checker):
-    """A node that was silent itself matches no peer before it is resynced (B5)."""
+    """A node that was silent itself matches no peer before it is resynced (B5).
+
+    And answers nobody before a peer has answered a hello that it said since, or as much time
+    is over as a start would wait (C5).
+    """
+
+    def on_answering(self, process: Process, call: Call, body: AnswerBody) -> None:
+        """See that somebody has let the node in again."""
+        woke_us, now_us = process.woke_us, self.cluster.now_us
+        if not woke_us:
+            return
+        if process.heard_us < woke_us and now_us < woke_us + process.engine.config.suspect_us:
+            self.fail(f"node {process.node} was away until {woke_us} us, and answers: {body}")
+        self.cluster.counters["answer after a silence"] += 1
 
     def on_decided(self, process: Process, step: Step) -> None:
         """Look at the first turn after a silence: no resync fits into one turn."""
         if process.silence_us <= process.engine.config.suspect_us:
             return
-        self.cluster.counters["silent node wakes"] += 1
         if any(isinstance(record, TradeOffered) for record in step.records):
             self.fail(f"node {process.node} was silent for {process.silence_us} us, and offers")
 

@@ -1,6 +1,6 @@
 """Bugs of what is between nodes: sessions, replicas, acknowledgement, identity; of the shell."""
 
-from fuzz.planted.bug import CORE, ENGINE, REPLICATION, SESSIONS, SOFT, STORE, Planted
+from fuzz.planted.bug import CLOCKS, CORE, ENGINE, REPLICATION, SESSIONS, SOFT, STORE, Planted
 
 BUGS = (
     # Sessions, replicas, acknowledgement.
@@ -53,9 +53,34 @@ BUGS = (
     Planted(
         "clock_not_carried",
         "S2",
-        ENGINE,
-        "        soft.clock = max(soft.clock, batch.clock)\n",
+        CLOCKS,
+        "    soft.clock = max(soft.clock, batch.clock)\n",
         "",
+    ),
+    Planted(
+        "clock_far_ahead_not_taken_over",
+        "S2",
+        CLOCKS,
+        "    soft.clock = max(soft.clock, batch.clock)\n",
+        "    if batch.clock <= wall_clock(soft.wall) + CLOCK_APART_MAX_US:\n"
+        "        soft.clock = max(soft.clock, batch.clock)\n",
+        ("wrong_clocks", "skewed"),
+    ),
+    Planted(
+        "own_wrong_wall_clock_followed",
+        "S2",
+        CLOCKS,
+        "    if heard:\n",
+        "    if heard and not wall:\n",
+        ("tests/exchange/engine/test_clocks.py",),
+    ),
+    Planted(
+        "any_clock_taken_over",
+        "S2",
+        CLOCKS,
+        "    if not 0 <= batch.clock <= CLOCK_HEARD_MAX:\n",
+        "    if batch.clock < 0:\n",
+        ("tests/exchange/engine/test_clocks.py",),
     ),
     Planted(
         "peer_counted_from_resync_instead_of_hello",
@@ -69,8 +94,8 @@ BUGS = (
         "acknowledged_before_visible",
         "B3",
         CORE,
-        "            if link.is_waited_for and link.applied < visible:\n",
-        "            if link.is_waited_for and not link.is_synced and link.applied < visible:\n",
+        "                if link.applied < visible:\n",
+        "                if not link.is_synced and link.applied < visible:\n",
     ),
     Planted(
         "retry_does_not_wait",
@@ -97,13 +122,20 @@ BUGS = (
         ("paused", "mixed"),
     ),
     Planted(
-        "silent_node_ready_before_it_suspects_all",
+        "silent_node_answers_at_once",
         "B5",
         ENGINE,
-        "            for link in self._links():  # all of them, before the last "
-        "makes the node ready\n",
-        "            for link in ():\n",
-        ("tests/fuzz/test_regressions.py",),
+        "        return self.soft.mute_until_us > 0\n",
+        "        return False\n",
+        ("paused",),
+    ),
+    Planted(
+        "old_answer_of_the_coordinator_lets_in",
+        "B5",
+        ENGINE,
+        "        if item.asked_us >= self.soft.mute_until_us - self.config.suspect_us:\n",
+        "        if item.asked_us:\n",
+        ("tests/exchange/engine/test_sessions.py",),
     ),
     Planted(
         "half_open_link_kept",
@@ -144,6 +176,14 @@ BUGS = (
         "exchange/node/hub.py",
         "        while gated and gated[0][0] <= self.durable_lsn:\n",
         "        while gated:\n",
+        ("tests/exchange/node/test_hub.py",),
+    ),
+    Planted(
+        "decided_before_a_silence_told_behind_it",
+        "B5",
+        "exchange/node/hub.py",
+        "        if self._engine.was_silent(self._clocks.mono_us()):\n",
+        "        if self._engine.was_silent(0):\n",
         ("tests/exchange/node/test_hub.py",),
     ),
     # Identity.

@@ -179,7 +179,7 @@ class Engines:
                 closed = inputs.LinkClosed(NodeId(node), effect.session)
                 self.wire.append((node, effect.peer, closed))
         for (peer, session), messages in lines.items():
-            batch = Batch(session, engine.clock, engine.proof, messages, NodeId(node))
+            batch = Batch(session, engine.clock, engine.proof, messages, NodeId(node), engine.wall)
             self.wire.append((node, peer, inputs.PeerBatch(batch)))
 
     def settle(self, turns_max: int = 2_000) -> None:

@@ -285,3 +285,18 @@ async def test_silent_coordinator_is_left(autojump_clock: MockClock) -> None:
         nursery.cancel_scope.cancel()
 
     assert node.registrations == 2
+
+
+async def test_node_that_was_away_registers_anew_at_once(autojump_clock: MockClock) -> None:
+    """B5, C3: the coordinator says whether another process has taken its place."""
+    coordinator, node = FakeCoordinator(), FakeNode(1, node_id=1)
+    membership = Membership("", node, dial=coordinator.dial)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(membership.run)
+        await coordinator.accept()
+        membership.come_again()
+        with trio.fail_after(1):  # a silent coordinator is left much later
+            await coordinator.accept()
+        nursery.cancel_scope.cancel()
+
+    assert node.registrations == 2

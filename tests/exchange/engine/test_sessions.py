@@ -13,7 +13,6 @@ from exchange.engine.messages import (
     Heartbeat,
     Hello,
     Offer,
-    Proof,
     Resumed,
     Session,
 )
@@ -244,43 +243,101 @@ def test_suspecting_closes_the_link_and_a_new_session_brings_the_peer_back() -> 
     engines.check_quiet()
 
 
-def test_node_that_was_silent_itself_suspects_every_peer_first() -> None:
-    """B5: paused, it must not match or acknowledge on what it knew."""
+def test_node_that_was_silent_itself_begins_anew() -> None:
+    """B5, C6: it was away, and must not match or take orders on what it knew."""
     engines = Engines(3)
     engines.sell(2, 1000, 5)
     engines.now_us += 10_000_000
-    records = engines.step(1, engines.place(1, Side.BUY, 1000, 5))
+    order = engines.place(1, Side.BUY, 1000, 5)
 
-    assert len(records) == 1  # placed, and no offer
-    assert all(link(engines, 1, peer).is_suspected for peer in (2, 3))
+    assert engines.step(1, order) == []
+    assert engines.answers[order.ticket].code == "not_ready"  # type: ignore[union-attr]
+    assert [link(engines, 1, peer).state for peer in (2, 3)] == ["connecting"] * 2
+    engines.settle()
+    engines.link_all()
+    assert engines.engine(1).is_ready
 
 
-def test_clock_too_far_ahead_is_refused_and_advances_nothing() -> None:
-    """S2."""
+def test_node_that_was_silent_is_mute_until_a_peer_answers_its_hello() -> None:
+    """B5, C3: whoever took its place is known to the peers, and not to its clients."""
     engines = Engines(2)
-    session = link(engines, 1, 2).session
-    assert session is not None
-    before = engines.engine(1).clock
-    ahead = before + 3_600_000_000
-    batch = Batch(session, ahead, Proof(0, b""), [], NodeId(2))  # type: ignore[arg-type]
-    engines.step(1, inputs.PeerBatch(batch))
+    engines.now_us += 10_000_000
+    engines.step(1, inputs.Tick())
+    assert engines.engine(1).is_mute
 
-    assert engines.engine(1).clock < before + 1_000_000
-    assert link(engines, 1, 2).session is None
+    engines.settle()  # the end of the old link is noticed
+    engines.dial(1, 2)
+    assert engines.engine(1).is_mute  # a hello of its own proves nothing
+    engines.settle()
+    assert not engines.engine(1).is_mute
 
 
-def test_clock_advances_with_every_message() -> None:
-    """S2: a stamp given after a message is younger than every stamp in it."""
+def test_hello_that_waited_while_a_node_was_away_lets_it_in_nowhere() -> None:
+    """B5: the peer said it before it could know; only what follows is about this node."""
     engines = Engines(2)
-    session = link(engines, 1, 2).session
-    assert session is not None
-    ahead = engines.engine(1).clock + 30_000_000
-    batch = Batch(session, ahead, Proof(0, b""), [], NodeId(2))  # type: ignore[arg-type]
-    engines.step(1, inputs.PeerBatch(batch))
+    hello = hello_batch(engines)
+    engines.now_us += 10_000_000
+    engines.step(2, hello)
 
-    assert engines.engine(1).clock == ahead
-    order_id = engines.buy(1, 1000, 1)
-    assert engines.state(1).orders[order_id].stamp >> 13 > ahead
+    assert engines.engine(2).is_mute
+    assert link(engines, 2, 1).is_helloed
+
+
+def test_node_that_was_silent_goes_on_alone_after_the_time_of_a_start() -> None:
+    """B5, C5: with every peer dead it serves again, three seconds later."""
+    engines = Engines(2)
+    engines.kill(2)
+    engines.settle()
+    engines.now_us += 10_000_000
+    engines.step(1, inputs.Tick())
+    engines.pass_time(2_500_000)
+    assert engines.engine(1).is_mute
+    assert not engines.engine(1).is_ready
+
+    engines.pass_time(1_500_000)
+    assert not engines.engine(1).is_mute
+    assert engines.engine(1).is_ready
+
+
+def test_node_without_peers_is_never_mute() -> None:
+    """C4: an exchange of one node has nobody to ask, and does not stall."""
+    engines = Engines(1, linked=False)
+    engines.step(1, inputs.Tick())
+    engines.now_us += 10_000_000
+    engines.step(1, inputs.Tick())
+
+    assert not engines.engine(1).is_mute
+    assert engines.engine(1).is_ready
+
+
+def test_coordinator_lets_in_whom_it_was_asked_about_since() -> None:
+    """B5, C3: an answer of before the silence proves nothing."""
+    engines = Engines(1, linked=False, has_coordinator=True)
+    before_us = engines.now_us
+    engines.now_us += 10_000_000
+    engines.step(1, inputs.Tick())
+    engines.step(1, inputs.CoordinatorHeard(before_us))
+    assert engines.engine(1).is_mute
+
+    engines.step(1, inputs.CoordinatorHeard(engines.now_us))
+    assert not engines.engine(1).is_mute
+
+
+def test_answers_that_waited_when_a_node_fell_silent_wait_for_its_peers_again() -> None:
+    """B3, B5: what no peer shows was acknowledged at once, because all were suspected."""
+    engines = Engines(2)
+    order = engines.place(1, Side.BUY, 1000, 5)
+    engines.step(1, order)
+    engines.wire.clear()  # the event never arrives
+    engines.now_us += 10_000_000
+    engines.step(1, inputs.Tick())
+    assert order.ticket not in engines.answers
+
+    engines.settle()
+    engines.link_all()
+    answer = engines.answers[order.ticket]
+    assert isinstance(answer, OrderAnswer)
+    assert link(engines, 2, 1).replica.orders[answer.order_id].open == 5
 
 
 def test_stamps_never_fall_behind_the_log() -> None:

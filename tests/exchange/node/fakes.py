@@ -17,6 +17,7 @@ from exchange.store.store import Write
 CLIENT = 7  # a connection number
 SESSION = Session(Epoch(1), 1)
 PEER = NodeId(2)
+SILENCE_US = 3_000_000
 ACCOUNT = AccountId(make_id(1, 1))
 
 
@@ -48,12 +49,16 @@ class FakeEngine:
         self.handled: list[object] = []
         self.proofs: list[Proof] = []
         self.begun: list[int] = []
+        self.is_mute = False
         self._records: list[Record] = []
         self._effects: list[Effect] = []
 
     def begin(self, *, wall_us: int, mono_us: int) -> None:
         assert wall_us == mono_us, "the fake clocks agree"
         self.begun.append(mono_us)
+
+    def was_silent(self, mono_us: int) -> bool:
+        return bool(self.begun) and mono_us - self.begun[-1] > SILENCE_US
 
     def handle(self, item: Input) -> None:
         self.handled.append(item)

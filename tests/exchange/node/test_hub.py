@@ -267,3 +267,37 @@ def test_finish_forces_what_was_decided_and_not_forced() -> None:
 
     assert scene.log.frames == [1, 5]
     assert scene.hub.is_idle
+
+
+def test_node_that_stood_still_tells_clients_nothing_before_it_is_let_in() -> None:
+    """B5: not even what was decided and forced before; peers hear it, and judge."""
+    scene = Scene()
+    scene.turn(Do(1, (answer(0, Done()), heartbeat(1))))
+    scene.engine.is_mute = True
+    scene.force()
+    scene.turn(Do(0, (answer(1, NO),)))
+
+    assert scene.told == [heartbeat(1).message]
+    assert not scene.hub.is_idle
+    scene.engine.is_mute = False
+    scene.turn()
+    assert scene.told[1:] == [told(0, Done()), told(1, NO)]
+
+
+def test_turn_in_which_a_node_stood_still_lets_nothing_out() -> None:
+    """B5: stopped between the beginning of a turn and its end, it does not know yet."""
+    scene = Scene()
+    scene.hub.feed([Do(0, (answer(0, Done()), heartbeat(1)))])  # type: ignore[list-item]
+    collect = scene.engine.drain
+
+    def stopped_meanwhile() -> object:
+        scene.clocks.now_us += 10_000_000
+        return collect()
+
+    scene.engine.drain = stopped_meanwhile  # type: ignore[method-assign,assignment]
+    scene.hub.turn(scene.committer)
+
+    assert scene.told == []
+    scene.engine.drain = collect  # type: ignore[method-assign]
+    scene.hub.turn(scene.committer)
+    assert scene.told == [told(0, Done()), heartbeat(1).message]

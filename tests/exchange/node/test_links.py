@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from exchange.domain.units import Clock, Epoch, Lsn, NodeId
+from exchange.domain.units import Clock, Epoch, Lsn, Micros, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
 from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
 from exchange.engine.messages import Batch, PeerMessage, Proof, Resync, Session
@@ -46,6 +46,7 @@ class Who:
 
 class Engine:
     clock = Clock(77)
+    wall = Micros(88)
     proof = Proof(Lsn(9), b"digest")
 
 
@@ -179,7 +180,9 @@ async def test_messages_of_a_turn_share_a_batch_with_clock_and_proof() -> None:
         await trio.testing.wait_all_tasks_blocked()
 
         batch = decode_batch(bytes(await scene.far[0].receive_some()).strip())
-        expected = Batch(DIALED, Engine.clock, Engine.proof, [Resync(), Resync()], NodeId(2))
+        expected = Batch(
+            DIALED, Engine.clock, Engine.proof, [Resync(), Resync()], NodeId(2), Engine.wall
+        )
         assert batch == expected
         nursery.cancel_scope.cancel()
 
