@@ -32,6 +32,9 @@ class Overview(msgspec.Struct, frozen=True):
 
     def verdict(self) -> str:
         """Say in one sentence how the cluster is."""
+        return "; ".join([self._verdict(), *self._clocks()])
+
+    def _verdict(self) -> str:
         troubles = self.troubles()
         if troubles:
             return f"cluster {self.cluster}: {'; '.join(troubles)}; {self._sums()}"
@@ -63,6 +66,15 @@ class Overview(msgspec.Struct, frozen=True):
             if status.oldest_in_doubt_s >= DOUBT_S
         ]
         return [*lost, *full, *frozen, *waiting]
+
+    def _clocks(self) -> list[str]:
+        """Name the nodes whose wall clock is wrong: they trade on, and should be set right."""
+        return [
+            f"the clock of node {status.node_id} is {abs(status.clock_apart_us) / 1e6:.0f} s "
+            f"{'ahead of' if status.clock_apart_us > 0 else 'behind'} those of all its peers"
+            for status in self.statuses
+            if status.clock_apart_us
+        ]
 
     @property
     def exit_code(self) -> int:

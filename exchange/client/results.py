@@ -183,6 +183,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
     sum: str  # their additive hash (B4)
     offers_out: int
     detail: str = ""
+    clock_apart_us: int = 0  # its wall clock is that far ahead of this node's (S2)
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -204,6 +205,8 @@ class NodeStatus(msgspec.Struct, frozen=True):
     trades: int = 0  # decided here since the log began
     offers: int = 0
     declines: int = 0
+    clock_apart_us: int = 0  # its wall clock is that far ahead of all its peers' (S2); 0 is right
+    stamps_ahead_us: int = 0  # of its wall clock: some clock was ahead once (S2)
     frozen: int = 0  # trades that an operator and the decider see differently (S4)
     durable_lsn: int = 0
     checkpoint_lsn: int = 0

@@ -148,6 +148,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
     sum: str  # their additive hash (B4)
     offers_out: int  # ours to it, in doubt
     detail: str = ""  # why it is quarantined, or the link refused
+    clock_apart_us: int = 0  # its wall clock is that far ahead of the own (S2)
 
 
 class StatusAnswer(msgspec.Struct, frozen=True):
@@ -170,6 +171,8 @@ class StatusAnswer(msgspec.Struct, frozen=True):
     declines: int  # received since this boot
     peers: list[PeerStatus]
     frozen: int = 0  # trades where an operator and the decider decided differently (S4)
+    clock_apart_us: int = 0  # the own wall clock is that far ahead of all peers' (S2); 0 is right
+    stamps_ahead_us: int = 0  # of the own wall clock: some clock was ahead once (S2)
 
 
 class ReplicaAnswer(msgspec.Struct, frozen=True):

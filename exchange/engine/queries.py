@@ -6,6 +6,7 @@ from typing import assert_never
 from exchange.domain.book import depth
 from exchange.domain.orders import Order, Side
 from exchange.domain.units import Epoch, Seq, Symbol, Units
+from exchange.engine import clocks
 from exchange.engine.account_commands import UNKNOWN_ACCOUNT
 from exchange.engine.commands import UNKNOWN_ORDER
 from exchange.engine.effects import (
@@ -234,6 +235,8 @@ def _status(soft: Soft) -> StatusAnswer:
         soft.declines,
         [_peer_status(soft, link) for _, link in sorted(soft.links.items())],
         sum(entry.answer >= 0 for entry in state.heuristics.values()),
+        clocks.apart_us(soft),
+        clocks.stamps_ahead_us(soft),
     )
 
 
@@ -252,6 +255,7 @@ def _peer_status(soft: Soft, link: Link) -> PeerStatus:
         sum_text(link.replica),
         len(soft.state.offers_to.get(link.peer, ())),
         link.quarantine or link.detail,
+        clocks.peer_apart_us(soft, link),
     )
 
 

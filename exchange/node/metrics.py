@@ -62,6 +62,8 @@ METRICS: dict[str, tuple[Kind, str]] = {
     "exchange_offer_in_doubt_age_seconds": ("gauge", "Of the oldest of them."),
     "exchange_acceptances_unforgotten": ("gauge", "Acceptances whose proposer owes an ack."),
     "exchange_trades_frozen": ("gauge", "Trades that an operator and the decider see differently."),
+    "exchange_clock_apart_seconds": ("gauge", "The wall clock, ahead of all peers'; 0 is right."),
+    "exchange_stamps_ahead_seconds": ("gauge", "Stamps, ahead of the wall clock."),
     "exchange_clients": ("gauge", "Client connections."),
     "exchange_refused_by_limits_total": ("counter", "Requests and connections over a limit."),
     "exchange_refused_handshakes_total": ("counter", "Connections that broke TLS or the framing."),
@@ -70,6 +72,7 @@ METRICS: dict[str, tuple[Kind, str]] = {
     "exchange_peer_seen_lsn": ("gauge", "The newest record of a peer's log it has told of."),
     "exchange_peer_orders": ("gauge", "A peer's open orders in this node's book."),
     "exchange_peer_offers_in_doubt": ("gauge", "Offers to a peer without an answer."),
+    "exchange_peer_clock_apart_seconds": ("gauge", "A peer's wall clock, ahead of this node's."),
 }
 
 
@@ -211,6 +214,8 @@ def node_metrics(
         "exchange_offer_in_doubt_age_seconds": facts.oldest_in_doubt_s,
         "exchange_acceptances_unforgotten": status.acceptances,
         "exchange_trades_frozen": status.frozen,
+        "exchange_clock_apart_seconds": status.clock_apart_us / 1e6,
+        "exchange_stamps_ahead_seconds": status.stamps_ahead_us / 1e6,
         "exchange_clients": facts.clients,
         "exchange_refused_by_limits_total": queues.refused_by_limits,
         "exchange_refused_handshakes_total": queues.refused_handshakes,
@@ -224,7 +229,7 @@ def node_metrics(
 
 
 def _of_peers(peers: Sequence[PeerStatus], seen: Callable[[int], int]) -> dict[str, list[Sample]]:
-    def each(value: Callable[[PeerStatus], int]) -> list[Sample]:
+    def each(value: Callable[[PeerStatus], float]) -> list[Sample]:
         return [Sample(value(peer), {"peer": str(peer.node_id)}) for peer in peers]
 
     states = [
@@ -238,4 +243,5 @@ def _of_peers(peers: Sequence[PeerStatus], seen: Callable[[int], int]) -> dict[s
         "exchange_peer_seen_lsn": each(lambda peer: seen(peer.node_id)),
         "exchange_peer_orders": each(lambda peer: peer.orders),
         "exchange_peer_offers_in_doubt": each(lambda peer: peer.offers_out),
+        "exchange_peer_clock_apart_seconds": each(lambda peer: peer.clock_apart_us / 1e6),
     }

@@ -7,12 +7,14 @@ a peer is suspected, or quarantined          | peer_suspected, peer_quarantined
 an offer has had no answer for DOUBT_S       | offer_in_doubt, again every DOUBT_S (S4)
 a checkpoint took SLOW_S or longer           | checkpoint_slow
 keys stopped being good                      | keys_ended
+clocks differ, or were set                   | as `clock_watch` says
 """
 
 from collections.abc import Callable
 
 from exchange.domain.units import NodeId
 from exchange.engine.soft import Link, Soft
+from exchange.node.clock_watch import ClockWatch
 from exchange.node.metrics import Forces, oldest_in_doubt_s
 from exchange.process.clocks import Clocks
 from exchange.process.logs import Event
@@ -35,6 +37,7 @@ class Monitor:
         self._was_synced: set[NodeId] = set()
         self._key_changes = soft.state.key_changes
         self._doubt_told_us = 0
+        self._clock_watch = ClockWatch(soft, clocks, tell=tell)
 
     def look(self) -> None:
         """Tell of everything that has changed since the last look."""
@@ -43,6 +46,7 @@ class Monitor:
                 self._states[peer] = link.state
                 self._tell_state(peer, link)
         self._look_for_doubt()
+        self._clock_watch.look()
         seconds = self._forces.take_slowest_checkpoint()
         if seconds >= SLOW_S:
             text = f"a checkpoint took {seconds:.2f} s; nothing was acknowledged meanwhile"

@@ -72,6 +72,15 @@ EVENTS: dict[str, tuple[Level, str]] = {
     ),
     "peer_suspected": ("warning", "A peer is not heard of: its orders are not matched (B5)."),
     "peer_quarantined": ("error", "A peer broke the rules: no new offers from or to it (B7)."),
+    "clock_set": ("warning", "The wall clock of this node was set, by a second or more (S2)."),
+    "clock_ahead": ("error", "It is more than a minute ahead of those of all peers (S2)."),
+    "clock_behind": ("error", "It is more than a minute behind those of all peers (S2)."),
+    "clock_right": ("info", "It agrees with that of a peer again, or no peer is linked."),
+    "peer_clock": ("warning", "The wall clock of a peer is more than a minute from this node's."),
+    "stamps_ahead": (
+        "warning",
+        "Stamps are ahead of the wall clock, because one was wrong once; nothing need be done.",
+    ),
     "peer_certificate": ("error", "What listens at a peer's address shows another certificate."),
     "link_ended": ("info", "A connection to a peer ended; it comes again by itself."),
     "link_refused": ("warning", "A node, or what pretends to be one, may not link."),
@@ -103,6 +112,7 @@ LIMITED = {
     "request_failed": STRANGERS,
     "member_refused": STRANGERS,
     "link_ended": REPEATS,
+    "peer_clock": REPEATS,
     "alarm": STRANGERS,
     "peer_certificate": REPEATS,
 }

@@ -135,3 +135,11 @@ async def test_state_is_told_in_words(statuses: Statuses) -> None:
     ]
 
     assert told == ["ready", "starting", "stopping", "storage full"]
+
+
+async def test_wrong_clock_is_told_and_is_no_failure(statuses: Statuses) -> None:
+    """S2: the node trades on; somebody should set its clock right."""
+    found = Overview("abc", {}, statuses(2, clock_apart_us=3_600_000_000), {})
+
+    assert "the clock of node 1 is 3600 s ahead of those of all its peers" in found.verdict()
+    assert found.exit_code == 0

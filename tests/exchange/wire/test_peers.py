@@ -116,6 +116,7 @@ def test_batch_carries_clock_and_proof_under_a_type_a_person_can_read() -> None:
         "proof": [9, "/////////////////////w=="],
         "messages": [["ack", [2, 7]]],
         "sender": 1,
+        "wall": 0,
     }
 
 
