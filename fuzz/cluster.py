@@ -55,6 +55,7 @@ from fuzz.process import Process
 
 STEPS_MAX = 400_000  # events in one run: more is a livelock
 QUIET_US = 60 * SECOND  # after the healing, quiescence must have come by then
+TOGETHER_US = 30 * SECOND  # ... and by then everybody must trade with everybody (B5, C6)
 INSTRUMENTS = (
     plain_ticker("AAPL"),
     Instrument(Symbol("EUR/USD"), Asset("EUR"), Asset("USD"), "0.0001", "100", 2, 2),
@@ -156,10 +157,29 @@ class Cluster:
             self.run_until(self.now_us + 8 * SECOND)
         while (why := self.unrest()) and self.now_us < limit_us and not self.is_spoiled:
             self.run_until(self.now_us + 233 * MS)  # not in step with the ticks
+            apart = self.now_us > limit_us - QUIET_US + TOGETHER_US and self._apart()
+            if apart and not self.is_spoiled:
+                raise Violation(
+                    "liveness",
+                    f"not together {TOGETHER_US // SECOND} s after the healing: {apart}",
+                )
         if why and not self.is_spoiled:
             raise Violation(
                 "liveness", f"not quiet {QUIET_US // SECOND} s after the healing: {why}"
             )
+
+    def _apart(self) -> str:
+        """Say who does not trade with whom, whatever is under way; empty if all do."""
+        for node, machine in self.machines.items():
+            process = machine.process
+            if machine.is_stopped or process is None or node == self.plan.liar:
+                continue
+            if not process.engine.is_ready:
+                return f"node {node} is not ready"
+            for peer, link in process.engine.soft.links.items():
+                if peer != self.plan.liar and not link.is_matched:
+                    return f"node {node} does not match node {peer}: {link.state}"
+        return ""
 
     @property
     def is_spoiled(self) -> bool:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from exchange.domain.units import NodeId
 from exchange.engine.effects import AnswerBody, OrderAnswer
 from exchange.engine.engine import Step
-from exchange.engine.messages import Offer, PeerMessage, Reply, Resumed, SnapshotBegin
+from exchange.engine.messages import Heartbeat, Offer, PeerMessage, Reply, Resumed, SnapshotBegin
 from exchange.engine.records import (
     OfferId,
     OffersForgotten,
@@ -54,6 +54,8 @@ RARE = {
     "silent node wakes": "all begins anew, as at a start (B5)",
     "clock set by a day or more": "stamps go on, whatever a wall clock shows (S2)",
     "answer after a silence": "somebody had let it in again, or nobody came (B5)",
+    "slow peer set aside": "alive, and nobody waits for it any more (B5)",
+    "slow peer taken back": "it has caught up, and its orders are matched again (B5)",
     "answered without waiting for a suspected peer": "one dead node stops nobody (B5)",
     "a node joined": "it makes nobody wait, and gets all of the market (C4)",
     # clients
@@ -81,6 +83,7 @@ class RareStates(Checker):
 
     def begin(self) -> None:
         """Remember what was replied and sent."""
+        self._aside: set[tuple[int, int]] = set()  # who has told whom that it is set aside
         self._replied: set[tuple[int, int, OfferId]] = set()
         self._sent: set[tuple[int, int, OfferId]] = set()
         self._accepted: dict[tuple[int, int, OfferId], None] = {}
@@ -127,6 +130,9 @@ class RareStates(Checker):
         node, peer = process.node, link.other(process.node).node
         epoch = process.engine.state.scalars.epoch
         for message in messages:
+            if isinstance(message, Heartbeat) and message.is_aside != ((node, peer) in self._aside):
+                self._count("slow peer set aside" if message.is_aside else "slow peer taken back")
+                self._aside ^= {(node, peer)}
             match message:
                 case Offer(offer_id):
                     self._sent.add((node, peer, offer_id))

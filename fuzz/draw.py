@@ -69,6 +69,7 @@ BIASES = {
         (0, -20 * SECOND, 20 * SECOND, 10_000 * DAY, -10_000 * DAY),
     ),
     "paused": Bias(("pause", "pause", "pause")),
+    "slow": Bias(("slow",) * 5, {"ack": "visible", "client_us": 50}),
     "wrong_clocks": Bias(
         ("jump", "jump", "jump", "crash", "pause"), {"ack": "visible", "client_us": 50}
     ),
@@ -106,6 +107,7 @@ def draw_plan(seed: int, size: str | None = None, bias: str = "mixed") -> Plan:
         cash=random.choice((1_500, 5_000, 20_000)),
         shares=random.choice((15, 60, 200)),
         ack="durable" if random.random() < 0.25 else "visible",
+        visible_within_us=random.choice((0, 0, 300 * MS)),
         ring=random.choice((3, 50, 4096)),
         chunk=random.choice((1, 4, 500)),
         checkpoint_entries=random.choice((4, 12, 40, 3_000)),

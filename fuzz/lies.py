@@ -66,6 +66,8 @@ def _other(value: Any, random: Random) -> Any:  # noqa: ANN401 - any field of a 
         return _altered(value, random)
     if isinstance(value, tuple):
         return (value[0], _other(value[1], random))
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         near = (value - 1, value + 1, 0, -1)
         return random.choice((*near, 1 << 62, make_id(random.randint(1, 4), random.randint(0, 9))))

@@ -178,6 +178,7 @@ class Plan(msgspec.Struct, frozen=True):
     cash: int
     shares: int
     ack: Literal["visible", "durable"]
+    visible_within_us: int  # beyond it a slow peer is set aside (B5); 0: what a node does by itself
     ring: int
     chunk: int
     checkpoint_entries: int  # dirty entries that are enough for a checkpoint

@@ -95,6 +95,7 @@ class Process:
         cluster.hearing.booted(self)
         config = EngineConfig(
             ack=plan.ack,
+            visible_within_us=plan.visible_within_us,
             address=f"127.0.0.{self.node}:7400",
             ring=plan.ring,
             chunk=plan.chunk,

@@ -23,6 +23,7 @@ CALM = Plan(
     cash=20_000,
     shares=200,
     ack="visible",
+    visible_within_us=0,
     ring=4096,
     chunk=500,
     checkpoint_entries=3_000,

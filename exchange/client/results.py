@@ -174,7 +174,7 @@ class ClusterInfo(msgspec.Struct, frozen=True):
 class PeerStatus(msgspec.Struct, frozen=True):
     node_id: int
     address: str
-    state: str  # synced, syncing, suspected, quarantined
+    state: str  # connecting, syncing, synced, slow, suspected, quarantined
     sent_seq: int
     acknowledged_seq: int
     received_epoch: int

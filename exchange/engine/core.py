@@ -235,13 +235,19 @@ class Core:
     def _is_in_doubt(self, order_id: OrderId) -> bool:
         """Tell whether an order has offers out to deciders that may yet answer soon."""
         keys = self.state.offers_by_taker.get(order_id, {})
-        return bool(keys) and not any(self.soft.links[decider].is_suspected for decider, _ in keys)
+        links = self.soft.links
+        return bool(keys) and all(links[decider].may_answer_soon for decider, _ in keys)
 
     def _finish_waiting(self, order_id: OrderId) -> None:
         """Answer those who waited for an order to be out of doubt."""
         if not self._is_in_doubt(order_id):
             for ticket in self.soft.waiting_done.pop(order_id):
                 self._acknowledge.append(Acknowledge(ticket, order_id))
+
+    def _finish_all_waiting(self) -> None:
+        """Look who waits for a peer that will not answer soon."""
+        for order_id in list(self.soft.waiting_done):
+            self._finish_waiting(order_id)
 
     def _release_waiting(self) -> None:
         """Send the answers that every peer we wait for has made visible: once a turn.
@@ -281,8 +287,7 @@ class Core:
             self._drop(link, reason)
         link.is_suspected = True
         link.detail = reason
-        for order_id in list(self.soft.waiting_done):
-            self._finish_waiting(order_id)
+        self._finish_all_waiting()
         self._check_ready()
 
     def _lost(self, link: Link, reason: str) -> None:

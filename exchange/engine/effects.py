@@ -139,7 +139,7 @@ class TradesAnswer(msgspec.Struct, frozen=True):
 class PeerStatus(msgspec.Struct, frozen=True):
     node_id: NodeId
     address: str
-    state: str  # synced, syncing, suspected, quarantined
+    state: str  # connecting, syncing, synced, slow, suspected, quarantined
     sent_seq: Seq  # our stream, as far as it is sent
     acknowledged_seq: Seq  # ... and applied there
     received_epoch: Epoch

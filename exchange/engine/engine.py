@@ -83,6 +83,10 @@ class Engine(Core):
             self._begin_anew()
         elif soft.mute_until_us and mono_us >= soft.mute_until_us:
             soft.mute_until_us = 0  # nobody came: as at a start, it goes on alone (C5)
+        for link in soft.links.values():
+            self._watch_pace(link)
+        if self._held or self._acknowledge:
+            self._flush()
 
     def was_silent(self, mono_us: int) -> bool:
         """Tell whether this node has stood still since its last turn began (B5)."""
@@ -109,6 +113,8 @@ class Engine(Core):
             self._log_forgetting()
         for link in self.soft.links.values():
             link.tail = None
+            if link.is_helloed and link.applied < self.soft.stream_seq:
+                link.pace.sent(self.soft.stream_seq, self.soft.now_us)
             if link.is_ack_due and link.session is not None:
                 ack = Ack(settlement.watermark(self.soft, link.peer))
                 self._effects.append(Send(link.peer, link.session, ack))
@@ -171,6 +177,23 @@ class Engine(Core):
                 link.forget_below = None
 
     # Links.
+
+    def _watch_pace(self, link: Link) -> None:
+        """Set a peer aside that is too slow to be waited for, or take it back (B3, B5)."""
+        was_aside, pace = link.pace.is_aside, link.pace
+        if not link.is_helloed:
+            return
+        pace.look(self.soft.now_us, next(iter(self.state.offers_to.get(link.peer, ())), None))
+        if pace.is_aside == was_aside:
+            return
+        self.soft.refresh_matched()
+        self._send(link, replication.heartbeat(self.soft, link))  # it is told
+        if not was_aside:
+            link.detail = "it shows orders, or answers offers, too slowly to be waited for"
+            self._finish_all_waiting()
+        elif link.is_matched:
+            link.detail = ""
+            self._run(replication.decide_match_replica(self.soft, link))
 
     def _begin_anew(self) -> None:
         """Treat a silence of our own like a death: links, readiness and answers wait (B5, C6).
@@ -276,6 +299,7 @@ class Engine(Core):
                     self._run(replication.start_snapshot(self.soft, link))
             case messages.Heartbeat():
                 self._forget(link, message.watermark)
+                link.is_aside_there = message.is_aside
                 if not link.quarantine:
                     resync = replication.check_heartbeat(link, message)
                     if resync is not None:
@@ -355,6 +379,7 @@ class Engine(Core):
         if message.seq > self.soft.stream_seq:
             raise RemoteProtocolError(f"node {link.peer} has applied what was never sent")
         link.applied = message.seq
+        link.pace.applied(message.seq, self.soft.now_us)
         link.progress_us = link.level_us = self.soft.now_us
 
     def _on_listed(self, link: Link, message: messages.Listed) -> None:

@@ -127,6 +127,7 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="heartbeat", g
     count: int  # my open orders
     sum: str  # their additive hash (B4)
     watermark: OfferId
+    is_aside: bool = False  # you are set aside for being slow: do not wait for me either (B5)
 
 
 class Listed(msgspec.Struct, frozen=True, array_like=True, tag="listed"):

@@ -121,6 +121,7 @@ def heartbeat(soft: Soft, link: Link) -> Heartbeat:
         len(soft.own.orders),
         sum_text(soft.own),
         watermark(soft, link.peer),
+        link.pace.is_aside,
     )
 
 

@@ -9,6 +9,7 @@ anything else before a hello             | ignored
 anything of another session              | ignored
 link closed, or a fault in it            | suspected, until a new session
 3 s without word or progress             | suspected, and the link is closed
+slower than the bound (`pace`)           | set aside; the link stays, and it may catch up
 a forbidden message                      | quarantined until its next boot epoch
 """
 
@@ -80,7 +81,8 @@ def peer_seen(soft: Soft, link: Link, hello: Hello) -> PeerSeen | None:
 def open_session(soft: Soft, link: Link, session: Session) -> None:
     """Make a session the current one; what the last one left is gone (S6)."""
     link.session = link.last_session = session
-    link.is_helloed = link.is_synced = False
+    link.is_helloed = link.is_synced = link.is_aside_there = False
+    link.pace.begin()
     if link.is_suspected:
         trust(soft, link)
     link.incoming = link.outgoing = link.tail = link.told = None
@@ -90,7 +92,8 @@ def open_session(soft: Soft, link: Link, session: Session) -> None:
 def close_session(soft: Soft, link: Link, reason: str) -> None:
     """End the current session: the peer's orders leave matching at once (B5)."""
     link.session = None
-    link.is_helloed = link.is_synced = False
+    link.is_helloed = link.is_synced = link.is_aside_there = False
+    link.pace.begin()
     link.incoming = link.outgoing = link.tail = None
     link.progress_us = link.level_us  # sessions that come and go are no progress (B5)
     link.detail = reason
@@ -117,7 +120,8 @@ def is_overdue(soft: Soft, link: Link) -> bool:
 
 def new_link(soft: Soft, peer: NodeId) -> Link:
     """Start to know a peer; before the node is ready it has 3 s to appear (C5)."""
-    link = Link(peer, now_us=soft.now_us, suspected=soft.is_ready)
+    within_us = soft.config.visible_within_us
+    link = Link(peer, now_us=soft.now_us, suspected=soft.is_ready, within_us=within_us)
     soft.links[peer] = link
     return link
 

@@ -15,6 +15,7 @@ from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
 from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
 from exchange.engine.messages import Events, Proof, Session
+from exchange.engine.pace import Pace
 from exchange.engine.records import OfferId
 from exchange.engine.state import State
 
@@ -26,6 +27,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
 
     ack: Literal["visible", "durable"] = "visible"
     address: str = ""  # what peers are told to dial
+    visible_within_us: int = 0  # a peer that takes longer to show orders is set aside; 0: `pace`
     heartbeat_us: int = 1_000_000
     suspect_us: int = 3_000_000  # B5
     ring: int = 4096  # events kept to resume a stream; a longer absence costs a snapshot
@@ -43,11 +45,14 @@ class Link:
     connecting  | either  | no         | no           | yes: the node is starting (C5)
     syncing     | yes     | yes        | no           | yes (B3)
     synced      | yes     | yes        | yes          | yes
+    slow        | yes     | yes        | no           | no: it was set aside, and may catch up (B5)
     quarantined | either  | either     | no           | no (B7)
     """
 
-    def __init__(self, peer: NodeId, *, now_us: int, suspected: bool) -> None:
+    def __init__(self, peer: NodeId, *, now_us: int, suspected: bool, within_us: int = 0) -> None:
         self.peer = peer
+        self.pace = Pace(within_us)
+        self.is_aside_there = False  # it has set this node aside, and said so
         self.session: Session | None = None
         self.last_session = Session(Epoch(0), 0)  # a session is only ever followed by a higher one
         self.is_helloed = False
@@ -74,12 +79,21 @@ class Link:
     @property
     def is_matched(self) -> bool:
         """Tell whether its orders may be matched (B5: no synced link, no offer)."""
-        return self.is_synced and not self.is_suspected and not self.quarantine
+        return self.is_synced and not self._is_out
 
     @property
     def is_waited_for(self) -> bool:
         """Tell whether acknowledgements wait for it (B3)."""
-        return not self.is_suspected and not self.quarantine
+        return not self._is_out and not self.is_aside_there
+
+    @property
+    def may_answer_soon(self) -> bool:
+        """Tell whether who asked to wait for the end of doubt waits for it (S4)."""
+        return not self.is_suspected and not self.pace.is_aside
+
+    @property
+    def _is_out(self) -> bool:
+        return self.is_suspected or self.pace.is_aside or bool(self.quarantine)
 
     @property
     def state(self) -> str:
@@ -90,6 +104,8 @@ class Link:
             return "suspected"
         if self.session is None:
             return "connecting"
+        if self.pace.is_aside:
+            return "slow"
         return "synced" if self.is_synced else "syncing"
 
 

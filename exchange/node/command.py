@@ -112,6 +112,13 @@ OPTIONS: list[Option] = [
         help="Answer an order when it is in every node's book, or when it is on this disk.",
     ),
     click.option(
+        "--visible-within",
+        type=Seconds(min=0, max=3600),
+        default=0,
+        help="Seconds after which answers stop waiting for a slow node; 0 is a second, or less "
+        "where it used to be quicker.",
+    ),
+    click.option(
         "--https",
         type=HTTPS,
         default="127.0.0.1:7443",
@@ -209,6 +216,7 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
         coordinator=values["coordinator"],
         coordinator_listen=values["coordinator_listen"],
         ack=values["ack"],
+        visible_within_s=values["visible_within"],
         is_authenticated=not values["no_auth"],
         is_strict=values["strict_listing"],
         is_tls=values["tls"],

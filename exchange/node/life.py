@@ -108,6 +108,7 @@ class Life:
             state,
             EngineConfig(
                 ack=settings.ack,
+                visible_within_us=int(settings.visible_within_s * 1e6),
                 address=address,
                 has_coordinator=settings.coordinator is not None,
             ),

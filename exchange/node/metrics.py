@@ -24,7 +24,7 @@ from exchange.wire.metrics import Family, Kind, NodeMetrics, Sample
 
 FORCE_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
-STATES = ("connecting", "syncing", "synced", "suspected", "quarantined")
+STATES = ("connecting", "syncing", "synced", "slow", "suspected", "quarantined")
 
 METRICS: dict[str, tuple[Kind, str]] = {
     "exchange_ready": ("gauge", "1 if the node serves; new orders need room, too."),

@@ -3,7 +3,7 @@
 what changed since the last look             | event
 ---------------------------------------------+---------------------------------------
 a peer is synced, or again after a suspicion | peer_synced, peer_returned
-a peer is suspected, or quarantined          | peer_suspected, peer_quarantined
+a peer is suspected, set aside, quarantined  | peer_suspected, peer_slow, peer_quarantined
 an offer has had no answer for DOUBT_S       | offer_in_doubt, again every DOUBT_S (S4)
 a checkpoint took SLOW_S or longer           | checkpoint_slow
 keys stopped being good                      | keys_ended
@@ -62,6 +62,9 @@ class Monitor:
             case "synced":
                 self._was_synced.add(peer)
                 event = Event("peer_synced", f"node {peer} is synced", peer=peer)
+            case "slow":
+                text = f"node {peer} is set aside: {link.detail}; its orders are not matched"
+                event = Event("peer_slow", text, peer=peer)
             case "suspected":
                 text = f"node {peer} is suspected: its orders are not matched"
                 event = Event("peer_suspected", text, peer=peer)

@@ -273,7 +273,8 @@ class PriceTimePriority(Checker):
 
 def _counts(link: Link) -> bool:
     """Tell whether acknowledgements must wait for a peer: from its hello on (B3)."""
-    return not (link.is_suspected or link.quarantine)
+    is_out = link.is_suspected or link.quarantine or link.pace.is_aside
+    return not (is_out or link.is_aside_there)
 
 
 def _never_rests(order: OwnedOrder) -> bool:

@@ -1,6 +1,6 @@
 """Bugs of what is between nodes: sessions, replicas, acknowledgement, identity; of the shell."""
 
-from fuzz.planted.bug import CLOCKS, CORE, ENGINE, REPLICATION, SESSIONS, SOFT, STORE, Planted
+from fuzz.planted.bug import CLOCKS, CORE, ENGINE, PACE, REPLICATION, SESSIONS, SOFT, STORE, Planted
 
 BUGS = (
     # Sessions, replicas, acknowledgement.
@@ -86,8 +86,8 @@ BUGS = (
         "peer_counted_from_resync_instead_of_hello",
         "B3",
         SOFT,
-        "        return not self.is_suspected and not self.quarantine\n",
-        "        return self.is_synced and not self.is_suspected and not self.quarantine\n",
+        "        return not self._is_out and not self.is_aside_there\n",
+        "        return self.is_synced and not self._is_out and not self.is_aside_there\n",
         ("skewed", "mixed"),
     ),
     Planted(
@@ -160,6 +160,55 @@ BUGS = (
         "    if is_syncing and soft.now_us - link.taken_us > limit:\n",
         "    if is_syncing and soft.now_us - link.heard_us > limit:\n",
         ("tests/fuzz/test_regressions.py",),
+    ),
+    Planted(
+        "slow_peer_waited_for",
+        "B3",
+        SOFT,
+        "        return not self._is_out and not self.is_aside_there\n",
+        "        return not self.is_suspected and not self.quarantine\n",
+        ("tests/exchange/engine/test_pace.py",),
+    ),
+    Planted(
+        "slow_peer_stays_in_matching",
+        "B5",
+        ENGINE,
+        "        self.soft.refresh_matched()\n"
+        "        self._send(link, replication.heartbeat(self.soft, link))  # it is told\n",
+        "        self._send(link, replication.heartbeat(self.soft, link))  # it is told\n",
+        ("tests/exchange/engine/test_pace.py",),
+    ),
+    Planted(
+        "slow_peer_not_matched_when_it_is_back",
+        "S3",
+        ENGINE,
+        "        elif link.is_matched:\n",
+        "        elif not link.is_matched:\n",
+        ("tests/exchange/engine/test_pace.py",),
+    ),
+    Planted(
+        "trickle_counts_as_pace",
+        "B3",
+        PACE,
+        "        if not self._probe_us or seq < self._probe_seq:\n",
+        "        if not self._probe_us:\n",
+        ("tests/exchange/engine/test_pace.py",),
+    ),
+    Planted(
+        "slow_peer_never_taken_back",
+        "B5",
+        PACE,
+        "            if now_us - self._quick_since_us >= self._calm_us:\n",
+        "            if now_us < 0:\n",
+        ("slow", "mixed"),
+    ),
+    Planted(
+        "slow_peer_flaps",
+        "B5",
+        PACE,
+        "min(2 * self._calm_us, CALM_MAX_US) if is_again",
+        "CALM_MIN_US if is_again",
+        ("tests/exchange/engine/test_pace.py",),
     ),
     # The shell.
     Planted(

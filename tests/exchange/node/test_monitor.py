@@ -100,3 +100,16 @@ def test_keys_that_end_are_told() -> None:
     watched.engines.state(1).key_changes += 1
 
     assert watched.look() == ["keys_ended"]
+
+
+def test_a_slow_peer_is_told_with_the_reason() -> None:
+    """B5: alive, and nobody waits for it."""
+    watched = Watched()
+    watched.look()
+    link = watched.engines.engine(1).soft.links[watched.engines.state(2).node_id]
+    link.pace.is_aside, link.detail = True, "it is too slow"
+
+    assert watched.look() == ["peer_slow"]
+    assert watched.told == ["node 2 is set aside: it is too slow; its orders are not matched"]
+    link.pace.is_aside = False
+    assert watched.look() == ["peer_returned"]
