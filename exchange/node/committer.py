@@ -2,8 +2,16 @@
 
 A force on a fast disk costs about as much as waking a thread, so it is done inline; on a
 slow one a writer thread of its own forces one batch while the engine decides the next.
-Which it is, is measured at start (`force_time`).  An LMDB write begins and ends on one
-thread either way (W3): `Store.commit` is one synchronous call.
+Which it is, is measured at start (`force_time`) and chosen again while the node runs, for
+disks change: by what else they do, by their age, by credits that a cloud gives out.
+
+    inline -> thread   the median of WINDOW forces is SLOW_S or more, or one is STALL_S or more
+    thread -> inline   of so many forces a quarter is below FAST_S and none a stall; so many is
+                       WINDOW, and twice as many with each change to the thread (no flapping)
+
+On the thread a force also waits for the interpreter, so what counts is what the quick ones
+took.  Forces of checkpoints are left out: they are long on any disk (W5).  An LMDB write
+begins and ends on one thread either way (W3): `Store.commit` is one synchronous call.
 """
 
 import errno
@@ -12,6 +20,7 @@ import queue
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +29,11 @@ from exchange.engine.messages import Proof
 from exchange.store.store import Write
 
 INLINE_BELOW_S = 0.0006  # performance.md: a hop to a thread and back costs 0.06 to 0.2 ms
+SLOW_S = 2 * INLINE_BELOW_S
+FAST_S = INLINE_BELOW_S / 2
+STALL_S = 0.05  # as long as a checkpoint may hold up trading (W5)
+WINDOW = 32  # forces
+WINDOW_MAX = 4096
 PROBES = 5
 PROBE_SIZE = 4096  # bytes: a page
 FORCES_A_WRITE = 2  # LMDB flushes its data, then its meta page
@@ -30,7 +44,9 @@ Commit = Callable[[Write], Proof]
 class Committer(Protocol):
     """One forced write at a time: `submit`, then `finished` hands it back once it is durable."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """Name it for people."""
 
     @property
     def is_busy(self) -> bool:
@@ -121,6 +137,95 @@ class ThreadCommitter:
             except BaseException as error:  # the engine's task raises it
                 self._error = error
             self._wake()
+
+
+class AdaptiveCommitter:
+    """Force inline or on a thread, whichever the disk is for at the moment."""
+
+    def __init__(
+        self,
+        commit: Commit,
+        wake: Callable[[], object],
+        *,
+        is_slow: bool,
+        tell: Callable[[str, float], None],
+        clock_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Begin as measured; `tell` hears of each choice: which, and what a force takes."""
+        self._commit = commit
+        self._clock_s = clock_s
+        self._tell = tell
+        self._inline = InlineCommitter(self._timed)
+        self._thread: ThreadCommitter | None = None
+        self._wake = wake
+        self._needed = WINDOW
+        self._took_s: deque[float] = deque(maxlen=WINDOW_MAX)  # since the last choice
+        self._last_s: float | None = None  # of the write under way, by whoever forces it
+        self._current: Committer = self._on_thread() if is_slow else self._inline
+
+    @property
+    def kind(self) -> str:
+        """Return which it is now."""
+        return self._current.kind
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a write is under way, or waits to be taken."""
+        return self._current.is_busy
+
+    def submit(self, write: Write) -> None:
+        """Begin to force a write, perhaps elsewhere than the last one."""
+        self._choose()
+        self._current.submit(write)
+
+    def finished(self) -> tuple[Write, Proof] | None:
+        """Return the write that became durable, once; raise what the force raised."""
+        done = self._current.finished()
+        if done is not None and self._last_s is not None:
+            self._took_s.append(self._last_s)
+            self._last_s = None
+        return done
+
+    def close(self) -> None:
+        """Wait for the write under way, and end."""
+        if self._thread is not None:
+            self._thread.close()
+            self._thread = None
+
+    def _timed(self, write: Write) -> Proof:
+        begun = self._clock_s()
+        proof = self._commit(write)
+        if write.checkpoint is None:
+            self._last_s = self._clock_s() - begun
+        return proof
+
+    def _choose(self) -> None:
+        took = self._took_s
+        if not took:
+            return
+        is_stall = took[-1] >= STALL_S
+        if self._current is self._inline:
+            is_known = len(took) % WINDOW == 0
+            seconds = statistics.median(list(took)[-WINDOW:]) if is_known else 0.0
+            if is_stall or seconds >= SLOW_S:
+                self._needed = min(2 * self._needed, WINDOW_MAX)
+                self._change(self._on_thread(), max(seconds, took[-1]))
+        elif is_stall:
+            took.clear()
+        elif len(took) >= self._needed and len(took) % WINDOW == 0:
+            quick_s = statistics.quantiles(took, n=4)[0]
+            if quick_s < FAST_S:
+                self._change(self._inline, quick_s)
+
+    def _change(self, committer: Committer, seconds: float) -> None:
+        self._current = committer
+        self._took_s.clear()
+        self._tell(committer.kind, seconds)
+
+    def _on_thread(self) -> ThreadCommitter:
+        if self._thread is None:
+            self._thread = ThreadCommitter(self._timed, self._wake)
+        return self._thread
 
 
 def force_time(directory: Path) -> float:

@@ -33,9 +33,9 @@ from exchange.node.access import Access
 from exchange.node.clients import Clients
 from exchange.node.committer import (
     INLINE_BELOW_S,
+    AdaptiveCommitter,
     Committer,
     InlineCommitter,
-    ThreadCommitter,
     force_time,
 )
 from exchange.node.deadman import DeadMan
@@ -202,11 +202,19 @@ class Life:
     # Starting and stopping.
 
     def _choose_committer(self) -> None:
-        """Force inline on a fast disk, else on a thread of its own."""
-        if force_time(self._settings.data_dir) >= INLINE_BELOW_S:
-            token = trio.lowlevel.current_trio_token()
-            wake = partial(_run_soon, token, self.hub.wake)
-            self.committer = ThreadCommitter(self._commit, wake)
+        """Force inline on a fast disk, else on a thread of its own; and look on."""
+        token = trio.lowlevel.current_trio_token()
+        self.committer = AdaptiveCommitter(
+            self._commit,
+            partial(_run_soon, token, self.hub.wake),
+            is_slow=force_time(self._settings.data_dir) >= INLINE_BELOW_S,
+            tell=self._chosen,
+        )
+
+    def _chosen(self, kind: str, seconds: float) -> None:
+        where = "on a thread of their own" if kind == "thread" else "inline"
+        text = f"a forced write takes {seconds * 1000:.1f} ms: they are done {where} from now on"
+        self._tell(Event("committer_chosen", text, kind=kind, seconds=seconds))
 
     async def _become_ready(self, nursery: trio.Nursery) -> None:
         """Wait until every known peer is synced or suspected: at most 3 s (C5, C6)."""

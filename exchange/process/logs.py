@@ -64,6 +64,7 @@ EVENTS: dict[str, tuple[Level, str]] = {
     "storage_full": ("error", "New orders are refused for want of room (W7)."),
     "storage_free": ("info", "There is room for new orders again."),
     "checkpoint_slow": ("warning", "A forced checkpoint took long: the disk is slow or busy."),
+    "committer_chosen": ("info", "The disk became slower or faster: who forces has changed."),
     "peer_synced": ("info", "A peer's orders are in the book, for the first time since the start."),
     "peer_returned": ("info", "A peer that was suspected or set aside is synced again."),
     "stood_still": (
