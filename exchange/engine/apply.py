@@ -5,6 +5,7 @@ double entry: per asset, all accounts + what is outside (`external`) + clearing 
 peers sum to zero (S13, M3).  Available amounts below zero are our bug and assert.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -213,6 +214,14 @@ def _order_amended(state: State, record: OrderAmended) -> None:
     order = state.orders[record.order_id]
     order.price = record.price
     order.quantity = order.total = record.quantity
+    reserved = state.offers_by_taker.get(record.order_id)
+    if reserved is not None:
+        reserved.reprice(record.price)
+    allowed = Lots(order.filled + order.offered)
+    if allowed > record.quantity:
+        state.overdrawn[record.order_id] = allowed
+    else:
+        state.overdrawn.pop(record.order_id, None)
     if record.stamp:
         order.stamp = record.stamp
         _advance_clock(state, record.stamp)
@@ -345,7 +354,7 @@ def _trade_accepted(state: State, record: TradeAccepted) -> None:
         record.price,
     )
     state.acceptances.put(key, acceptance)
-    state.acceptances_of.setdefault(record.proposer, {})[record.offer_id] = None
+    state.acceptances_of.setdefault(record.proposer, OrderedDict())[record.offer_id] = None
     maker = state.orders[record.maker]
     clear(state, peer, maker, quantity=record.quantity, price=record.price)
     fill(
@@ -370,7 +379,7 @@ def _trade_declined(state: State, record: TradeDeclined) -> None:
 def _offers_forgotten(state: State, record: OffersForgotten) -> None:
     peer = peer_of(state, record.proposer)
     peer.forgotten = max(peer.forgotten, record.below)
-    accepted = state.acceptances_of.get(record.proposer, {})
+    accepted = state.acceptances_of.get(record.proposer, OrderedDict())
     while accepted and (oldest := next(iter(accepted))) < record.below:
         del accepted[oldest]
         state.acceptances.drop((record.proposer, oldest))

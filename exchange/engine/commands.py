@@ -14,7 +14,6 @@ from exchange.domain.units import (
     Lsn,
     OrderId,
     Stamp,
-    Ticks,
 )
 from exchange.engine.account_commands import STORAGE_FULL, UNKNOWN_ACCOUNT
 from exchange.engine.decision import Acknowledge, Decision, MatchAgainst, MatchOrder, answered
@@ -35,7 +34,7 @@ from exchange.engine.inputs import (
     CancelOrder,
     PlaceOrder,
 )
-from exchange.engine.ledger import entry_hold, hold_needed
+from exchange.engine.ledger import amended_hold, entry_hold
 from exchange.engine.matching import Taker, match, next_stamp
 from exchange.engine.records import (
     OrderAmended,
@@ -133,7 +132,8 @@ def decide_amend(soft: Soft, item: AmendOrder) -> Decision:
     refused = None if is_kept else _not_now(soft)
     if refused is not None:
         return answered(item.ticket, refused)
-    if _amended_hold(soft, order, price, quantity) - order.held > _available(soft, order):
+    needed = amended_hold(soft.state, order, price=price, total=quantity)
+    if needed - order.held > _available(soft, order):
         detail = "the account does not cover the amended order; the order stands unchanged"
         return answered(item.ticket, Refused("insufficient_funds", detail))
     stamp = Stamp(0) if is_kept else next_stamp(soft)
@@ -298,13 +298,6 @@ def _available(soft: Soft, order: Order) -> int:
     asset = rule.quote if order.side is BUY else rule.base
     account = soft.state.accounts.find(order.account)
     return account.available.get(asset, 0) if account else 0
-
-
-def _amended_hold(soft: Soft, order: Order, price: Ticks, quantity: Lots) -> int:
-    """Return what the order would hold after an amendment (S1: an increase is covered first)."""
-    amended = copy.copy(order)
-    amended.price, amended.total = price, quantity
-    return hold_needed(soft.state, amended)
 
 
 def _canceled(order: Order) -> Order:

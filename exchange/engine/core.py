@@ -234,9 +234,10 @@ class Core:
 
     def _is_in_doubt(self, order_id: OrderId) -> bool:
         """Tell whether an order has offers out to deciders that may yet answer soon."""
-        keys = self.state.offers_by_taker.get(order_id, {})
-        links = self.soft.links
-        return bool(keys) and all(links[decider].may_answer_soon for decider, _ in keys)
+        reserved, links = self.state.offers_by_taker.get(order_id), self.soft.links
+        if reserved is None:
+            return False
+        return all(links[decider].may_answer_soon for decider in reserved.deciders)
 
     def _finish_waiting(self, order_id: OrderId) -> None:
         """Answer those who waited for an order to be out of doubt."""

@@ -17,7 +17,7 @@ from exchange.domain.units import (
     TradeId,
     Units,
 )
-from exchange.engine.state import PeerState, State
+from exchange.engine.state import PeerState, Reserved, State
 
 
 def hold_needed(state: State, order: Order) -> Units:
@@ -27,9 +27,19 @@ def hold_needed(state: State, order: Order) -> Units:
         return Units((open_of(order) + offered) * rule.lot_value)
     needed = order.price * open_of(order)
     if offered:
-        for key in state.offers_by_taker[order.order_id]:
-            offer = state.offers[key]
-            needed += max(offer.limit, order.price) * offer.quantity
+        needed += state.offers_by_taker[order.order_id].value
+    return Units(needed * rule.tick_value)
+
+
+def amended_hold(state: State, order: Order, *, price: Ticks, total: Lots) -> Units:
+    """Return what an order would hold with another price and total (S1, S9)."""
+    rule, offered = state.rules[order.symbol], order.offered
+    left = max(0, total - order.filled - offered)
+    if order.side is SELL:
+        return Units((left + offered) * rule.lot_value)
+    needed = price * left
+    if offered:
+        needed += state.offers_by_taker[order.order_id].value_at(price)
     return Units(needed * rule.tick_value)
 
 
@@ -119,6 +129,7 @@ def changed(state: State, order: Order, ts: Micros) -> None:
         state.orders.dirty.add(order.order_id)
         return
     state.orders.drop(order.order_id)
+    state.overdrawn.pop(order.order_id, None)
     state.done.put(order.order_id, order)
     live = state.open_by_account[order.account]
     del live[order.order_id]
@@ -153,10 +164,8 @@ def check_state(state: State) -> None:
     held: dict[tuple[int, Asset], int] = {}
     for order in state.orders.values():
         assert not order.is_done, "a finished order is live"
-        assert 0 <= order.filled <= order.quantity or order.offered >= 0, "impossible quantities"
+        _check_quantities(state, order)
         assert order.held == hold_needed(state, order), "hold is not what the order needs"
-        offers = [state.offers[key] for key in state.offers_by_taker.get(order.order_id, ())]
-        assert order.offered == sum(offer.quantity for offer in offers), "offers do not add up"
         asset = hold_asset(state, order)
         held[order.account, asset] = held.get((order.account, asset), 0) + order.held
     for account in state.accounts.values():
@@ -164,6 +173,8 @@ def check_state(state: State) -> None:
             assert amount == held.pop((account.account, asset), 0), "holds do not add up"
             assert amount >= 0, "negative hold"
         assert all(amount >= 0 for amount in account.available.values()), "negative balance"
+    in_doubt = [key for reserved in state.offers_by_taker.values() for key in reserved.keys]
+    assert sorted(in_doubt) == sorted(state.offers), "an offer is reserved for no order"
     missing = [key for key, amount in held.items() if amount and key[0] in state.accounts]
     assert not missing, "an order holds funds that its account does not"
     for proposer, offer_id in state.acceptances:
@@ -171,3 +182,21 @@ def check_state(state: State) -> None:
         assert peer.forgotten <= offer_id <= peer.mark, "acceptance outside its bounds"
     for decider, offer_id in state.offers:
         assert offer_id <= state.peers[decider].last_offer, "offer above the last one"
+
+
+def _check_quantities(state: State, order: Order) -> None:
+    """Assert that no more is filled or in doubt than was ever allowed, and the sums of it (S9).
+
+    An amendment below what is filled and in doubt allows that much, and no more.
+    """
+    allowed = max(order.total, state.overdrawn.get(order.order_id, 0))
+    assert order.filled >= 0, "less than nothing is filled"
+    assert order.offered >= 0, "less than nothing is in doubt"
+    assert order.filled + order.offered <= allowed, "more is filled or in doubt than was allowed"
+    reserved = state.offers_by_taker.get(order.order_id, Reserved(order.price))
+    offers = [state.offers[key] for key in reserved.keys]
+    value = sum(max(offer.limit, order.price) * offer.quantity for offer in offers)
+    assert order.offered == sum(offer.quantity for offer in offers), "offers do not add up"
+    assert (reserved.price, reserved.value) == (order.price, value), "the sum of offers has drifted"
+    assert reserved.value == reserved.value_at(order.price), "the sums by limit have drifted"
+    assert sum(reserved.deciders.values()) == len(offers), "deciders are miscounted"

@@ -19,6 +19,7 @@ from exchange.domain.units import (
     QUANTITY_MAX,
     Clock,
     Lots,
+    OrderId,
     Seq,
     node_of,
 )
@@ -126,7 +127,11 @@ def heartbeat(soft: Soft, link: Link) -> Heartbeat:
 
 
 def learn_events(soft: Soft, link: Link, message: Events, *, clock: Clock) -> list[OrderEvent]:
-    """Apply a run of a peer's stream; return the events to match against (B1, B2)."""
+    """Apply a run of a peer's stream; return the events to match against (B1, B2, S3).
+
+    Those are the orders that show more than before, or at other terms, as they are at the end of
+    the run.  A taker that is being filled says how much is left at each reply: nothing appeared.
+    """
     _check_epoch(soft, link, message.epoch)
     for event in message.events:
         _check_event(link, event, clock)
@@ -141,13 +146,21 @@ def learn_events(soft: Soft, link: Link, message: Events, *, clock: Clock) -> li
     if link.have is None:
         raise LinkError(f"node {link.peer} sent events before a snapshot")
     _check_next(link.have, message)
+    grown: dict[OrderId, OrderEvent] = {}
     for event in message.events:
-        known = link.replica.orders.get(event.order_id)
+        order_id = event.order_id
+        known = link.replica.orders.get(order_id)
         if known is not None and event.version < known.version:
-            raise RemoteProtocolError(f"node {link.peer} rewound order {event.order_id}")
+            raise RemoteProtocolError(f"node {link.peer} rewound order {order_id}")
         _update(link.replica, event)
+        if order_id in grown or known is None or _has_grown(known, event):
+            grown[order_id] = event
     link.have = last
-    return [event for event in message.events if event.open]
+    return [event for event in grown.values() if event.open]
+
+
+def _has_grown(known: OrderEvent, event: OrderEvent) -> bool:
+    return event.open > known.open or (event.stamp, event.price) != (known.stamp, known.price)
 
 
 def begin_snapshot(soft: Soft, link: Link, message: SnapshotBegin) -> None:

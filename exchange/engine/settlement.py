@@ -95,7 +95,9 @@ def watermark(soft: Soft, decider: NodeId) -> OfferId:
 
     What an operator decided stays above it, so that the decider keeps its own answer.
     """
-    unresolved = list(soft.state.offers_to.get(decider, ()))[:1]
+    out = soft.state.offers_to.get(decider)
+    unresolved = [next(iter(out))] if out else []
+    # As many as people decided and the decider has not spoken about: a handful.
     unresolved += [offer_id for peer, offer_id in soft.state.heuristics if peer == decider]
     if unresolved:
         return min(unresolved)

@@ -5,6 +5,7 @@ order ids and all history stay on the disk until they are asked for (`exchange.e
 `docs/log-format.md` lists the tables and their keys.
 """
 
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -100,6 +101,47 @@ class HeuristicOut(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answer: int = -1  # the decider's own; -1 = not known yet, else it disagreed: frozen
 
 
+class Reserved(msgspec.Struct):
+    """What one order has offered, kept as sums: nobody adds up its offers again (S1).
+
+    An order that sweeps N makers has N offers out, and its hold is asked for at each of them.
+    """
+
+    price: Ticks  # the order's, now
+    value: int = 0  # sum of max(limit, price) x quantity over `keys`, in ticks x lots
+    keys: dict[tuple[NodeId, OfferId], None] = {}
+    by_limit: dict[Ticks, int] = {}  # quantity offered at each limit; nearly always one
+    deciders: dict[NodeId, int] = {}  # offers out to each
+
+    def value_at(self, price: Ticks) -> int:
+        """Return what `value` would be if the order had this price."""
+        return sum(max(limit, price) * quantity for limit, quantity in self.by_limit.items())
+
+    def reprice(self, price: Ticks) -> None:
+        """Follow the order to a new price."""
+        self.price, self.value = price, self.value_at(price)
+
+    def add(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
+        """Count an offer."""
+        limit, quantity, decider = offer.limit, offer.quantity, offer.decider
+        self.keys[key] = None
+        self.by_limit[limit] = self.by_limit.get(limit, 0) + quantity
+        self.deciders[decider] = self.deciders.get(decider, 0) + 1
+        self.value += max(limit, self.price) * quantity
+
+    def remove(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
+        """Count an offer no more."""
+        limit, quantity, decider = offer.limit, offer.quantity, offer.decider
+        del self.keys[key]
+        self.by_limit[limit] -= quantity
+        if not self.by_limit[limit]:
+            del self.by_limit[limit]
+        self.deciders[decider] -= 1
+        if not self.deciders[decider]:
+            del self.deciders[decider]
+        self.value -= max(limit, self.price) * quantity
+
+
 class Acceptance(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An acceptance the proposer has not acknowledged yet (S7)."""
 
@@ -174,10 +216,13 @@ class State:
         # Derived, rebuilt by `derive` after a load.
         self.scalars = self.scalars_table["node"]  # in every checkpoint: nearly all changes them
         self.open_by_account: dict[AccountId, dict[OrderId, None]] = {}
-        self.offers_by_taker: dict[OrderId, dict[tuple[NodeId, OfferId], None]] = {}
-        self.offers_to: dict[NodeId, dict[OfferId, None]] = {}  # by decider, oldest first
+        self.offers_by_taker: dict[OrderId, Reserved] = {}
+        # Oldest first.  Ordered dictionaries: the first key of a plain one that loses its first
+        # keys one by one is found by passing over all that are gone.
+        self.offers_to: dict[NodeId, OrderedDict[OfferId, None]] = {}  # by decider
         self.offered_against: dict[OrderId, int] = {}  # maker -> quantity of our offers out
-        self.acceptances_of: dict[NodeId, dict[OfferId, None]] = {}  # by proposer, oldest first
+        self.acceptances_of: dict[NodeId, OrderedDict[OfferId, None]] = {}  # by proposer
+        self.overdrawn: dict[OrderId, Lots] = {}  # amended below what was filled and in doubt (S9)
         self.decimals: dict[Asset, int] = {CASH: CASH_DECIMALS}  # cash exists before any listing
         self.rules: dict[Symbol, Rule] = {}
         self.keys_of: dict[AccountId, dict[str, None]] = {}  # oldest first
@@ -227,6 +272,7 @@ class State:
         self.offers_to.clear()
         self.offered_against.clear()
         self.acceptances_of.clear()
+        self.overdrawn.clear()
         self.decimals.clear()
         self.decimals[CASH] = CASH_DECIMALS
         self.rules.clear()
@@ -235,28 +281,33 @@ class State:
         for account, key_id in sorted(self.keys, key=lambda at: (self.keys[at].created, at)):
             self.keys_of.setdefault(account, {})[key_id] = None
         for proposer, offer_id in sorted(self.acceptances):
-            self.acceptances_of.setdefault(proposer, {})[offer_id] = None
+            self.acceptances_of.setdefault(proposer, OrderedDict())[offer_id] = None
         for listing in self.instruments.values():
             self.add_instrument(listing.instrument)
         for order in self.orders.values():
             order.symbol = self.rules[order.symbol].symbol
             self.open_by_account.setdefault(order.account, {})[order.order_id] = None
+            if order.filled + order.offered > order.total:
+                self.overdrawn[order.order_id] = Lots(order.filled + order.offered)
         for key in sorted(self.offers):
             self.add_offer(key, self.offers[key])
 
     def add_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
         """Index an offer out."""
-        self.offers_by_taker.setdefault(offer.taker, {})[key] = None
-        self.offers_to.setdefault(offer.decider, {})[offer.offer_id] = None
+        reserved = self.offers_by_taker.get(offer.taker)
+        if reserved is None:
+            reserved = self.offers_by_taker[offer.taker] = Reserved(self.orders[offer.taker].price)
+        reserved.add(key, offer)
+        self.offers_to.setdefault(offer.decider, OrderedDict())[offer.offer_id] = None
         against = self.offered_against
         against[offer.maker] = against.get(offer.maker, 0) + offer.quantity
 
     def remove_offer(self, key: tuple[NodeId, OfferId], offer: OfferOut) -> None:
         """Take an offer out of the index."""
-        keys = self.offers_by_taker[offer.taker]
-        del keys[key]
+        reserved = self.offers_by_taker[offer.taker]
+        reserved.remove(key, offer)
         del self.offers_to[offer.decider][offer.offer_id]
-        if not keys:
+        if not reserved.keys:
             del self.offers_by_taker[offer.taker]
         left = self.offered_against[offer.maker] - offer.quantity
         if left:

@@ -51,7 +51,8 @@ class OrderWriter:
             fixed = self._fixed[key] = _fixed_of(body)
         text, lots, filled = fixed.text, fixed.lots, body.filled
         is_over = body.status is Status.CANCELED or body.status is Status.REJECTED
-        remaining = body.in_doubt if is_over else body.total - filled
+        # Amended below what was in doubt, and filled all the same: nothing remains (S9).
+        remaining = body.in_doubt if is_over else max(0, body.total - filled)
         name = _ENCODE(body.client_order_id).decode() if body.client_order_id else "null"
         average = f'"{average_text(fixed.tick, body.cost, filled)}"' if filled else "null"
         reason = f'"{body.reason}"' if body.reason else "null"

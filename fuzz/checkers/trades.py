@@ -7,6 +7,7 @@ from exchange.engine.records import (
     HeuristicChecked,
     LocalTrade,
     OfferId,
+    OrderAmended,
     OrderPlaced,
     Record,
     TradeAccepted,
@@ -15,7 +16,7 @@ from exchange.engine.records import (
     TradeSettled,
 )
 from fuzz.checkers.base import Checker
-from fuzz.model import is_live, open_quantity, sums
+from fuzz.model import is_live, offered, open_quantity, sums
 
 
 class ConservationPerTrade(Checker):
@@ -118,7 +119,9 @@ class Conservation(Checker):
 class MatchingRules(Checker):
     """Who trades with whom, at what price, and who proposes (S2, S9, S10, M1)."""
 
-    kinds: ClassVar[tuple[type, ...]] = (LocalTrade, TradeOffered, TradeAccepted, OrderPlaced)
+    kinds: ClassVar[tuple[type, ...]] = (
+        *(LocalTrade, TradeOffered, TradeAccepted, OrderPlaced, OrderAmended),
+    )
 
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Hold every trade against the orders as they are just before it."""
@@ -136,12 +139,19 @@ class MatchingRules(Checker):
                 self._last_clock[node] = clock_of(record.stamp)
                 if not known.accounts.get(record.account):
                     self.fail(f"order {record.order_id} of a closed account")
+                self._allowed[record.order_id] = record.quantity
+            case OrderAmended():
+                known = self.exchange.node(node)
+                order = known.orders[record.order_id]
+                at_work = order.filled + offered(known, order)
+                self._allowed[record.order_id] = max(record.quantity, at_work)
             case _:
                 pass
 
     def begin(self) -> None:
         """Stamps of a node only rise (S2)."""
         self._last_clock: dict[int, int] = {}
+        self._allowed: dict[int, int] = {}  # what may be filled of an order altogether (S9)
 
     def _local(self, node: NodeId, record: LocalTrade) -> None:
         known = self.exchange.node(node)
@@ -198,12 +208,11 @@ class MatchingRules(Checker):
             for order in node.orders.values():
                 if order.is_ioc and is_live(node, order):
                     self.fail(f"order {order.order_id} rests")
+                allowed = self._allowed.get(order.order_id, order.quantity)
+                if order.filled > allowed:
+                    self.fail(f"order {order.order_id}: {order.filled} filled of {allowed} allowed")
                 if order.filled > order.quantity and not order.canceled:
-                    self._overfilled(order.order_id, order.filled, order.quantity)
-
-    def _overfilled(self, order_id: int, filled: int, quantity: int) -> None:
-        """Only what was in doubt when an order shrank may fill it beyond its total (S9)."""
-        self.cluster.counters["filled beyond an amended total"] += 1
+                    self.cluster.counters["filled beyond an amended total"] += 1
 
 
 class OneTape(Checker):

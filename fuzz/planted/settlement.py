@@ -94,7 +94,7 @@ BUGS = (
         "forget_early",
         "S7",
         SETTLEMENT,
-        "    unresolved = list(soft.state.offers_to.get(decider, ()))[:1]\n",
+        "    unresolved = [next(iter(out))] if out else []\n",
         "    unresolved: list[OfferId] = []\n",
     ),
     Planted(
