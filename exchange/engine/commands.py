@@ -16,7 +16,7 @@ from exchange.domain.units import (
     Stamp,
 )
 from exchange.engine.account_commands import STORAGE_FULL, UNKNOWN_ACCOUNT
-from exchange.engine.decision import Acknowledge, Decision, MatchAgainst, MatchOrder, answered
+from exchange.engine.decision import Acknowledge, Decision, MatchOrder, answered
 from exchange.engine.effects import (
     Answer,
     CancelAnswer,
@@ -139,8 +139,9 @@ def decide_amend(soft: Soft, item: AmendOrder) -> Decision:
     stamp = Stamp(0) if is_kept else next_stamp(soft)
     decision.records.append(OrderAmended(order.order_id, price, quantity, stamp, soft.wall))
     decision.acknowledge.append(Acknowledge(item.ticket, order.order_id))
+    # No own order can be younger and cross it now: a new stamp is the youngest of all, and one
+    # that keeps its stamp shows no more than before at the price it had (S3).
     decision.follow.append(MatchOrder(order.order_id))
-    decision.follow.append(MatchAgainst(order.symbol, order.side, price, stamp or order.stamp))
     return decision
 
 

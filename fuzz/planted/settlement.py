@@ -4,6 +4,15 @@ from fuzz.planted.bug import APPLY, COMMANDS, CORE, MATCHING, SETTLEMENT, STATE,
 
 BUGS = (
     Planted(
+        "maker_not_matched_again_behind_a_reply",
+        "S3",
+        SETTLEMENT,
+        "            decision.follow.append(MatchAgainst(taker.symbol, maker.side, maker.price, "
+        "maker.stamp))\n",
+        "            pass\n",
+        ("tests/exchange/engine/test_settlement.py",),
+    ),
+    Planted(
         "mark_dropped",
         "S5",
         SETTLEMENT,

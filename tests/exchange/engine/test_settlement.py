@@ -145,6 +145,34 @@ def test_order_told_filled_grows_no_more() -> None:
     engines.check_quiet()
 
 
+def test_order_that_came_between_a_makers_event_and_the_reply_meets_what_is_left() -> None:
+    """S3: until the reply, the quantity that it releases hid the rest of the maker from it."""
+    engines = a_trade_in_flight(maker_quantity=10, taker_quantity=6)
+    engines.deliver()
+    (place, (source, target, item)) = next(
+        (place, entry)
+        for place, entry in enumerate(engines.wire)
+        if isinstance(entry[2], inputs.PeerBatch)
+        and any(isinstance(message, Reply) for message in entry[2].batch.messages)
+    )
+    assert isinstance(item, inputs.PeerBatch)
+    said = item.batch.messages
+    before = [message for message in said if not isinstance(message, Reply)]
+    assert any(isinstance(message, Events) for message in before)
+    engines.step(1, inputs.PeerBatch(msgspec.structs.replace(item.batch, messages=before)))
+    late = engines.place(1, Side.BUY, 1001, 4)
+    engines.step(1, late)
+    rest = [message for message in said if isinstance(message, Reply)]
+    reply = inputs.PeerBatch(msgspec.structs.replace(item.batch, messages=rest))
+    engines.wire[place] = (source, target, reply)
+    engines.settle()
+
+    answer = engines.answers[late.ticket]
+    assert isinstance(answer, OrderAnswer)
+    assert engines.filled(answer.order_id) == 4
+    engines.check_quiet()
+
+
 def test_acknowledged_acceptances_are_forgotten() -> None:
     """S7: one watermark forgets all below it."""
     engines = a_trade_in_flight()
