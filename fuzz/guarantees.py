@@ -26,7 +26,7 @@ FAILURES = {
     "reset": "links break with bytes in flight",
     "partition": "a partition, one way or both",
     "pause": "a process stops for seconds, and goes on",
-    "clock": "a wall clock is set, by up to 20 s",
+    "clock": "a wall clock is set, by seconds or by decades",
     "force": "a force fails, its outcome unknown",
     "full": "a store is full",
     "rot": "a bit flips on a disk",

@@ -412,6 +412,7 @@ class Engine(Core):
         """Use a replica that is level: match against it, and count it as visible (S3, B3)."""
         link.is_synced = True
         link.is_suspected = False
+        link.detail = ""
         self.soft.refresh_matched()
         self._run(replication.decide_match_replica(self.soft, link))
         self._check_ready()

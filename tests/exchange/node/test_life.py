@@ -15,6 +15,7 @@ from exchange.node import life as module
 from exchange.node.identity import OperatorKey
 from exchange.node.life import Life
 from exchange.node.settings import Settings
+from exchange.process.addresses import Address
 from exchange.process.clocks import SystemClocks
 from exchange.store.directory import Directory
 from exchange.store.frames import Identity
@@ -26,7 +27,9 @@ FAST, SLOW = 0.0001, 0.01  # seconds a force takes
 
 
 @asynccontextmanager
-async def a_life(path: Path, told: list[str]) -> AsyncIterator[Life]:
+async def a_life(
+    path: Path, told: list[str], coordinator: Address | None = None
+) -> AsyncIterator[Life]:
     """Live, without any coordinator, and stop gracefully."""
     with Directory.lock(path) as directory:
         if directory.identity() is None:
@@ -37,7 +40,7 @@ async def a_life(path: Path, told: list[str]) -> AsyncIterator[Life]:
         life = Life(
             store,
             disk,
-            Settings(path),
+            Settings(path, coordinator=coordinator),
             epoch=epoch,
             boot_id=b"12345678",
             address="127.0.0.1:7400",
@@ -124,3 +127,36 @@ async def test_full_disk_is_told_before_it_is_full(
         assert life.engine.soft.is_storage_full
 
     assert sum("storage_full" in line for line in told) == 1
+
+
+async def test_node_that_stood_still_says_so(tmp_path: Path) -> None:
+    """B5: nobody would know why it takes no orders for some seconds."""
+    told: list[str] = []
+    async with a_life(tmp_path, told) as life:
+        life.engine.soft.mute_until_us = SystemClocks().mono_us() + 3_600_000_000
+        while not any("stood still" in line for line in told):
+            await life.hub.wait_turn()
+        life.engine.soft.mute_until_us = 0
+
+
+async def test_coordinator_elsewhere_lets_a_node_in_again(tmp_path: Path) -> None:
+    """B5, C3: it would have refused one that was replaced."""
+    async with a_life(tmp_path, [], Address("127.0.0.1", 1)) as life:
+        life.engine.soft.mute_until_us = SystemClocks().mono_us() + 3_000_000
+        life.registration()
+        life.on_registered([], [], b"")
+        await life.hub.wait_turn()
+
+        assert not life.engine.is_mute
+
+
+async def test_own_coordinator_lets_nobody_in(tmp_path: Path) -> None:
+    """B5: it stood still together with its node, and would always agree."""
+    async with a_life(tmp_path, []) as life:
+        life.engine.soft.mute_until_us = SystemClocks().mono_us() + 3_600_000_000
+        life.registration()
+        life.on_registered([], [], b"")
+        await life.hub.wait_turn()
+
+        assert life.engine.is_mute
+        life.engine.soft.mute_until_us = 0
