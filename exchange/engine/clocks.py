@@ -17,7 +17,7 @@ wall clock shows (B3).  A wall clock only moves the counter forward.
 
     the own wall clock             | what is made of it
     -------------------------------+--------------------------------------------------------
-    nobody is linked               | used
+    nobody is linked               | used, once the node is ready: no peer has come (C6)
     within CLOCK_APART_MAX_US of   | used
     any linked peer's, or behind   |
     further ahead of all of them   | used up to that bound: one wrong clock pushes nobody
@@ -41,6 +41,8 @@ from exchange.engine.soft import Link, Soft
 def advance(soft: Soft) -> None:
     """Move the clock forward to the own wall clock, as far as that can be believed."""
     wall, heard = wall_clock(soft.wall), _walls(soft)
+    if not heard and not soft.is_ready:
+        return  # a start, or a silence: perhaps a peer knows better, and no stamp is needed yet
     if heard:
         wall = min(wall, wall_clock(Micros(max(heard) + CLOCK_APART_MAX_US)))
     soft.clock = max(soft.clock, wall)

@@ -70,6 +70,7 @@ class Core:
         self._acknowledge: list[Acknowledge] = []
         self._seen: dict[NodeId, Proof] = {}
         self._has_begun = False
+        self._paced_us = 0  # when the pace of peers was looked at last
         for order in state.orders.values():
             self.soft.own.update(event_of(order))
 

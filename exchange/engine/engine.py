@@ -53,6 +53,8 @@ from exchange.engine.records import (
 )
 from exchange.engine.soft import EngineConfig, Link, Soft
 
+PACED_US = 50_000  # between looks at how slow peers are: a fifth of what is slow
+
 __all__ = ["Engine", "EngineConfig", "Step"]
 
 
@@ -72,7 +74,7 @@ class Engine(Core):
         """Start a turn at this time.  After a silence of ours all begins anew (B5)."""
         soft = self.soft
         was_silent = self.was_silent(mono_us)
-        soft.now_us = mono_us
+        since_us, soft.now_us = soft.now_us, mono_us
         soft.wall = Micros(max(0, wall_us))
         clocks.advance(soft)
         if not self._has_begun:
@@ -83,9 +85,11 @@ class Engine(Core):
             self._begin_anew()
         elif soft.mute_until_us and mono_us >= soft.mute_until_us:
             soft.mute_until_us = 0  # nobody came: as at a start, it goes on alone (C5)
-        for link in soft.links.values():
-            self._watch_pace(link)
-        if self._held or self._acknowledge:
+        if mono_us - self._paced_us >= PACED_US:
+            self._paced_us = mono_us
+            for link in soft.links.values():
+                link.pace.stood_still(mono_us - since_us)
+                self._watch_pace(link)
             self._flush()
 
     def was_silent(self, mono_us: int) -> bool:

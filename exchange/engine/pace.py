@@ -16,9 +16,10 @@ has applied it; and by the oldest offer it has not answered.  It is set aside wh
 
     one probe is older than the bound (`--visible-within`, by default 1 s), or
     all probes of SUSTAINED_US were slower than is usual for this peer, or
-    an offer is older than OFFER_LATE_US and the bound,
+    an offer is older than OFFER_LATE_US and the bound.
 
-and comes back once it has been quick (half of that) without a break for a while, which
+Time in which this node itself did nothing (its own core, disk or turn) counts for nobody.
+It comes back once it has been quick (half of that) without a break for a while, which
 doubles each time that it was set aside again soon (no flapping).
 """
 
@@ -28,6 +29,7 @@ VISIBLE_WITHIN_US = 1_000_000  # a third of what makes a silent peer suspected (
 USUAL_TIMES = 8  # slower than so many times its usual pace is slow ...
 USUAL_MIN_US = 250_000  # ... but never less than this: a checkpoint or a busy core takes as long
 SUSTAINED_US = 2_000_000
+OWN_STALL_US = 500_000  # twice a tick: this node had no core, or a long turn
 OFFER_LATE_US = 2_000_000  # an offer is answered behind a force; disks have their moments
 CALM_MIN_US = 2_000_000
 CALM_MAX_US = 16_000_000
@@ -75,6 +77,12 @@ class Pace:
         if self._usual_us < 0:
             self._usual_us = took_us
         self._usual_us += (took_us - self._usual_us) // SMOOTHING
+
+    def stood_still(self, own_us: int) -> None:
+        """Leave out of account for how long this node itself did nothing: no fault of a peer."""
+        if own_us > OWN_STALL_US:
+            self._probe_us += own_us if self._probe_us else 0
+            self._offer_us += own_us
 
     def look(self, now_us: int, oldest_offer: object) -> None:
         """Decide whether it is set aside; call it at least at every tick."""

@@ -203,6 +203,14 @@ BUGS = (
         ("slow", "mixed"),
     ),
     Planted(
+        "own_stall_blamed_on_peers",
+        "B5",
+        PACE,
+        "        if own_us > OWN_STALL_US:\n",
+        "        if own_us < 0:\n",
+        ("tests/exchange/engine/test_pace.py",),
+    ),
+    Planted(
         "slow_peer_flaps",
         "B5",
         PACE,

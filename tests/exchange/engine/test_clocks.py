@@ -15,7 +15,7 @@ from exchange.domain.units import (
 from exchange.engine import clocks, inputs
 from exchange.engine.messages import Batch
 from exchange.engine.soft import Link
-from tests.support.engines import Engines
+from tests.support.engines import START_US, Engines
 
 DAY_US = 86_400_000_000
 
@@ -95,9 +95,25 @@ def test_own_wall_clock_is_followed_no_further_than_a_minute_ahead_of_all_peers(
     assert clocks.apart_us(engine.soft) > DAY_US - 1_000_000
 
 
+def test_node_that_starts_with_a_wrong_clock_asks_its_peers_first() -> None:
+    """S2, C6: its stamps would have been a day ahead before anybody could say so."""
+    engines = Engines(2)
+    before = engines.engine(1).clock
+    engines.kill(1)
+    engines.machines[1].boot()
+    engine = engines.engine(1)
+    engine.begin(wall_us=START_US + engines.now_us + DAY_US, mono_us=engines.now_us)
+    engine.drain()
+    engines.link_all()
+
+    assert engines.engine(1).clock < before + 2 * CLOCK_APART_MAX_US
+    assert engines.engine(2).clock < before + 2 * CLOCK_APART_MAX_US
+
+
 def test_wall_clock_of_a_node_alone_is_followed() -> None:
     """S2: nobody is linked who could know better."""
     engines = Engines(1, linked=False)
+    engines.step(1, inputs.Tick())
     engine = engines.engine(1)
     before = engine.clock
     engine.begin(wall_us=engine.wall + DAY_US, mono_us=engine.soft.now_us)

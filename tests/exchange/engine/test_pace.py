@@ -101,6 +101,20 @@ def test_peer_that_was_always_that_far_away_is_not() -> None:
     assert not paced.pace.is_aside
 
 
+def test_own_stall_is_no_fault_of_a_peer() -> None:
+    """B5: a node without a core for a second saw all its peers as slow, and set them aside."""
+    paced = Paced()
+    paced.show(5 * MS, times=100)
+    paced.pace.sent(Seq(101), paced.now_us)
+    paced.now_us += 2_500 * MS
+    paced.pace.stood_still(2_500 * MS)
+    paced.wait(5 * MS, offer="offer")
+    paced.pace.applied(Seq(101), paced.now_us)
+    paced.wait(1_000 * MS, offer="offer")
+
+    assert not paced.pace.is_aside
+
+
 def test_operators_bound_holds_whatever_is_usual() -> None:
     """B3: `--visible-within`."""
     paced = Paced(within_us=300 * MS)
