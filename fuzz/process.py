@@ -99,6 +99,7 @@ class Process:
             address=f"127.0.0.{self.node}:7400",
             ring=plan.ring,
             chunk=plan.chunk,
+            slice=plan.chunk,
         )
         self.engine = Engine(self.store.state, config, has_proof=self.store.has_proof)
         self.engine.forced(self.store.proof)
@@ -162,6 +163,9 @@ class Process:
     def feed(self, item: Input) -> None:
         """Put an input before the engine at the next turn."""
         self._inbox.append(item)
+        self._want_turn()
+
+    def _want_turn(self) -> None:
         if not self._is_turn_due:
             self._is_turn_due = True
             self.cluster.at(self.cluster.plan.turn_us, self._turn)
@@ -197,6 +201,8 @@ class Process:
         state, soft = self.engine.state, self.engine.soft
         if not self.engine.is_ready:
             return "not ready"
+        if self.engine.is_busy:
+            return "it matches on"
         doubts = [key for key in (*state.offers, *state.acceptances) if key[0] != liar]
         if doubts:
             return f"in doubt or not forgotten: {sorted(doubts)}"
@@ -231,14 +237,20 @@ class Process:
         self.begin_turn()
         items, self._inbox = self._inbox, []
         try:
-            for item in items:
-                self.engine.handle(item)
+            for place, item in enumerate(items, 1):
+                rest = self.engine.handle(item)
+                if rest is not None:  # it goes on in the next turn, before what came behind it
+                    self.cluster.counters["input went on in the next turn"] += 1
+                    self._inbox = [rest, *items[place:]]
+                    break
         except StoreError as error:  # an entry read through is damaged: exit code 4 (W5)
             if not self.machine.is_rotten:
                 raise
             self.cluster.counters["damage noticed when read"] += 1
             raise Killed(self) from error
         self.end_turn()
+        if self._inbox or self.engine.is_busy:
+            self._want_turn()
 
     def is_deferred(self, action: Callable[[], None]) -> bool:
         """Put off what a paused process does: it goes on where it was, later (B5)."""

@@ -91,6 +91,7 @@ class FirstAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cost: int = 0  # sum of price x quantity of the fills, in ticks x lots
     removed: Lots = Lots(0)  # canceled at once: the rest of an IOC, or a self-trade
     reason: Reason = Reason.NONE
+    is_cut: bool = False  # it met more than a turn takes: the answer came when it was through
 
 
 RESTED = FirstAnswer()  # it met nothing: what most orders do

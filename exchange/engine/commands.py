@@ -5,6 +5,9 @@ trail survive.  Other refusals are answered and leave no trace.
 """
 
 import copy
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from exchange.domain.book import makers
 from exchange.domain.orders import BUY, IOC, RESTED, Order, Reason, Status, status_of
@@ -33,6 +36,8 @@ from exchange.engine.inputs import (
     CancelAtPrice,
     CancelOrder,
     PlaceOrder,
+    Removing,
+    Ticket,
 )
 from exchange.engine.ledger import amended_hold, entry_hold
 from exchange.engine.matching import Taker, match, next_stamp
@@ -165,11 +170,11 @@ def decide_cancel(soft: Soft, item: CancelOrder) -> Decision:
 
 def decide_cancel_at_price(soft: Soft, item: CancelAtPrice) -> Decision:
     """Remove up to a quantity at a price, the youngest orders first (interfaces 1, `D order`)."""
-    decision, left, in_doubt, orders = Decision(), int(item.quantity), 0, 0
-    for order in reversed(_open_orders(soft, item.account)):
-        if (order.symbol, order.side, order.price) != (item.symbol, item.side, item.price):
-            continue
-        if order.canceled or not left:
+    done = item.progress or Removing(_youngest_first(soft, item))
+    decision, in_doubt, orders = Decision(), done.in_doubt, done.orders
+    left, stop = item.quantity - done.removed, done.at + soft.config.slice
+    for order in _still_live(soft, done.order_ids[done.at : stop]):
+        if order.canceled or not left or order.price != item.price:
             continue
         in_doubt += order.offered
         removed = min(left, order.open)
@@ -184,24 +189,36 @@ def decide_cancel_at_price(soft: Soft, item: CancelAtPrice) -> Decision:
             decision.records.append(
                 OrderAmended(order.order_id, order.price, total, Stamp(0), soft.wall)
             )
-    body = RemovedAnswer(Lots(item.quantity - left), Lots(in_doubt), orders)
-    decision.effects.append(Answer(item.ticket, body))
+    progress = Removing(done.order_ids, stop, item.quantity - left, in_doubt, orders)
+    if left and stop < len(done.order_ids):
+        decision.rest = msgspec.structs.replace(item, progress=progress)
+    else:
+        decision.effects.append(_removed(item.ticket, progress))
     return decision
 
 
 def decide_cancel_all(soft: Soft, item: CancelAll) -> Decision:
-    """Cancel all live orders of the account, or those of one symbol."""
-    decision, removed, in_doubt, orders = Decision(), 0, 0, 0
-    for order in _open_orders(soft, item.account):
+    """Cancel all live orders of the account, or those of one symbol: so many a turn."""
+    done = item.progress or Removing(list(soft.state.open_by_account.get(item.account, ())))
+    decision, removed, in_doubt, orders = Decision(), done.removed, done.in_doubt, done.orders
+    stop = done.at + soft.config.slice
+    for order in _still_live(soft, done.order_ids[done.at : stop]):
         if order.canceled or item.symbol not in (None, order.symbol):
             continue
         removed += order.open
         in_doubt += order.offered
         orders += 1
         decision.records.append(OrderCanceled(order.order_id, item.reason, soft.wall))
-    body = RemovedAnswer(Lots(removed), Lots(in_doubt), orders)
-    decision.effects.append(Answer(item.ticket, body))
+    progress = Removing(done.order_ids, stop, removed, in_doubt, orders)
+    if stop < len(done.order_ids):
+        decision.rest = msgspec.structs.replace(item, progress=progress)
+    else:
+        decision.effects.append(_removed(item.ticket, progress))
     return decision
+
+
+def _removed(ticket: Ticket, done: Removing) -> Answer:
+    return Answer(ticket, RemovedAnswer(Lots(done.removed), Lots(done.in_doubt), done.orders))
 
 
 def first_answer(soft: Soft, known: ClientKey, *, is_replay: bool) -> OrderAnswer:
@@ -209,6 +226,10 @@ def first_answer(soft: Soft, known: ClientKey, *, is_replay: bool) -> OrderAnswe
     order = soft.state.find_order(known.order_id)
     assert order is not None, "a client order id without its order"
     first = order.first
+    if first.is_cut:  # what it met in later turns is in no record of its own: as it is now
+        instrument = soft.state.instruments[order.symbol].instrument
+        now = order_answer(order, instrument, lsn=soft.state.lsn)
+        return msgspec.structs.replace(now, is_replay=is_replay)
     if order.is_rejected:
         status, total, reason = Status.REJECTED, known.quantity, order.reason
     else:
@@ -288,10 +309,21 @@ def _own_order(soft: Soft, account: AccountId, order_id: OrderId) -> Order | Ref
     return order
 
 
-def _open_orders(soft: Soft, account: AccountId) -> list[Order]:
-    """Return the live orders of an account, oldest stamp first."""
-    live = soft.state.open_by_account.get(account, ())
-    return sorted((soft.state.orders[key] for key in live), key=lambda order: order.stamp)
+def _still_live(soft: Soft, order_ids: Iterable[OrderId]) -> Iterator[Order]:
+    """Yield those of some orders that are not done since."""
+    for order_id in order_ids:
+        order = soft.state.orders.get(order_id)
+        if order is not None:
+            yield order
+
+
+def _youngest_first(soft: Soft, item: CancelAtPrice) -> list[OrderId]:
+    """Return the live orders of an account at a price, the youngest stamp first."""
+    wanted = (item.price, item.side, item.symbol)
+    orders = _still_live(soft, soft.state.open_by_account.get(item.account, ()))
+    found = [order for order in orders if (order.price, order.side, order.symbol) == wanted]
+    found.sort(key=lambda order: order.stamp, reverse=True)
+    return [order.order_id for order in found]
 
 
 def _available(soft: Soft, order: Order) -> int:

@@ -5,6 +5,7 @@ book at once and enter the stream at the end of the input, before its effects (S
 about orders wait here until every peer shows them (B3).  `engine` feeds this with inputs.
 """
 
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import assert_never
 
@@ -13,11 +14,12 @@ import msgspec
 from exchange.domain.book import OrderEvent
 from exchange.domain.units import (
     Clock,
+    Lots,
     Lsn,
     Micros,
     NodeId,
     OrderId,
-    Seq,
+    Symbol,
 )
 from exchange.engine import sessions
 from exchange.engine.apply import apply
@@ -36,13 +38,13 @@ from exchange.engine.matching import (
     decide_match_all,
     decide_match_order,
 )
-from exchange.engine.messages import Events, PeerMessage, Proof
+from exchange.engine.messages import PeerMessage, Proof
 from exchange.engine.records import (
     Record,
     TradeOffered,
     TradeSettled,
 )
-from exchange.engine.replication import event_of
+from exchange.engine.replication import event_of, runs_of
 from exchange.engine.soft import EngineConfig, Link, Soft
 from exchange.engine.state import State
 
@@ -69,6 +71,8 @@ class Core:
         self._touched: dict[OrderId, OrderEvent] = {}  # by the input being handled
         self._acknowledge: list[Acknowledge] = []
         self._seen: dict[NodeId, Proof] = {}
+        self._agenda: OrderedDict[FollowUp, Symbol] = OrderedDict()  # for the next turns
+        self._busy: Counter[Symbol] = Counter()  # instruments on the agenda
         self._has_begun = False
         self._paced_us = 0  # when the pace of peers was looked at last
         for order in state.orders.values():
@@ -98,6 +102,8 @@ class Core:
         soft = self.soft
         check_state(self.state)
         soft.own.check()
+        assert not set(soft.sweeping) & set(soft.own.orders), "an order in its sweep is shown"
+        assert Counter(self._agenda.values()) == self._busy, "busy instruments are miscounted"
         for order_id, entry in soft.own.orders.items():
             order = self.state.orders[order_id]
             assert (entry.open, entry.price, entry.stamp) == (
@@ -114,7 +120,9 @@ class Core:
     # Deciding and applying.
 
     def _run(self, decision: Decision) -> None:
-        """Apply a decision, then decide what follows from it."""
+        """Apply a decision, then decide what follows from it, or put it on the agenda."""
+        if decision.cut is not None:
+            self.soft.sweeping.setdefault(decision.cut, [])
         for record in decision.records:
             self._log(record)
         if self.state.touched:
@@ -125,17 +133,64 @@ class Core:
             else:
                 self._held.append(effect)
         self._acknowledge.extend(decision.acknowledge)
+        if decision.cut is not None:
+            self._put_off(MatchOrder(decision.cut))
+            self._agenda.move_to_end(MatchOrder(decision.cut), last=False)  # it has begun
         for item in decision.follow:
-            self._run(self._decide_follow(item))
+            if self._agenda or len(self._records) > self.config.slice:
+                self._put_off(item)
+            else:
+                self._follow(item)
 
-    def _decide_follow(self, item: FollowUp) -> Decision:
+    def _put_off(self, item: FollowUp) -> None:
+        """Leave it to a coming turn to look at something; looking twice does no harm (S3)."""
+        if item in self._agenda:
+            return
+        if isinstance(item, MatchOrder):
+            order = self.state.orders.get(item.order_id)
+            if order is None:
+                return
+            symbol = order.symbol
+        else:
+            symbol = item.symbol
+        self._agenda[item] = symbol
+        self._busy[symbol] += 1
+
+    def _work_off(self) -> None:
+        """Do what earlier turns have left, first come first served, as much as a turn may."""
+        records = self._records
+        while self._agenda and len(records) < self.config.slice:
+            item, symbol = self._agenda.popitem(last=False)
+            self._busy[symbol] -= 1
+            if not self._busy[symbol]:
+                del self._busy[symbol]
+            self._follow(item)
+            self._flush()
+
+    def _follow(self, item: FollowUp) -> None:
         match item:
             case MatchOrder():
-                return decide_match_order(self.soft, item)
+                decision = decide_match_order(self.soft, item)
             case MatchAgainst():
-                return decide_match_against(self.soft, item)
+                decision = decide_match_against(self.soft, item)
             case _:
                 assert_never(item)
+        self._run(decision)
+        sweeping = self.soft.sweeping
+        if sweeping and decision.cut is None and isinstance(item, MatchOrder):
+            acknowledge = sweeping.pop(item.order_id, None)
+            if acknowledge is not None:
+                self._acknowledge.extend(acknowledge)
+                self._show(item.order_id)
+
+    def _show(self, order_id: OrderId) -> None:
+        """Show what is left of an order that has met all it could (B1)."""
+        order = self.state.orders.get(order_id)
+        if order is not None:
+            self.state.touched[order_id] = order
+            self._project()
+            against = MatchAgainst(order.symbol, order.side, order.price, order.stamp)
+            self._run(decide_match_against(self.soft, against))
 
     def _log(self, record: Record) -> None:
         state = self.state
@@ -162,9 +217,12 @@ class Core:
 
     def _project(self) -> None:
         """Bring the own book in line with the orders touched; they enter the stream later."""
-        update, touched = self.soft.own.update, self.state.touched
+        update, touched, sweeping = self.soft.own.update, self.state.touched, self.soft.sweeping
         for order_id, order in touched.items():
-            event = self._touched[order_id] = event_of(order)
+            event = event_of(order)
+            if sweeping and order_id in sweeping:  # its quantity is for what it meets next
+                event = msgspec.structs.replace(event, open=Lots(0))
+            self._touched[order_id] = event
             update(event)
         touched.clear()
 
@@ -192,15 +250,17 @@ class Core:
         before = soft.stream_seq
         soft.stream_seq += len(events)  # type: ignore[assignment]  # every order passes
         soft.ring.extend(events)
+        most = self.config.chunk
         for link in soft.links.values():
             if not link.is_helloed or link.session is None:
                 continue
-            if link.tail is not None:
-                link.tail.events.extend(events)
+            tail = link.tail
+            if tail is not None and len(tail.events) + len(events) <= most:
+                tail.events.extend(events)
                 continue
-            message = Events(self.state.scalars.epoch, Seq(before + 1), list(events))
-            self._effects.append(Send(link.peer, link.session, message))
-            link.tail = message
+            for message in runs_of(self.state.scalars.epoch, before + 1, events, most):
+                self._effects.append(Send(link.peer, link.session, message))
+                link.tail = message
 
     def _emit(self, effect: Effect) -> None:
         if isinstance(effect, Send):
@@ -213,6 +273,9 @@ class Core:
         """Queue the answer about an order until the stream so far is visible."""
         soft = self.soft
         order_id, body = item.order_id, item.body
+        if soft.sweeping and order_id in soft.sweeping:
+            soft.sweeping[order_id].append(item)  # it is answered when it is through
+            return
         if item.wait_done and self._is_in_doubt(order_id):
             soft.waiting_done.setdefault(order_id, []).append(item.ticket)
             return

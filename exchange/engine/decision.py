@@ -5,7 +5,7 @@ import msgspec
 from exchange.domain.orders import Side
 from exchange.domain.units import OrderId, Stamp, Symbol, Ticks
 from exchange.engine.effects import Answer, AnswerBody, Effect
-from exchange.engine.inputs import Ticket
+from exchange.engine.inputs import Input, Ticket
 from exchange.engine.records import Record
 
 
@@ -43,6 +43,8 @@ class Decision(msgspec.Struct, gc=False):
     effects: list[Effect] = []  # leave after the events of the orders touched (S3)
     acknowledge: list[Acknowledge] = []
     follow: list[FollowUp] = []
+    cut: OrderId | None = None  # this order meets more than a pass takes, and is matched on
+    rest: Input | None = None  # what is left of the input, for another turn
 
 
 def answered(ticket: Ticket, body: AnswerBody) -> Decision:

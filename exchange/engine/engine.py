@@ -91,6 +91,18 @@ class Engine(Core):
                 link.pace.stood_still(mono_us - since_us)
                 self._watch_pace(link)
             self._flush()
+        if self._agenda:
+            self._work_off()
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a turn is wanted for what earlier ones have left, without any input."""
+        return bool(self._agenda)
+
+    @property
+    def pending(self) -> list[Record]:
+        """Return the records of this turn so far: how much work it was."""
+        return self._records
 
     def was_silent(self, mono_us: int) -> bool:
         """Tell whether this node has stood still since its last turn began (B5)."""
@@ -101,14 +113,35 @@ class Engine(Core):
         """Tell whether no answer may leave: it stood still, and was let in by nobody since."""
         return self.soft.mute_until_us > 0
 
-    def handle(self, item: inputs.Input) -> None:
-        """Take one input: decide, apply, observe."""
+    def handle(self, item: inputs.Input) -> inputs.Input | None:
+        """Take one input: decide, apply, observe.  Return what is left of it for another turn.
+
+        No input takes more than about `config.slice` records of one turn.  What is left comes
+        before all that its source has put behind it.
+        """
+        if self._agenda and self._must_wait(item):
+            return item
+        rest: inputs.Input | None = None
         decide = _COMMANDS.get(type(item))
         if decide is not None:
-            self._run(decide(self.soft, item))
+            decision = decide(self.soft, item)
+            self._run(decision)
+            rest = decision.rest
+        elif type(item) is inputs.PeerBatch:
+            rest = self._on_batch(item)
         else:
             self._handlers[type(item)](self, item)
         self._flush()
+        return rest
+
+    def _must_wait(self, item: inputs.Input) -> bool:
+        """Tell whether an order must wait for older ones that are still being matched (S2)."""
+        if isinstance(item, inputs.PlaceOrder):
+            return item.symbol in self._busy
+        if isinstance(item, inputs.AmendOrder):
+            order = self.state.orders.get(item.order_id)
+            return order is not None and order.symbol in self._busy
+        return False
 
     def drain(self) -> Step:
         """End the turn: hand out its records and effects."""
@@ -238,20 +271,21 @@ class Engine(Core):
         if link.session == item.session:
             self._run(replication.continue_snapshot(self.soft, link))
 
-    def _on_batch(self, item: inputs.PeerBatch) -> None:
+    def _on_batch(self, item: inputs.PeerBatch) -> inputs.PeerBatch | None:
         """Take what a peer says, message by message, each with its own consequences."""
         batch = item.batch
         link = self._link(batch.sender)
         if not self._is_current(link, batch):
-            return
-        soft = self.soft
+            return None
+        soft, work, work_max = self.soft, len(self._records), self.config.slice
         link.heard_us = soft.now_us
-        try:
-            clocks.hear(soft, link, batch)
-        except RemoteProtocolError as fault:
-            self._quarantine(link, str(fault))
-        was_helloed = link.is_helloed
-        for message in batch.messages:
+        if not item.is_rest:
+            try:
+                clocks.hear(soft, link, batch)
+            except RemoteProtocolError as fault:
+                self._quarantine(link, str(fault))
+        was_helloed = link.is_helloed and not item.came_with_hello
+        for place, message in enumerate(batch.messages, 1):
             try:
                 self._on_message(link, message, batch)
             except LinkError as fault:
@@ -260,10 +294,16 @@ class Engine(Core):
                 self._quarantine(link, str(fault))
             self._flush()
             if self.config.is_session_checked and link.session != batch.session:
-                return
+                return None
+            work += len(message.events) if isinstance(message, Events) else 1
+            if max(work, len(self._records)) > work_max and place < len(batch.messages):
+                left = msgspec.structs.replace(batch, messages=batch.messages[place:])
+                self._send_applied(link)
+                return inputs.PeerBatch(left, is_rest=True, came_with_hello=not was_helloed)
         if was_helloed:
             self._note_proof(link, batch.proof)
         self._send_applied(link)
+        return None
 
     def _is_current(self, link: Link, batch: Batch) -> bool:
         """Ignore what is not of the current session; a hello may open the next one (S6)."""
@@ -363,7 +403,9 @@ class Engine(Core):
             self._send(link, sessions.make_hello(soft, link))
         self._forget(link, hello.watermark)
         instruments = [listing.instrument for listing in self.state.instruments.values()]
-        self._send(link, messages.Listed(instruments))
+        for start in range(0, len(instruments), self.config.chunk):
+            listed = instruments[start : start + self.config.chunk]
+            self._send(link, messages.Listed(listed))
         if link.quarantine:
             self._send(link, messages.Quarantine(link.quarantine))
         self._run(replication.start_stream(soft, link, hello.have))
@@ -477,7 +519,6 @@ class Engine(Core):
         inputs.KnowPeer: _on_know_peer,
         inputs.LinkOpened: _on_link_opened,
         inputs.LinkClosed: _on_link_closed,
-        inputs.PeerBatch: _on_batch,
         inputs.SnapshotMore: _on_snapshot_more,
         inputs.CoordinatorHeard: _on_coordinator_heard,
         inputs.Tick: _on_tick,

@@ -152,15 +152,30 @@ class CancelAtPrice(msgspec.Struct, frozen=True):
     side: Side
     price: Ticks
     quantity: Lots
+    progress: "Removing | None" = None
 
 
 class CancelAll(msgspec.Struct, frozen=True):
-    """Cancel all open orders of the account, or those of one symbol.  Answer: RemovedAnswer."""
+    """Cancel all open orders of the account, or those of one symbol.  Answer: RemovedAnswer.
+
+    Those that are open when it begins: it takes as many turns as it needs.
+    """
 
     ticket: Ticket
     account: AccountId
     symbol: Symbol | None
     reason: Reason = Reason.CLIENT
+    progress: "Removing | None" = None
+
+
+class Removing(msgspec.Struct, frozen=True):
+    """How far a removal of many orders has come; a crash in its middle leaves some removed."""
+
+    order_ids: list[OrderId]  # of all that are to be looked at, in this order
+    at: int = 0  # those before are done
+    removed: int = 0
+    in_doubt: int = 0
+    orders: int = 0
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -287,6 +302,8 @@ class PeerBatch(msgspec.Struct, frozen=True):
     """A batch arrived; the shell has checked that `batch.sender` is who the link belongs to."""
 
     batch: Batch
+    is_rest: bool = False  # the messages before these were handled in an earlier turn
+    came_with_hello: bool = False  # one of them was the peer's hello
 
 
 class SnapshotMore(msgspec.Struct, frozen=True):

@@ -69,12 +69,14 @@ def match(
 ) -> FirstAnswer:
     """Match a taker against the makers it met; records and offers go into the decision.
 
+    It meets no more than `config.slice` of them: the rest is for a pass of another turn.
     `number` is the last order or trade number given out.  What it returns is what the first
     answer says, if this is the pass at entry.
     """
     filled = offered = cost = 0
     reason = Reason.NONE
     left: int = taker.quantity
+    room, is_cut = soft.config.slice, False
     state, now, own = soft.state, soft.wall, soft.state.node_id
     next_seq: dict[NodeId, int] = {}
     for entry in met:
@@ -134,10 +136,14 @@ def match(
             )
             decision.effects.append(Send(owner, link.session, offer))
             offered += quantity
-        if not left:
+        room -= 1
+        if not (left and room):
+            is_cut = left > 0
             break
-    if not left or (reason is Reason.NONE and taker.time_in_force is not IOC):
-        return FirstAnswer(Lots(filled), Lots(offered), cost)
+    if is_cut:
+        decision.cut = taker.order_id
+    if not left or is_cut or (reason is Reason.NONE and taker.time_in_force is not IOC):
+        return FirstAnswer(Lots(filled), Lots(offered), cost, is_cut=is_cut)
     reason = reason or Reason.REMAINDER
     decision.records.append(OrderReduced(taker.order_id, reason, now))
     return FirstAnswer(Lots(filled), Lots(offered), cost, Lots(left), reason)

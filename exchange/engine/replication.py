@@ -11,6 +11,7 @@ These functions change soft state only.  What they return is for the caller to m
 """
 
 from collections import deque
+from collections.abc import Iterator
 
 from exchange.domain.book import OrderEvent, OwnerBook, crossing
 from exchange.domain.orders import IOC, Order, open_of
@@ -18,6 +19,7 @@ from exchange.domain.units import (
     PRICE_MAX,
     QUANTITY_MAX,
     Clock,
+    Epoch,
     Lots,
     OrderId,
     Seq,
@@ -63,6 +65,12 @@ def sum_text(book: OwnerBook) -> str:
     return f"{book.sum & SUM_MASK:032x}"
 
 
+def runs_of(epoch: Epoch, first: int, events: list[OrderEvent], most: int) -> Iterator[Events]:
+    """Cut a run of the stream into messages: one of 200,000 events fits no line (E6)."""
+    for start in range(0, len(events), most):
+        yield Events(epoch, Seq(first + start), events[start : start + most])
+
+
 def start_stream(soft: Soft, link: Link, have: tuple[int, int] | None) -> Decision:
     """Bring a peer level: the events it missed if we still have them, else a snapshot (B2)."""
     epoch, seq = soft.state.scalars.epoch, soft.stream_seq
@@ -72,8 +80,8 @@ def start_stream(soft: Soft, link: Link, have: tuple[int, int] | None) -> Decisi
     decision = Decision()
     link.applied = Seq(have[1])
     missed = list(soft.ring)[len(soft.ring) - (seq - have[1]) :] if seq > have[1] else []
-    if missed:
-        _send(link, decision, Events(epoch, Seq(have[1] + 1), missed))
+    for message in runs_of(epoch, have[1] + 1, missed, soft.config.chunk):
+        _send(link, decision, message)
     _send(link, decision, Resumed(epoch, seq))
     return decision
 

@@ -12,6 +12,7 @@ import msgspec
 
 from exchange.domain.book import OrderEvent, OwnerBook
 from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
+from exchange.engine.decision import Acknowledge
 from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
 from exchange.engine.messages import Events, Proof, Session
@@ -31,7 +32,8 @@ class EngineConfig(msgspec.Struct, frozen=True):
     heartbeat_us: int = 1_000_000
     suspect_us: int = 3_000_000  # B5
     ring: int = 4096  # events kept to resume a stream; a longer absence costs a snapshot
-    chunk: int = 500  # orders in a snapshot chunk: about 40 kB on the wire
+    chunk: int = 500  # orders in a snapshot chunk, events in a message: about 40 kB on the wire
+    slice: int = 512  # records of one input in one turn: about 10 ms; the rest is for the next
     has_coordinator: bool = False  # elsewhere: somebody who can tell that this node is replaced
     is_session_checked: bool = True  # S6; tests of the marks switch it off (S5)
 
@@ -131,6 +133,8 @@ class Soft:
         self.stream_seq = Seq(0)
         self.ring: deque[OrderEvent] = deque(maxlen=config.ring)
         self.waiting: deque[tuple[Seq, Answer]] = deque()  # until visible through seq (B3)
+        # Orders that meet more than a pass takes, in the middle of it, and who waits for the end.
+        self.sweeping: dict[OrderId, list[Acknowledge]] = {}
         self.waiting_done: dict[OrderId, list[Ticket]] = {}
         self.seen: dict[NodeId, Proof] = {}  # newest proof of each peer's log
         self.is_ready = False

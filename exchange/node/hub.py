@@ -53,6 +53,7 @@ from exchange.process.clocks import Clocks
 from exchange.store.store import Write
 
 TURN_MAX = 128  # inputs decided in one turn: bounds how long one batch holds up the next
+TURN_RECORDS = 512  # records of a turn after which no other input is begun: about 10 ms
 INBOX_MAX = 65_536  # inputs that wait; above it readers stop reading
 INSIDE = 0  # the connection number of tickets that the node itself waits for
 TICKET_SHIFT = 40  # ticket = connection << 40 | place on the connection
@@ -66,7 +67,11 @@ class EngineLike(Protocol):
     def was_silent(self, mono_us: int) -> bool: ...
     @property
     def is_mute(self) -> bool: ...
-    def handle(self, item: Input) -> None: ...
+    def handle(self, item: Input) -> Input | None: ...
+    @property
+    def pending(self) -> list[Record]: ...
+    @property
+    def is_busy(self) -> bool: ...
     def drain(self) -> Step: ...
     def forced(self, proof: Proof) -> None: ...
 
@@ -207,7 +212,8 @@ class Hub:
     @property
     def is_idle(self) -> bool:
         """Tell whether nothing waits: no input, no record, no effect."""
-        return not (self._inbox or self._records or self._forcing or self._gated or self._kept)
+        waits = self._inbox or self._records or self._forcing or self._gated or self._kept
+        return not (waits or self._engine.is_busy)
 
     async def run(self, committer: Committer) -> None:
         """Take turns until cancelled; raises StoreFailed, OldCopy, or what is our bug."""
@@ -216,7 +222,7 @@ class Hub:
             await trio.lowlevel.checkpoint()  # who has something to read is in this turn
             self._wake = trio.Event()
             self.turn(committer)
-            if self._inbox:
+            if self._inbox or self._engine.is_busy:
                 self._wake.set()
 
     def turn(self, committer: Committer) -> None:
@@ -240,19 +246,12 @@ class Hub:
             self.turn(inline)
 
     def _decide(self) -> None:
-        batch = self._inbox.take(TURN_MAX)
+        taken = self._inbox.take(TURN_MAX)
         if len(self._inbox) <= INBOX_MAX:
             self._room.set()
             self._room = trio.Event()
-        handle = self._engine.handle
         told: list[Gated] = []
-        for item in batch:
-            if type(item) is Later:
-                item = item.resolve()
-            if type(item) is Tell:
-                told.append(Answer(item.ticket, item.body))
-            else:
-                handle(item)  # type: ignore[arg-type]  # mypy does not narrow by `type() is`
+        batch = self._handle(taken, told)
         step = self._engine.drain()
         self._records += step.records
         self._seen.update(step.seen)
@@ -266,6 +265,42 @@ class Hub:
             effects = self._let_go_ahead(effects)
         if effects:
             self._gated.append((step.last_lsn, effects))
+
+    def _handle(self, taken: list[tuple[int, list[Item]]], told: list[Gated]) -> list[Item]:
+        """Handle inputs until the turn is full of work; return those that were handled.
+
+        What is left of one waits before all else of its source, and others are served meanwhile.
+        """
+        handle, pending = self._engine.handle, self._engine.pending
+        handled: list[Item] = []
+        left: list[tuple[int, list[Item]]] = []
+        halted: dict[int, list[Item]] = {}  # by an input that goes on in the next turn
+        for source, items in taken:
+            if source in halted:
+                halted[source] += items
+                continue
+            if len(pending) > TURN_RECORDS:
+                left.append((source, items))
+                continue
+            for place, item in enumerate(items, 1):
+                if type(item) is Later:
+                    item = item.resolve()
+                handled.append(item)
+                if type(item) is Tell:
+                    told.append(Answer(item.ticket, item.body))
+                    continue
+                rest = handle(item)  # type: ignore[arg-type]  # mypy does not narrow by `type() is`
+                if rest is not None:
+                    halted[source] = [rest, *items[place:]]
+                    break
+                if len(pending) > TURN_RECORDS and place < len(items):
+                    left.append((source, items[place:]))
+                    break
+        for source, items in reversed(left):
+            self._inbox.put_back(source, items, is_next=True)
+        for source, items in halted.items():
+            self._inbox.put_back(source, items, is_next=False)
+        return handled
 
     def _let_go_ahead(self, effects: list[Gated]) -> list[Gated]:
         """Send what need not wait for the force; return the rest (E3)."""

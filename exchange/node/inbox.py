@@ -9,7 +9,7 @@ they reach the node over different sockets.
 A flood makes turns short: whoever arrives during one waits for the rest of it.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -23,7 +23,7 @@ class Inbox(Generic[T]):
     """Queues of sources; those that gave last come last in the next round."""
 
     def __init__(self) -> None:
-        self._queues: dict[int, deque[T]] = {}  # none of them empty
+        self._queues: OrderedDict[int, deque[T]] = OrderedDict()  # none of them empty
         self._count = 0
 
     def __len__(self) -> int:
@@ -40,20 +40,31 @@ class Inbox(Generic[T]):
         queue.extend(items)
         self._count += len(items)
 
-    def take(self, limit: int) -> list[T]:
+    def put_back(self, source: int, items: Sequence[T], *, is_next: bool) -> None:
+        """Put what could not be done before all else of its source; who is next comes first."""
+        queue = self._queues.get(source)
+        if queue is None:
+            queue = self._queues[source] = deque()
+        queue.extendleft(reversed(items))
+        self._queues.move_to_end(source, last=not is_next)
+        self._count += len(items)
+
+    def take(self, limit: int) -> list[tuple[int, list[T]]]:
         """Remove and return up to `limit` inputs, at most SHARE of a source in a round."""
-        taken: list[T] = []
+        taken: list[tuple[int, list[T]]] = []
+        count = 0
         queues, share = self._queues, SHARE
         if any(len(queue) > FLOOD * limit for queue in queues.values()):
             limit, share = limit // FLOOD, share // FLOOD
-        while queues and len(taken) < limit:
-            source, queue = next(iter(queues.items()))
-            del queues[source]
-            room = min(share, limit - len(taken))
+        while queues and count < limit:
+            source, queue = queues.popitem(last=False)
+            room = min(share, limit - count)
             if len(queue) <= room:
-                taken += queue
+                items = list(queue)
             else:
-                taken += [queue.popleft() for _ in range(room)]
+                items = [queue.popleft() for _ in range(room)]
                 queues[source] = queue  # behind all others
-        self._count -= len(taken)
+            taken.append((source, items))
+            count += len(items)
+        self._count -= count
         return taken

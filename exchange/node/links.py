@@ -72,7 +72,7 @@ class EngineView(Protocol):
 class Inbox(Protocol):
     """Where links put what arrives: the hub."""
 
-    def feed(self, items: list[Input]) -> None: ...
+    def feed(self, items: list[Input], source: int = ...) -> None: ...
     async def wait_room(self) -> None: ...
 
 
@@ -206,7 +206,7 @@ class Links:
     def _feed_more(self, link: Link) -> None:
         if link.wants_more and not link.outbox.unsent:
             link.wants_more = False
-            self._inbox.feed([SnapshotMore(link.peer, link.session)])
+            self._inbox.feed([SnapshotMore(link.peer, link.session)], -link.peer)
 
     # Dialing and accepting.
 
@@ -321,7 +321,7 @@ class Links:
         self._links[key] = link
         link.outbox.on_empty = lambda: self._feed_more(link)
         if opened is not None:
-            self._inbox.feed([opened])
+            self._inbox.feed([opened], -link.peer)
         has_spoken = False
         try:
             with link.scope:
@@ -333,7 +333,7 @@ class Links:
             del self._links[key]
             self._touched.pop(key, None)
             link.outbox.close()
-            self._inbox.feed([LinkClosed(link.peer, link.session)])
+            self._inbox.feed([LinkClosed(link.peer, link.session)], -link.peer)
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(link.wire.stream)
         text = f"link to node {link.peer} ended: {link.reason}"
@@ -376,4 +376,4 @@ class Links:
             if batch.sender != link.peer or batch.session != link.session:
                 raise RemoteProtocolError("foreign_batch", "a batch of another node or session")
             batches.append(PeerBatch(batch))
-        self._inbox.feed(batches)
+        self._inbox.feed(batches, -link.peer)

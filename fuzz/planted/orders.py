@@ -1,6 +1,6 @@
 """Bugs of orders, of the book and of money."""
 
-from fuzz.planted.bug import APPLY, BOOK, LEDGER, MATCHING, Planted
+from fuzz.planted.bug import APPLY, BOOK, COMMANDS, CORE, ENGINE, LEDGER, MATCHING, Planted
 
 BUGS = (
     Planted(
@@ -32,6 +32,32 @@ BUGS = (
         "        reserved.reprice(record.price)\n",
         "        reserved.price = record.price\n",
         ("tests/exchange/engine/test_state.py", "mixed"),
+    ),
+    Planted(
+        "slice_forgets_the_rest",
+        "S9",
+        COMMANDS,
+        "    progress = Removing(done.order_ids, stop, removed, in_doubt, orders)\n"
+        "    if stop < len(done.order_ids):\n",
+        "    progress = Removing(done.order_ids, stop, removed, in_doubt, orders)\n"
+        "    if stop > len(done.order_ids):\n",
+        ("tests/exchange/engine/test_slices.py",),
+    ),
+    Planted(
+        "order_overtakes_a_sweep",
+        "S2",
+        ENGINE,
+        "            return item.symbol in self._busy\n",
+        "            return False\n",
+        ("tests/exchange/engine/test_slices.py",),
+    ),
+    Planted(
+        "sweep_shown_in_its_middle",
+        "B1",
+        CORE,
+        "                event = msgspec.structs.replace(event, open=Lots(0))\n",
+        "                pass\n",
+        ("tests/exchange/engine/test_slices.py", "mixed"),
     ),
     Planted(
         "self_trade_let_through",

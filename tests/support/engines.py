@@ -149,8 +149,11 @@ class Engines:
         machine, engine = self.machines[node], self.engine(node)
         self.now_us += 1_000
         engine.begin(wall_us=START_US + self.now_us, mono_us=self.now_us)
+        left: list[inputs.Input] = []  # for the next turn, in order
         for item in items:
-            engine.handle(item)
+            rest = item if left else engine.handle(item)
+            if rest is not None:
+                left.append(rest)
             engine.check()
         step = engine.drain()
         if forced:
@@ -159,6 +162,8 @@ class Engines:
             engine.forced(machine.proof())
         if forced and sent:
             self.release(node, step.effects)
+            if left or engine.is_busy:
+                return step.records + self.step(node, *left)
         else:
             self.kill(node)
         return step.records

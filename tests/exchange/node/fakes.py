@@ -39,6 +39,7 @@ class Do(msgspec.Struct):
 
     records: int = 0
     effects: tuple[Effect, ...] = ()
+    rest: "Do | None" = None  # what is left of it for another turn
 
 
 class FakeEngine:
@@ -50,6 +51,7 @@ class FakeEngine:
         self.proofs: list[Proof] = []
         self.begun: list[int] = []
         self.is_mute = False
+        self.is_busy = False
         self._records: list[Record] = []
         self._effects: list[Effect] = []
 
@@ -60,12 +62,18 @@ class FakeEngine:
     def was_silent(self, mono_us: int) -> bool:
         return bool(self.begun) and mono_us - self.begun[-1] > SILENCE_US
 
-    def handle(self, item: Input) -> None:
+    @property
+    def pending(self) -> list[Record]:
+        return self._records
+
+    def handle(self, item: Input) -> Input | None:
         self.handled.append(item)
-        if isinstance(item, Do):
-            self.lsn += item.records
-            self._records += [AccountClosed(ACCOUNT, Micros(0))] * item.records
-            self._effects += item.effects
+        if not isinstance(item, Do):
+            return None
+        self.lsn += item.records
+        self._records += [AccountClosed(ACCOUNT, Micros(0))] * item.records
+        self._effects += item.effects
+        return item.rest  # type: ignore[return-value]  # the hub hands it back, as any input
 
     def drain(self) -> Step:
         step = Step(self._records, self._effects, Lsn(self.lsn), {})

@@ -301,3 +301,32 @@ def test_turn_in_which_a_node_stood_still_lets_nothing_out() -> None:
     scene.engine.drain = collect  # type: ignore[method-assign]
     scene.hub.turn(scene.committer)
     assert scene.told == [told(0, Done()), heartbeat(1).message]
+
+
+def test_long_input_goes_on_behind_others_and_before_its_own() -> None:
+    """C4: others are served between its slices; what came behind it on its connection waits."""
+    scene = Scene()
+    last = Do(1)
+    first = Do(1, rest=last)
+    behind, other = Do(2), Do(3)
+    scene.hub.feed([first, behind], 7)  # type: ignore[list-item]  # as scenes do
+    scene.hub.feed([other], 8)  # type: ignore[list-item]
+
+    scene.hub.turn(scene.committer)
+    scene.hub.turn(scene.committer)
+
+    assert scene.engine.handled == [first, other, last, behind]
+
+
+def test_turn_that_is_full_of_work_begins_no_other_input() -> None:
+    """C4: inputs are counted by what they cost."""
+    scene = Scene()
+    heavy, light = Do(hub_module.TURN_RECORDS + 1), Do(1)
+    scene.hub.feed([heavy, light], 7)  # type: ignore[list-item]
+
+    scene.hub.turn(scene.committer)
+    in_the_first = list(scene.engine.handled)
+    scene.hub.turn(scene.committer)
+
+    assert in_the_first == [heavy]
+    assert scene.engine.handled == [heavy, light]

@@ -1,6 +1,15 @@
 """Nobody's flood is in front of others."""
 
+from typing import TypeVar
+
 from exchange.node.inbox import FLOOD, SHARE, Inbox
+
+T = TypeVar("T")
+
+
+def take(inbox: Inbox[T], limit: int) -> list[T]:
+    """Take a turn's worth, whoever it is from."""
+    return [item for _, items in inbox.take(limit) for item in items]
 
 
 def test_order_of_a_source_is_kept() -> None:
@@ -9,7 +18,7 @@ def test_order_of_a_source_is_kept() -> None:
     inbox.put(1, range(2 * SHARE))
     inbox.put(1, range(2 * SHARE, 3 * SHARE))
 
-    taken = inbox.take(SHARE + 5) + inbox.take(10 * SHARE)
+    taken = take(inbox, SHARE + 5) + take(inbox, 10 * SHARE)
 
     assert taken == list(range(3 * SHARE))
     assert not len(inbox)
@@ -22,7 +31,7 @@ def test_flood_is_a_share_ahead_of_others_and_no_more() -> None:
         inbox.put(flood, ["flood"] * 5_000)
     inbox.put(4, ["mine"])
 
-    taken = inbox.take(128)
+    taken = take(inbox, 128)
 
     assert taken.index("mine") == 3 * SHARE // FLOOD
     assert len(taken) == 128 // FLOOD, "who comes meanwhile waits for a short turn"
@@ -34,7 +43,7 @@ def test_turn_is_whole_while_nobody_floods() -> None:
     for source in range(8):
         inbox.put(source, [source] * SHARE)
 
-    assert len(inbox.take(128)) == 128
+    assert len(take(inbox, 128)) == 128
 
 
 def test_who_gave_last_comes_last_in_the_next_turn() -> None:
@@ -43,7 +52,7 @@ def test_who_gave_last_comes_last_in_the_next_turn() -> None:
     for source in (1, 2, 3):
         inbox.put(source, [source] * 5 * SHARE)
 
-    turns = [inbox.take(SHARE)[0] for _ in range(4)]
+    turns = [take(inbox, SHARE)[0] for _ in range(4)]
 
     assert turns == [1, 2, 3, 1]
 
@@ -57,8 +66,35 @@ def test_never_more_than_asked_for_and_nothing_lost() -> None:
 
     turns = []
     while len(inbox):
-        turns.append(inbox.take(50))
+        turns.append(take(inbox, 50))
 
     assert [len(turn) for turn in turns] == [50] * 14
     taken = sorted(item for turn in turns for item in turn)
     assert taken == [(source, place) for source in range(7) for place in range(100)]
+
+
+def test_what_goes_on_waits_before_its_own_and_behind_the_others() -> None:
+    """C4: an input of many records is done in slices, and others are served between."""
+    inbox: Inbox[str] = Inbox()
+    inbox.put(1, ["slice", "after it"])
+    inbox.put(2, ["other"])
+    taken = inbox.take(2)
+
+    inbox.put_back(1, ["rest", "after it"], is_next=False)
+
+    assert taken == [(1, ["slice", "after it"])]
+    assert take(inbox, 10) == ["other", "rest", "after it"]
+    assert not len(inbox)
+
+
+def test_what_a_full_turn_left_is_first_in_the_next() -> None:
+    """C4: who was not served is not sent to the end again."""
+    inbox: Inbox[str] = Inbox()
+    inbox.put(1, ["one"])
+    inbox.put(2, ["two"])
+    (_, first), (source, second) = inbox.take(2)
+
+    inbox.put(3, ["three"])
+    inbox.put_back(source, second, is_next=True)
+
+    assert (first, take(inbox, 10)) == (["one"], ["two", "three"])

@@ -54,7 +54,7 @@ class Inbox:
     def __init__(self) -> None:
         self.items: list[Input] = []
 
-    def feed(self, items: list[Input]) -> None:
+    def feed(self, items: list[Input], source: int = 0) -> None:
         self.items += items
 
     async def wait_room(self) -> None:
