@@ -16,7 +16,7 @@ from fuzz.checkers import Checker, Violation
 from fuzz.clients import Call, moved
 from fuzz.cluster import Cluster
 from fuzz.draw import draw_plan
-from fuzz.plan import Crash, Fault, Flip, Full, Jump, Partition, Pause, Plan, Reset, Rot
+from fuzz.plan import Crash, Fault, Flip, Full, Jump, Partition, Pause, Plan, Reset, Rot, Slow
 from fuzz.process import Process
 
 FAILURES = {
@@ -26,6 +26,7 @@ FAILURES = {
     "reset": "links break with bytes in flight",
     "partition": "a partition, one way or both",
     "pause": "a process stops for seconds, and goes on",
+    "slow": "what a node says arrives late for a while: it is set aside",
     "clock": "a wall clock is set, by seconds or by decades",
     "force": "a force fails, its outcome unknown",
     "full": "a store is full",
@@ -63,7 +64,7 @@ its data directory.
 """
 LEVELS = {
     "visible": "`--ack visible` (the default): durable at its owner, and shown by every peer "
-    "that is not suspected",
+    "that is not suspected, nor set aside for being slow",
     "durable": "`--ack durable`: durable at its owner",
 }
 
@@ -142,6 +143,8 @@ def _kind(fault: Fault, plan: Plan) -> str:
             return "pause"
         case Jump():
             return "clock"
+        case Slow():
+            return "slow"
         case Rot():
             return "force"
         case Full():

@@ -29,13 +29,16 @@ def lie(batch: Batch, random: Random) -> Batch:
     """Change one thing in a batch."""
     messages = list(batch.messages)
     place = random.randrange(len(messages))
-    match random.randrange(5):
+    match random.randrange(6):
         case 0:
             del messages[place]
         case 1:
             messages.insert(place, messages[place])
         case 2:
             messages.reverse()
+        case 3:
+            name = random.choice(("clock", "wall"))
+            return msgspec.structs.replace(batch, **{name: _other(getattr(batch, name), random)})
         case _:
             messages[place] = _changed(messages[place], random)
     return msgspec.structs.replace(batch, messages=messages)

@@ -170,6 +170,14 @@ BUGS = (
         ("tests/exchange/engine/test_pace.py",),
     ),
     Planted(
+        "visible_counted_when_the_order_came",
+        "B3",
+        CORE,
+        "body.visible not in (-1, peers):\n",
+        "body.visible < -1:\n",
+        ("slow", "mixed"),
+    ),
+    Planted(
         "slow_peer_stays_in_matching",
         "B5",
         ENGINE,
