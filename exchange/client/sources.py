@@ -9,6 +9,7 @@ from exchange.client.errors import UsageError, reason
 from exchange.client.flow import Flow, FlowError
 from exchange.client.flow_file import read_flow
 from exchange.client.flow_random import generate
+from exchange.domain.names import SYMBOL_MAX
 
 FILE_BYTES_MAX = 1 << 30  # unpacked; a longer file is a mistake or an attack
 GZIP_MAGIC = b"\x1f\x8b"
@@ -37,8 +38,7 @@ def open_flow(
 
 def symbol_of(file: Path) -> str:
     """Make a symbol of a file's name: `esh4.csv.gz` is ESH4."""
-    stem = re.split(r"[^A-Za-z0-9]", file.name)[0].upper()[:16]
-    return stem if stem[:1].isalpha() else f"X{stem}"[:16]
+    return re.split(r"[^A-Za-z0-9]", file.name)[0].upper()[:SYMBOL_MAX] or "X"
 
 
 def _read(file: Path) -> str:

@@ -42,9 +42,9 @@ from exchange.domain.instruments import (
     Instrument,
     NumberError,
     check_instrument,
-    is_symbol,
     plain_ticker,
 )
+from exchange.domain.names import SYMBOL_WORDS, is_symbol
 from exchange.domain.units import (
     NODE_MAX,
     NUMBER_MAX,
@@ -311,7 +311,7 @@ def decide_ensure(
     if symbol in registry.instruments:
         return None
     if not is_symbol(symbol):
-        return Refused("bad_symbol", "a symbol is 1 to 16 capital letters and digits")
+        return Refused("invalid_symbol", f"a symbol is {SYMBOL_WORDS}")
     if is_strict:
         return not_listed(symbol, registry.instruments)
     return decide_listing(registry, plain_ticker(symbol))

@@ -12,15 +12,14 @@ from typing import Self
 
 import msgspec
 
+from exchange.domain.names import SYMBOL_WORDS, is_symbol
 from exchange.domain.units import PRICE_MAX, QUANTITY_MAX, Asset, Lots, Symbol, Ticks, Units
 
 CASH = Asset("USD")
 CASH_DECIMALS = 2
 DECIMALS_MAX = 12
 NUMBER_TEXT_MAX = 40  # characters: longer than any number in bounds, short enough to convert
-SYMBOL_PATTERN = r"\A[A-Z][A-Z0-9]{0,15}(?:[./-][A-Z0-9]{1,15})?\Z"
 _EXACT = Context(prec=4 * NUMBER_TEXT_MAX)  # the default rounds to 28 digits, in silence (M1)
-_SYMBOL = re.compile(SYMBOL_PATTERN, re.ASCII)
 _NUMBER = re.compile(r"\A-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?\Z", re.ASCII)
 
 
@@ -129,11 +128,6 @@ class Rule(msgspec.Struct, frozen=True):
         return Lots(self.lot.count(number, "quantity", bound=QUANTITY_MAX))
 
 
-def is_symbol(text: str) -> bool:
-    """Tell whether a text is a well-formed symbol or asset name (ASCII, anchored)."""
-    return _SYMBOL.match(text) is not None
-
-
 def plain_ticker(symbol: str) -> Instrument:
     """Return the default listing of a ticker: against USD, tick 0.01, lot 1 (M2)."""
     return Instrument(Symbol(symbol), Asset(symbol), CASH, "0.01", "1", 0, CASH_DECIMALS)
@@ -142,7 +136,7 @@ def plain_ticker(symbol: str) -> Instrument:
 def check_instrument(instrument: Instrument) -> None:
     """Raise NumberError where a listing is not allowed (M2)."""
     if not all(map(is_symbol, (instrument.symbol, instrument.base, instrument.quote))):
-        raise NumberError("symbol, base and quote are 1 to 16 capital letters and digits")
+        raise NumberError(f"symbol, base and quote are {SYMBOL_WORDS}")
     if instrument.base == instrument.quote:
         raise NumberError("base and quote are the same asset")
     for decimals in (instrument.base_decimals, instrument.quote_decimals):

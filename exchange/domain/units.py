@@ -40,7 +40,6 @@ CLOCK_ZERO_US = 1_577_836_800_000_000  # 2020-01-01, so that 50 bits last until 
 CLOCK_WALL_MAX = (1 << 50) - (1 << 46)  # the year 2053: what a later wall clock counts as (S2)
 CLOCK_HEARD_MAX = (1 << 50) - (1 << 45)  # a year of stamps further: no honest clock is beyond (S2)
 CLOCK_APART_MAX_US = 60_000_000  # wall clocks further apart are told of, and not followed (S2)
-CLIENT_ORDER_ID_MAX = 64  # characters; with the account it stays far below LMDB's 511 bytes
 
 _ID = re.compile(r"\A([1-9][0-9]{0,3})-(0|[1-9][0-9]{0,15})\Z", re.ASCII)
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import trio
 
+from exchange.domain.names import published
 from exchange.gateway import schema
 from exchange.gateway.problems import CONTENT_TYPE, Problem, status_phrase
 from exchange.gateway.resources import JSON, Call, Reply, Resource
@@ -46,6 +47,7 @@ def make_document(resources: Sequence[Resource]) -> dict[str, Any]:
     """Return the document."""
     types = _types(resources)
     found, components = msgspec.json.schema_components(types, ref_template=TEMPLATE)
+    found, components = _published(found), _published(components)
     schemas = dict(zip(types, found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for each in resources:
@@ -61,6 +63,18 @@ def make_document(resources: Sequence[Resource]) -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _published(node: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema with its patterns as JSON Schema and RE2 have them."""
+    if isinstance(node, dict):
+        return {
+            key: published(value)
+            if key == "pattern" and isinstance(value, str)
+            else _published(value)
+            for key, value in node.items()
+        }
+    return [_published(each) for each in node] if isinstance(node, list | tuple) else node
 
 
 def _types(resources: Sequence[Resource]) -> list[Any]:

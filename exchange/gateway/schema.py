@@ -10,29 +10,38 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from exchange.domain.units import CLIENT_ORDER_ID_MAX
+from exchange.domain.instruments import DECIMALS_MAX
+from exchange.domain.names import (
+    CLIENT_ORDER_ID_MAX,
+    CLIENT_ORDER_ID_PATTERN,
+    SYMBOL_MAX,
+    SYMBOL_PATTERN,
+)
+from exchange.domain.units import NODE_MAX
 from exchange.wire.candles import Interval, TimeText
 from exchange.wire.requests import DEPTH_MAX, PAGE, PAGE_MAX, SEQ_MAX
 
 ORDERS_MAX = 1_000  # in one request
 CURSOR_MAX = 4_096  # characters: a place for each of some hundred nodes
-END = r"$(?!\n)"  # the end in JSON Schema's dialect and in Python's, where `$` forgives a line feed
 ORDER_OR_PROBLEM = {
     "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Order", "Problem")]
 }
 
 DecimalText = Annotated[
-    str, Meta(pattern=rf"^[0-9]{{1,20}}(\.[0-9]{{1,20}})?{END}", description="An exact decimal.")
+    str, Meta(pattern=r"\A[0-9]{1,40}(\.[0-9]{1,40})?\Z", description="An exact decimal.")
 ]
 Number = DecimalText | Annotated[float, Meta(ge=0, description="Read exactly, as it is written.")]
-SymbolText = Annotated[str, Meta(pattern=rf"^[A-Z][A-Z0-9]{{0,15}}{END}", examples=["AAPL"])]
-IdText = Annotated[str, Meta(pattern=rf"^[1-9][0-9]{{0,3}}-[0-9]{{1,16}}{END}", examples=["3-17"])]
+SymbolText = Annotated[
+    str,
+    Meta(pattern=SYMBOL_PATTERN, max_length=SYMBOL_MAX, examples=["AAPL", "BRK.B", "BTC/USD"]),
+]
+IdText = Annotated[str, Meta(pattern=r"\A[1-9][0-9]{0,3}-[0-9]{1,16}\Z", examples=["3-17"])]
 ClientOrderId = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=CLIENT_ORDER_ID_MAX,
-        pattern=rf"^[^\x00-\x1f\x7f-\x9f]+{END}",  # a terminal would obey control characters
+        pattern=CLIENT_ORDER_ID_PATTERN,
         description="Makes the order safe to send again; unique per account for ever.",
     ),
 ]
@@ -40,7 +49,7 @@ Timestamp = Annotated[str, Meta(description="RFC 3339 UTC, microseconds.")]
 Cursor = Annotated[str, Meta(max_length=CURSOR_MAX, description="Opaque; from an answer.")]
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MAX)]
 Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
-Node = Annotated[int, Meta(ge=1, le=8191)]
+Node = Annotated[int, Meta(ge=1, le=NODE_MAX)]
 Side = Literal["buy", "sell"]
 OrderStatus = Literal["open", "partially_filled", "filled", "canceled", "rejected"]
 Prevention = Literal["cancel_newest", "cancel_oldest", "cancel_both"]
@@ -240,8 +249,8 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quote: SymbolText
     tick_size: DecimalText
     lot_size: DecimalText
-    base_decimals: Annotated[int, Meta(ge=0, le=18)]
-    quote_decimals: Annotated[int, Meta(ge=0, le=18)]
+    base_decimals: Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]
+    quote_decimals: Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]
 
 
 class Instruments(msgspec.Struct, frozen=True):

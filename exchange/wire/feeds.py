@@ -26,6 +26,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from exchange.domain.instruments import Instrument, Rule
+from exchange.domain.names import SYMBOL
 from exchange.domain.orders import Fill, Trade
 from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId, Seq, Symbol, format_id
 from exchange.engine.effects import FillsAnswer, OrderAnswer, Refused
@@ -38,8 +39,8 @@ TOP = 10  # levels of a side in the checksum
 SYMBOLS_MAX = 1_000  # in one request
 CURSORS_MAX = 4_000
 _CURSOR = re.compile(
-    r"\A([1-9][0-9]{0,3})\.([0-9]{1,15})\.([0-9]{1,15})\.([bto])\.([A-Z0-9]{0,16})"
-    r"\.([0-9]{1,19})\.([0-9]{1,19})\Z",
+    r"\A([1-9][0-9]{0,3})\.([0-9]{1,15})\.([0-9]{1,15})\.([bto])"
+    rf"\.((?:{SYMBOL})?)\.([0-9]{{1,19}})\.([0-9]{{1,19}})\Z",  # a symbol may hold points
     re.ASCII,
 )
 _LETTERS = {TRADES: "t", BOOK: "b", ORDERS: "o"}

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
-from exchange.domain.instruments import CASH, NumberError, Rule, asset_scale, is_symbol
+from exchange.domain.instruments import CASH, NumberError, Rule, asset_scale
+from exchange.domain.names import SYMBOL_WORDS, is_symbol
 from exchange.domain.units import (
     AMOUNT_MAX,
     AccountId,
@@ -88,8 +89,7 @@ def _text_of(text: bytes) -> str:
 def read_symbol(text: str) -> Symbol:
     """Read a symbol or an asset."""
     if not is_symbol(text):
-        detail = "a symbol is 1 to 16 capital letters and digits, a letter first, such as AAPL"
-        raise RefusedError("invalid_symbol", detail)
+        raise RefusedError("invalid_symbol", f"a symbol is {SYMBOL_WORDS}")
     return Symbol(text)
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from exchange.domain.units import CLIENT_ORDER_ID_MAX, NODE_MAX, NUMBER_MAX
+from exchange.domain.names import CLIENT_ORDER_ID_MAX, CLIENT_ORDER_ID_PATTERN
+from exchange.domain.units import NODE_MAX, NUMBER_MAX
 from exchange.wire.candles import Interval, TimeText
 from exchange.wire.envelope import Form, Rich, decode_object, decode_text
 from exchange.wire.feeds import FeedSubscribe, FeedUnsubscribe
@@ -26,11 +27,7 @@ BYE = "bye"
 Text = Annotated[str, msgspec.Meta(max_length=64)]
 ClientOrderId = Annotated[
     str,
-    msgspec.Meta(
-        min_length=1,
-        max_length=CLIENT_ORDER_ID_MAX,
-        pattern=r"\A[^\x00-\x1f\x7f-\x9f]+\Z",  # a terminal would obey control characters
-    ),
+    msgspec.Meta(max_length=CLIENT_ORDER_ID_MAX, pattern=CLIENT_ORDER_ID_PATTERN),
 ]
 Number = msgspec.Raw
 ABSENT = msgspec.Raw()

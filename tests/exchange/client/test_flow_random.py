@@ -5,7 +5,7 @@ import pytest
 from exchange.client.flow import Aggress, Amend, Cancel, FlowError, Place
 from exchange.client.flow_random import INSTRUMENTS_MAX, generate, ticker
 from exchange.client.oracle import rehearse
-from exchange.domain.instruments import is_symbol
+from exchange.domain.names import is_symbol
 
 
 def test_same_seed_makes_the_same_flow() -> None:

@@ -36,7 +36,7 @@ def test_without_a_file_flow_is_random() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "symbol"), [("esh4.csv.gz", "ESH4"), ("es-h4.csv", "ES"), ("2024.csv", "X2024")]
+    ("name", "symbol"), [("esh4.csv.gz", "ESH4"), ("es-h4.csv", "ES"), ("2024.csv", "2024")]
 )
 def test_symbol_is_made_of_the_name(name: str, symbol: str) -> None:
     """Issue item 8."""

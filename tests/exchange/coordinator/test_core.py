@@ -295,7 +295,7 @@ def test_listing_whose_tick_times_lot_is_not_whole_is_refused() -> None:
         ("MSFT", False, ""),
         ("MSFT", True, "unknown_instrument"),
         ("AAPL", True, ""),
-        ("aapl\n", False, "bad_symbol"),
+        ("aapl\n", False, "invalid_symbol"),
         ("USD", False, "bad_instrument"),
     ],
 )

@@ -20,7 +20,7 @@ ACCOUNT = AccountId(make_id(1, 7))
 
 async def ensure(symbol: str) -> Instrument | Refused:
     await trio.lowlevel.checkpoint()
-    return plain_ticker(symbol) if symbol == "AAPL" else Refused("bad_symbol", "no")
+    return plain_ticker(symbol) if symbol == "AAPL" else Refused("invalid_symbol", "no")
 
 
 def a_link() -> tuple[NodeLink, Client]:
@@ -83,7 +83,7 @@ async def test_node_asks_for_listings_on_the_same_connection(autojump_clock: Moc
         )
 
         assert (listed["id"], listed["value"]["symbol"]) == (1, "AAPL")
-        assert (refused["id"], refused["value"]["code"]) == (2, "bad_symbol")
+        assert (refused["id"], refused["value"]["code"]) == (2, "invalid_symbol")
         link.close()
 
 

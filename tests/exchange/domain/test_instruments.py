@@ -14,7 +14,6 @@ from exchange.domain.instruments import (
     Scale,
     asset_scale,
     check_instrument,
-    is_symbol,
     money,
     parse_decimal,
     plain_ticker,
@@ -157,37 +156,6 @@ def test_unit_is_above_zero_with_a_bounded_number_of_decimals(text: str) -> None
     """M2."""
     with pytest.raises(NumberError):
         Scale.of(text)
-
-
-@pytest.mark.parametrize("text", ["A", "AAPL", "ESH4", "BTC/EUR", "BRK.B", "X1-Y2", "A" * 16])
-def test_symbol_is_capital_letters_and_digits(text: str) -> None:
-    """M2."""
-    assert is_symbol(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "aapl",
-        "AAPL\n",
-        "\nAAPL",
-        "1AAPL",
-        "A" * 17,
-        "A B",
-        "A\0",
-        "../A",
-        "A/..",
-        "A//B",
-        "A/",
-        "A/B/C",
-        "\u00c4",
-        "\uff21APL",  # a full-width letter
-    ],
-)
-def test_symbol_is_ascii_and_anchored_at_both_ends(text: str) -> None:
-    """Faults 3: `AAPL` with a line break passes `^[A-Z]+$`."""
-    assert not is_symbol(text)
 
 
 def test_plain_ticker_is_against_dollars_at_a_cent_and_one_share() -> None:

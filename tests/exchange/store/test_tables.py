@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.domain.instruments import is_symbol
-from exchange.domain.units import CLIENT_ORDER_ID_MAX
+from exchange.domain.names import CLIENT_ORDER_ID_MAX, SYMBOL_PATTERN, is_symbol
 from exchange.engine.records import OfferId
 from exchange.engine.state import State
 from exchange.store.errors import DamagedTable
@@ -18,7 +17,7 @@ from tests.support.engines import redo
 
 KEY_MAX = 511  # LMDB's bound (faults.md section 1)
 NUMBERS = st.integers(0, 2**63 - 1)
-SYMBOLS = st.from_regex(r"\A[A-Z][A-Z0-9]{0,15}(?:[./-][A-Z0-9]{1,15})?\Z").filter(is_symbol)
+SYMBOLS = st.from_regex(SYMBOL_PATTERN).filter(is_symbol)
 KEYS: dict[str, st.SearchStrategy[Any]] = {
     "scalars": st.just("node"),
     "instruments": SYMBOLS,
