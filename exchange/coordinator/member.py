@@ -192,6 +192,8 @@ class Membership:
         while True:
             try:
                 await self._serve_once(backoff)
+            except _AskedAnew:
+                pass
             except _TurnedAway as error:
                 text = f"{self._address}: {error}. Until then accounts and listings wait"
                 self._tell(Event("registration_refused", text, address=self._address))
@@ -254,13 +256,14 @@ class Membership:
                     while True:
                         for message in await link.read():
                             self._take(link, message, nursery)
-            why = "this node was away"
         except* (ConnectionLost, WireError) as group:
             why = _why(group.exceptions[0])
         finally:
             self._link = None
             self._is_linked = trio.Event()
             link.end()
+        if self._scope.cancelled_caught:
+            raise _AskedAnew
         raise ConnectionLost(why)
 
     def _take(self, link: Link, message: FromCoordinator, nursery: trio.Nursery) -> None:
@@ -297,6 +300,13 @@ class Membership:
         if problem != self._said:
             self._said = problem
             self._say(problem)
+
+
+class _AskedAnew(ConnectionLost):
+    """The link was ended here: the node was away, and asks whether it is still who is known."""
+
+    def __init__(self) -> None:
+        super().__init__("this node was away")
 
 
 class _TurnedAway(ConnectionLost):

@@ -37,6 +37,8 @@ from exchange.engine.errors import RemoteProtocolError
 from exchange.engine.messages import Batch
 from exchange.engine.soft import Link, Soft
 
+WALL_SAID_MAX = 1 << 60  # the year 38,000: what is beyond is no time, and is left out of account
+
 
 def advance(soft: Soft) -> None:
     """Move the clock forward to the own wall clock, as far as that can be believed."""
@@ -53,7 +55,7 @@ def hear(soft: Soft, link: Link, batch: Batch) -> None:
 
     Raises RemoteProtocolError for a clock that no honest node can have.
     """
-    if batch.wall:
+    if 0 < batch.wall <= WALL_SAID_MAX:
         link.wall_zero_us = batch.wall - soft.now_us
     if not 0 <= batch.clock <= CLOCK_HEARD_MAX:
         raise RemoteProtocolError(f"node {link.peer} sent a clock that no node can have (S2)")

@@ -115,6 +115,9 @@ LIMITED = {
     "member_refused": STRANGERS,
     "link_ended": REPEATS,
     "peer_clock": REPEATS,
+    "clock_ahead": REPEATS,
+    "clock_behind": REPEATS,
+    "clock_right": REPEATS,
     "alarm": STRANGERS,
     "peer_certificate": REPEATS,
 }

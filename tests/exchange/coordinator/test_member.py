@@ -290,7 +290,8 @@ async def test_silent_coordinator_is_left(autojump_clock: MockClock) -> None:
 async def test_node_that_was_away_registers_anew_at_once(autojump_clock: MockClock) -> None:
     """B5, C3: the coordinator says whether another process has taken its place."""
     coordinator, node = FakeCoordinator(), FakeNode(1, node_id=1)
-    membership = Membership("", node, dial=coordinator.dial)
+    said: list[str] = []
+    membership = Membership("", node, dial=coordinator.dial, say=said.append)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(membership.run)
         await coordinator.accept()
@@ -300,3 +301,4 @@ async def test_node_that_was_away_registers_anew_at_once(autojump_clock: MockClo
         nursery.cancel_scope.cancel()
 
     assert node.registrations == 2
+    assert said == []  # the coordinator is not away

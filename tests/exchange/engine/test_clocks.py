@@ -142,6 +142,16 @@ def test_peer_whose_wall_clock_is_behind_is_told_by_how_much() -> None:
     assert clocks.apart_us(engine.soft) == pytest.approx(DAY_US, abs=100_000)
 
 
+def test_wall_clock_that_shows_no_time_is_left_out_of_account() -> None:
+    """S2: a difference to it would not even fit into an answer."""
+    engines = Engines(2)
+    engine = engines.engine(1)
+    engines.step(1, batch(engines, engine.clock, wall=(1 << 64) - 1))
+
+    assert clocks.apart_us(engine.soft) == 0
+    assert abs(clocks.peer_apart_us(engine.soft, link(engines, 1, 2))) < 100_000
+
+
 def test_offer_whose_stamp_is_ahead_of_its_batch_is_refused() -> None:
     """B7: no node gives out a stamp ahead of the clock that it says it has."""
     engines = Engines(2)
