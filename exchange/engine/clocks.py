@@ -42,12 +42,18 @@ WALL_SAID_MAX = 1 << 60  # the year 38,000: what is beyond is no time, and is le
 
 def advance(soft: Soft) -> None:
     """Move the clock forward to the own wall clock, as far as that can be believed."""
-    wall, heard = wall_clock(soft.wall), _walls(soft)
-    if not heard and not soft.is_ready:
+    zero_us, wall = soft.wall_zero_us, soft.wall
+    if zero_us is not None:
+        wall = Micros(min(wall, zero_us + soft.now_us + CLOCK_APART_MAX_US))
+    elif not soft.is_ready:
         return  # a start, or a silence: perhaps a peer knows better, and no stamp is needed yet
-    if heard:
-        wall = min(wall, wall_clock(Micros(max(heard) + CLOCK_APART_MAX_US)))
-    soft.clock = max(soft.clock, wall)
+    soft.clock = max(soft.clock, wall_clock(wall))
+
+
+def compare(soft: Soft) -> None:
+    """Note which wall clock of a linked peer is the furthest ahead: a few times a second."""
+    walls = _walls(soft)
+    soft.wall_zero_us = max(walls) - soft.now_us if walls else None
 
 
 def hear(soft: Soft, link: Link, batch: Batch) -> None:
@@ -57,6 +63,8 @@ def hear(soft: Soft, link: Link, batch: Batch) -> None:
     """
     if 0 < batch.wall <= WALL_SAID_MAX:
         link.wall_zero_us = batch.wall - soft.now_us
+        if soft.wall_zero_us is None:
+            soft.wall_zero_us = link.wall_zero_us
     if not 0 <= batch.clock <= CLOCK_HEARD_MAX:
         raise RemoteProtocolError(f"node {link.peer} sent a clock that no node can have (S2)")
     soft.clock = max(soft.clock, batch.clock)

@@ -87,6 +87,7 @@ class Engine(Core):
             soft.mute_until_us = 0  # nobody came: as at a start, it goes on alone (C5)
         if mono_us - self._paced_us >= PACED_US:
             self._paced_us = mono_us
+            clocks.compare(soft)
             for link in soft.links.values():
                 link.pace.stood_still(mono_us - since_us)
                 self._watch_pace(link)

@@ -129,6 +129,7 @@ class Soft:
         self.clock = Clock(state.scalars.clock)
         self.wall = Micros(0)
         self.now_us = 0  # monotonic
+        self.wall_zero_us: int | None = None  # the wall clock furthest ahead, minus `now_us` (S2)
         self.beat_us = 0  # when heartbeats were last sent
         self.stream_seq = Seq(0)
         self.ring: deque[OrderEvent] = deque(maxlen=config.ring)

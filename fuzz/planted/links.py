@@ -70,8 +70,8 @@ BUGS = (
         "own_wrong_wall_clock_followed",
         "S2",
         CLOCKS,
-        "    if heard:\n",
-        "    if heard and not wall:\n",
+        "    if zero_us is not None:\n",
+        "    if zero_us is not None and not wall:\n",
         ("tests/exchange/engine/test_clocks.py",),
     ),
     Planted(
