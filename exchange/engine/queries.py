@@ -189,8 +189,8 @@ def _book(soft: Soft, query: BookQuery) -> AnswerBody:
 
 
 def _symbol_book(soft: Soft, symbol: Symbol, levels: int | None) -> SymbolBook:
-    """Everything known, stale replicas included: a dead node's orders are still in the market."""
-    owners = [soft.own, *(link.replica for _, link in sorted(soft.links.items()))]
+    """Show what is matched: the orders of an owner who is away are in no book (B5)."""
+    owners = soft.matched
     return SymbolBook(
         soft.state.instruments[symbol].instrument,
         soft.stream_seq,

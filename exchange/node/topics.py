@@ -78,7 +78,7 @@ class Topics:
         self._topics: dict[Topic, Followed] = {}
         self._changed: dict[Symbol, None] = {}  # books to be told at the end of the window
         self._stream_seq = Seq(0)  # of the own stream, as far as it was looked at
-        self._replicas: list[OwnerBook] = []
+        self._shown: list[OwnerBook] = []  # whose orders make the books, as last told
         self._generation = 0
         self._flushed_us = 0
         self._beat_us = 0
@@ -114,7 +114,7 @@ class Topics:
     def _begin(self) -> None:
         """Look only at what happens from now on."""
         self._stream_seq = self._soft.stream_seq
-        self._replicas = self._owners()
+        self._shown = self._soft.matched
         self._changed.clear()
 
     def _new(self, topic: Topic) -> Followed:
@@ -160,10 +160,9 @@ class Topics:
                     self._note(event.symbol for event in message.orders)
                 elif isinstance(message, SnapshotEnd):
                     is_swapped = True
-        owners = self._owners()
-        if is_swapped or len(owners) != len(self._replicas):
+        if is_swapped or self._soft.matched != self._shown:  # a peer has come or gone (B5)
             self._note(topic.symbol for topic in self._topics if topic.channel == BOOK)
-        self._replicas = owners
+        self._shown = self._soft.matched
 
     def _note(self, symbols: Iterable[Symbol]) -> None:
         for symbol in symbols:
@@ -314,12 +313,8 @@ class Topics:
         symbol = followed.topic.symbol
         return [self._trade_line(symbol, seq) for seq in range(cursor.seq + 1, followed.seq + 1)]
 
-    def _owners(self) -> list[OwnerBook]:
-        soft = self._soft
-        return [soft.own, *(link.replica for _, link in sorted(soft.links.items()))]
-
     def _levels(self, symbol: Symbol) -> Levels:
-        owners = self._owners()
+        owners = self._soft.matched
         bids: dict[int, tuple[int, int]] = {}
         asks: dict[int, tuple[int, int]] = {}
         for side, levels in ((Side.BUY, bids), (Side.SELL, asks)):

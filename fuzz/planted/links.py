@@ -29,6 +29,14 @@ BUGS = (
         ("tests/exchange/engine/test_replication_hostile.py",),
     ),
     Planted(
+        "orders_of_the_dead_shown",
+        "B5",
+        "exchange/engine/queries.py",
+        "    owners = soft.matched\n",
+        "    owners = [soft.own, *(link.replica for _, link in sorted(soft.links.items()))]\n",
+        ("tests/exchange/engine/test_queries.py",),
+    ),
+    Planted(
         "snapshot_swapped_in_unchecked",
         "B4",
         REPLICATION,

@@ -52,6 +52,24 @@ def test_book_is_the_whole_market_best_first() -> None:
     assert book.books[0].bids == []
 
 
+def test_orders_of_a_dead_node_are_in_no_book_until_it_is_back() -> None:
+    """B5: what is shown is what is matched, or the book is crossed for the whole outage."""
+    engines = Engines(2)
+    engines.sell(2, 1001, 2)
+    engines.kill(2)
+    engines.settle()
+    engines.buy(1, 1002, 3)
+    away = engines.ask(1, inputs.BookQuery(AAPL, None))
+    engines.restart(2)
+    engines.link_all()
+    back = engines.ask(1, inputs.BookQuery(AAPL, None))
+
+    assert isinstance(away, BookAnswer)
+    assert (away.books[0].asks, away.books[0].bids) == ([], [(1002, 3, 1)])
+    assert isinstance(back, BookAnswer)
+    assert (back.books[0].asks, back.books[0].bids) == ([], [(1002, 1, 1)]), "they have traded"
+
+
 def test_trades_are_those_decided_here() -> None:
     """S8: the tape is the decider's."""
     engines = traded()
