@@ -46,6 +46,7 @@ from exchange.engine.inputs import (
     Query,
     SetBalance,
     SetKey,
+    SetSwitch,
     StatusQuery,
     TradesQuery,
     TransfersQuery,
@@ -97,12 +98,18 @@ class Call:
     def is_repeatable(self) -> bool:
         """Tell whether asking twice does no harm."""
         operation = self.operation
-        return operation.kind in REPEATABLE or (operation.kind == "place" and operation.is_keyed)
+        is_keyed = operation.kind == "place" and operation.is_keyed
+        return is_keyed or operation.kind in REPEATABLE or bool(self.transfer_key)
 
     @property
     def key(self) -> str:
         """Return the client order id of a placed order."""
         return f"c{self.index}" if self.operation.is_keyed else ""
+
+    @property
+    def transfer_key(self) -> str:
+        """Return the client's key of a transfer: every second one has one."""
+        return f"m{self.index}" if self.operation.kind == "move" and self.index % 2 else ""
 
 
 class Ticket:
@@ -288,7 +295,7 @@ def _cancel_all(cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
 
 def _move(cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
     asset, amount = moved(cluster, call)
-    return MoveFunds(0, call.account, asset, amount)
+    return MoveFunds(0, call.account, asset, amount, call.transfer_key)
 
 
 def moved(cluster: "Cluster", call: Call) -> tuple[Asset, Units]:
@@ -318,7 +325,12 @@ def _open(_cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
 
 
 def _key(_cluster: "Cluster", _calls: list[Call], call: Call) -> Input:
-    return SetKey(0, call.account, call.index.to_bytes(4, "big"))
+    if call.index % 3:
+        return SetKey(0, call.account, call.index.to_bytes(4, "big"))
+    after, is_watched = (
+        ((call.index % 4) * 5, None) if call.index % 2 else (None, call.index % 4 > 0)
+    )
+    return SetSwitch(0, call.account, after, is_watched)
 
 
 def _query(cluster: "Cluster", calls: list[Call], call: Call) -> Input:

@@ -67,6 +67,8 @@ class Node:
         self.mark: dict[int, OfferId] = defaultdict(lambda: BEFORE_ANY)
         self.forgotten: dict[int, OfferId] = defaultdict(lambda: BEFORE_ANY)
         self.peers: dict[int, records.PeerSeen] = {}
+        self.switches: dict[int, tuple[int, bool, int]] = {}
+        self.transfer_keys: dict[tuple[int, str], tuple[str, int]] = {}
         self.transfers: dict[int, list[tuple[str, int]]] = defaultdict(list)
         self.fills: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
         self.tape: dict[str, list[int]] = defaultdict(list)  # trade ids, as decided here
@@ -184,10 +186,18 @@ def _closed(node: Node, record: records.AccountClosed) -> None:
     node.accounts[record.account] = False
 
 
+def _switch_set(node: Node, record: records.SwitchSet) -> None:
+    node.switches.pop(record.account, None)
+    if record.cancel_after or record.is_watched:
+        node.switches[record.account] = (record.cancel_after, record.is_watched, record.ts)
+
+
 def _transferred(node: Node, record: records.Transferred) -> None:
     node.balances[record.account, record.asset] += record.amount
     node.external[record.asset] -= record.amount
     node.transfers[record.account].append((record.asset, record.amount))
+    if record.client_key:
+        node.transfer_keys[record.account, record.client_key] = (record.asset, record.amount)
 
 
 def _placed(node: Node, record: records.OrderPlaced | records.OrderRejected) -> None:
@@ -301,4 +311,5 @@ _LEARN: dict[type, Callable[[Node, Any], None]] = {
     records.HeuristicChecked: _nothing,
     records.KeyCreated: _nothing,
     records.KeyRevoked: _nothing,
+    records.SwitchSet: _switch_set,
 }

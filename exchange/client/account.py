@@ -162,16 +162,19 @@ class AccountClient:
         return await self._ask(Request("account.get", {}), results.Account, within)
 
     async def deposit(
-        self, asset: str, quantity: str, *, within: float = REQUEST_SECONDS
+        self, asset: str, quantity: str, *, key: str = "", within: float = REQUEST_SECONDS
     ) -> results.Balance:
-        """Credit the account from outside; an operator's power."""
-        return await self._move("account.deposit", asset, quantity, within)
+        """Credit the account from outside; an operator's power.
+
+        With a key, unique per account for ever, it happens once however often it is asked for.
+        """
+        return await self._move("account.deposit", asset, quantity, key, within)
 
     async def withdraw(
-        self, asset: str, quantity: str, *, within: float = REQUEST_SECONDS
+        self, asset: str, quantity: str, *, key: str = "", within: float = REQUEST_SECONDS
     ) -> results.Balance:
-        """Debit the account to the outside; an operator's power."""
-        return await self._move("account.withdraw", asset, quantity, within)
+        """Debit the account to the outside; an operator's power.  The key is as for a deposit."""
+        return await self._move("account.withdraw", asset, quantity, key, within)
 
     async def close(self, *, within: float = REQUEST_SECONDS) -> None:
         """Close the account; refused unless it is empty."""
@@ -202,13 +205,18 @@ class AccountClient:
     def _about_keys(self, verb: str, value: dict[str, Any]) -> Request:
         return Request(verb, value, Repeat.NEVER)
 
-    def movement(self, verb: str, asset: str, quantity: str) -> Request:
+    def movement(self, verb: str, asset: str, quantity: str, key: str = "") -> Request:
         """Return a deposit or withdrawal as the request that the node takes."""
         value = {"user_id": self.credentials.user_id, "asset": asset, "quantity": quantity}
-        return Request(verb, value, Repeat.NEVER, auth=self._operator_key or None)
+        if key:
+            value["client_key"] = key
+        repeat = Repeat.SAFE if key else Repeat.NEVER
+        return Request(verb, value, repeat, auth=self._operator_key or None)
 
-    async def _move(self, verb: str, asset: str, quantity: str, within: float) -> results.Balance:
-        return await self._ask(self.movement(verb, asset, quantity), results.Balance, within)
+    async def _move(
+        self, verb: str, asset: str, quantity: str, key: str, within: float
+    ) -> results.Balance:
+        return await self._ask(self.movement(verb, asset, quantity, key), results.Balance, within)
 
     async def _ask(
         self, request: Request, kind: type[Result], within: float = REQUEST_SECONDS

@@ -13,6 +13,7 @@ from exchange.client.subcommands import Subcommands
 if TYPE_CHECKING:
     from exchange.client.cluster import Cluster
 
+KEY = "unique for the account for ever: sent again with the same terms, it moves nothing more"
 BALANCE = ("asset", "available", "held")
 KNOWN = ("user_id", "node", "has_key", "is_current")
 
@@ -129,15 +130,16 @@ def list_(session: Session) -> None:
     epilog="""\b
 Examples:
   exchange account deposit USD 10000
-  exchange account deposit AAPL 100 --account 3-17
+  exchange account deposit AAPL 100 --account 3-17 --key wire-4711
 """,
 )
 @click.argument("asset")
 @click.argument("quantity")
+@click.option("--key", default="", metavar="TEXT", help=KEY)
 @with_session()
-def deposit(session: Session, asset: str, quantity: str) -> None:
+def deposit(session: Session, asset: str, quantity: str, key: str) -> None:
     """Credit QUANTITY of an ASSET from outside: cash, or shares (an operator's power)."""
-    _move(session, "deposit", asset, quantity)
+    _move(session, "deposit", asset, quantity, key)
 
 
 @account.command(
@@ -149,10 +151,11 @@ Examples:
 )
 @click.argument("asset")
 @click.argument("quantity")
+@click.option("--key", default="", metavar="TEXT", help=KEY)
 @with_session()
-def withdraw(session: Session, asset: str, quantity: str) -> None:
+def withdraw(session: Session, asset: str, quantity: str, key: str) -> None:
     """Debit QUANTITY of an ASSET to the outside (an operator's power)."""
-    _move(session, "withdraw", asset, quantity)
+    _move(session, "withdraw", asset, quantity, key)
 
 
 @account.command(
@@ -182,17 +185,20 @@ def _as_now(session: Session) -> str:
     return f"EXCHANGE_DATA_DIR={shlex.quote(str(data_dir))} " if data_dir else ""
 
 
-def _move(session: Session, verb: str, asset: str, quantity: str) -> None:
+def _move(session: Session, verb: str, asset: str, quantity: str, key: str) -> None:
     from exchange.client import results
 
     async def work(cluster: "Cluster") -> None:
         client = await session.account(cluster)
         move = client.deposit if verb == "deposit" else client.withdraw
-        balance = await move(asset, quantity)
+        balance = await move(asset, quantity, key=key)
         row = {"asset": asset, **results.plain(balance)}
         output.show_one(row, session.form, columns=BALANCE)
         node_id, user_id = client.credentials.node_id, client.credentials.user_id
         done = "deposited to" if verb == "deposit" else "withdrawn from"
+        if balance.is_replay:
+            output.talk(f"the key {key} was used before, for the same: transfer {balance.seq}")
+            return
         output.talk(f"{quantity} {asset} {done} account {user_id}, durable on node {node_id}")
 
     session.run(work)

@@ -82,6 +82,8 @@ class Fills(msgspec.Struct, frozen=True):
 class Balance(msgspec.Struct, frozen=True):
     available: Decimal
     held: Decimal
+    seq: int = 0  # of the transfer that made it so, in the account's own sequence
+    is_replay: bool = False  # its key was used before: nothing moved
 
 
 class Account(msgspec.Struct, frozen=True):

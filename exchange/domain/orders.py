@@ -201,6 +201,7 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     asset: Asset
     amount: Units  # above zero came in, below went out
     ts: Micros
+    client_key: str = ""
 
 
 class Trade(msgspec.Struct, frozen=True, array_like=True, gc=False):

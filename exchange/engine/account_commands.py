@@ -3,8 +3,9 @@
 Nothing here changes state.  Money enters and leaves only against `external` (M3).
 """
 
+from exchange.domain.instruments import asset_scale
 from exchange.domain.orders import Account
-from exchange.domain.units import AMOUNT_MAX, AccountId, Asset, Units
+from exchange.domain.units import AMOUNT_MAX, AccountId, Asset, Seq, Units
 from exchange.engine.decision import Decision, answered
 from exchange.engine.effects import BalanceAnswer, Done, Refused
 from exchange.engine.inputs import (
@@ -13,10 +14,18 @@ from exchange.engine.inputs import (
     MoveFunds,
     OpenAccount,
     SetBalance,
+    SetSwitch,
     Ticket,
 )
-from exchange.engine.records import AccountClosed, AccountOpened, InstrumentListed, Transferred
+from exchange.engine.records import (
+    AccountClosed,
+    AccountOpened,
+    InstrumentListed,
+    SwitchSet,
+    Transferred,
+)
 from exchange.engine.soft import Soft
+from exchange.engine.state import TransferKey
 
 UNKNOWN_ACCOUNT = Refused("unknown_account", "no open account of this node has this id")
 STORAGE_FULL = Refused(
@@ -53,7 +62,43 @@ def decide_close_account(soft: Soft, item: CloseAccount) -> Decision:
 
 def decide_move_funds(soft: Soft, item: MoveFunds) -> Decision:
     """Deposit, issue or withdraw against `external` (M3)."""
-    return _move(soft, item.ticket, item.account, item.asset, item.amount)
+    if item.client_key:
+        known = soft.state.transfer_keys.find((item.account, item.client_key))
+        if known is not None:
+            return answered(item.ticket, _first_answer(soft, item, known))
+    key = item.client_key
+    return _move(soft, item.ticket, item.account, item.asset, item.amount, client_key=key)
+
+
+def _first_answer(soft: Soft, item: MoveFunds, known: TransferKey) -> BalanceAnswer | Refused:
+    """Answer a retry as the first was answered, or refuse what is not one."""
+    if (known.asset, known.amount) != (item.asset, item.amount):
+        detail = (
+            f"client key {item.client_key} was used for transfer {known.seq} of the account, "
+            "with other terms; take another key for another transfer"
+        )
+        return Refused("duplicate_client_key", detail)
+    decimals = soft.state.decimals[known.asset]
+    return BalanceAnswer(known.asset, known.available, known.held, decimals, known.seq, True)
+
+
+def decide_set_switch(soft: Soft, item: SetSwitch) -> Decision:
+    """Set what becomes of an account's orders when it falls silent; logged, so a crash keeps it."""
+    if open_account(soft, item.account) is None:
+        return answered(item.ticket, UNKNOWN_ACCOUNT)
+    known = soft.state.switches.get(item.account)
+    after = known.cancel_after if known is not None else 0
+    was_watched = known is not None and known.is_watched
+    is_watched = was_watched if item.is_watched is None else item.is_watched
+    decision = answered(item.ticket, Done())
+    if item.cancel_after or is_watched != was_watched or (item.cancel_after == 0 and after):
+        if item.cancel_after is not None:
+            record = SwitchSet(item.account, item.cancel_after, is_watched, soft.wall)
+        else:  # the deadline stays what it is
+            ts = known.ts if known is not None else soft.wall
+            record = SwitchSet(item.account, after, is_watched, ts)
+        decision.records.append(record)
+    return decision
 
 
 def decide_set_balance(soft: Soft, item: SetBalance) -> Decision:
@@ -90,7 +135,15 @@ def open_account(soft: Soft, account_id: AccountId) -> Account | None:
     return None if account is None or account.is_closed else account
 
 
-def _move(soft: Soft, ticket: Ticket, owner: AccountId, asset: Asset, amount: Units) -> Decision:
+def _move(
+    soft: Soft,
+    ticket: Ticket,
+    owner: AccountId,
+    asset: Asset,
+    amount: Units,
+    *,
+    client_key: str = "",
+) -> Decision:
     state = soft.state
     account = open_account(soft, owner)
     if account is None:
@@ -99,7 +152,9 @@ def _move(soft: Soft, ticket: Ticket, owner: AccountId, asset: Asset, amount: Un
         return answered(ticket, Refused("unknown_asset", f"no instrument has the asset {asset}"))
     available = account.available.get(asset, 0) + amount
     if available < 0:
-        detail = f"the account has too little available {asset}"
+        scale = asset_scale(state.decimals[asset])
+        there = scale.text(account.available.get(asset, 0))
+        detail = f"{scale.text(-amount)} {asset} are needed, {there} are available"
         return answered(ticket, Refused("insufficient_funds", detail))
     outside = state.scalars.external.get(asset, 0) - amount
     if abs(outside) > AMOUNT_MAX or abs(amount) > AMOUNT_MAX:
@@ -108,8 +163,9 @@ def _move(soft: Soft, ticket: Ticket, owner: AccountId, asset: Asset, amount: Un
     if amount > 0 and soft.is_storage_full:
         return answered(ticket, STORAGE_FULL)
     held = account.held.get(asset, Units(0))
-    body = BalanceAnswer(asset, Units(available), held, state.decimals[asset])
+    seq = Seq(account.transfer_seq + 1) if amount else Seq(0)
+    body = BalanceAnswer(asset, Units(available), held, state.decimals[asset], seq)
     decision = answered(ticket, body)
     if amount:
-        decision.records.append(Transferred(owner, asset, amount, soft.wall))
+        decision.records.append(Transferred(owner, asset, amount, soft.wall, client_key))
     return decision

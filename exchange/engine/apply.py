@@ -54,6 +54,7 @@ from exchange.engine.records import (
     OrderRejected,
     PeerSeen,
     Record,
+    SwitchSet,
     TradeAccepted,
     TradeDeclined,
     TradeOffered,
@@ -68,6 +69,8 @@ from exchange.engine.state import (
     Listing,
     OfferOut,
     State,
+    Switch,
+    TransferKey,
 )
 
 
@@ -122,14 +125,27 @@ def _key_revoked(state: State, record: KeyRevoked) -> None:
     state.key_changes += 1
 
 
+def _switch_set(state: State, record: SwitchSet) -> None:
+    account = record.account
+    if record.cancel_after or record.is_watched:
+        entry = Switch(account, record.cancel_after, record.is_watched, record.ts)
+        state.switches.put(account, entry)
+    elif account in state.switches:
+        state.switches.drop(account)
+
+
 def _transferred(state: State, record: Transferred) -> None:
     account = account_of(state, record.account)
     asset = record.asset
     account.available[asset] = Units(account.available.get(asset, 0) + record.amount)
     assert account.available[asset] >= 0, "withdrawn below zero"
     account.transfer_seq = seq = Seq(account.transfer_seq + 1)
-    transfer = Transfer(seq, asset, record.amount, record.ts)
+    transfer = Transfer(seq, asset, record.amount, record.ts, record.client_key)
     state.transfers.append(record.account, seq, transfer)
+    if record.client_key:
+        available, held = account.available[asset], account.held.get(asset, Units(0))
+        entry = TransferKey(seq, asset, record.amount, available, held)
+        state.transfer_keys.put((record.account, record.client_key), entry)
     external = state.scalars.external
     external[asset] = Units(external.get(asset, 0) - record.amount)
 
@@ -435,6 +451,7 @@ _APPLY: dict[type, Callable[[State, Any], None]] = {
     KeySet: _key_set,
     KeyCreated: _key_created,
     KeyRevoked: _key_revoked,
+    SwitchSet: _switch_set,
     HeuristicDecision: _heuristic_decision,
     HeuristicChecked: _heuristic_checked,
     HeuristicForgotten: _heuristic_forgotten,

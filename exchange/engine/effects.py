@@ -97,6 +97,8 @@ class BalanceAnswer(msgspec.Struct, frozen=True):
     available: Units
     held: Units
     decimals: int
+    transfer: Seq = Seq(0)  # of the account: the transfer that made it so; 0 = none did
+    is_replay: bool = False  # a retry of a client's key: nothing was done
 
 
 class AccountAnswer(msgspec.Struct, frozen=True):

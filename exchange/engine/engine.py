@@ -537,6 +537,7 @@ _COMMANDS: dict[type, Callable[[Soft, Any], Decision]] = {
     inputs.RevokeKey: key_commands.decide_revoke_key,
     inputs.MoveFunds: account_commands.decide_move_funds,
     inputs.SetBalance: account_commands.decide_set_balance,
+    inputs.SetSwitch: account_commands.decide_set_switch,
     inputs.PlaceOrder: commands.decide_place,
     inputs.AmendOrder: commands.decide_amend,
     inputs.CancelOrder: commands.decide_cancel,

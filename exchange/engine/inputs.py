@@ -81,13 +81,24 @@ class RevokeKey(msgspec.Struct, frozen=True):
 class MoveFunds(msgspec.Struct, frozen=True):
     """Deposit or issue (amount > 0), or withdraw (amount < 0).
 
-    Answer: BalanceAnswer, or Refused `insufficient_funds`, `amount_out_of_range`.
+    Answer: BalanceAnswer, or Refused `insufficient_funds`, `amount_out_of_range`.  A key that was
+    used for the same before gets its answer again, for something else `duplicate_client_key`.
     """
 
     ticket: Ticket
     account: AccountId
     asset: Asset
     amount: Units
+    client_key: str = ""
+
+
+class SetSwitch(msgspec.Struct, frozen=True):
+    """Set the dead man's switch of an account; what is None stays.  Answer: Done."""
+
+    ticket: Ticket
+    account: AccountId
+    cancel_after: int | None = None  # seconds from now; 0 = never
+    is_watched: bool | None = None
 
 
 class SetBalance(msgspec.Struct, frozen=True):
@@ -341,6 +352,7 @@ Input = (
     | RotateKey
     | RevokeKey
     | MoveFunds
+    | SetSwitch
     | SetBalance
     | ListInstrument
     | PlaceOrder

@@ -29,6 +29,7 @@ logs stay readable.  `docs/log-format.md` is the same table in prose.
     21  | HeuristicForgotten| an operator has seen both halves resolved
     22 | KeyCreated        | an account has another API key, with fewer powers
     23 | KeyRevoked        | that key opens nothing any more
+    24 | SwitchSet         | the dead man's switch of an account, and whether it is watched
     30+ |                   | reserved: prepared makers and baskets (S11), transfers (S12)
 """
 
@@ -90,6 +91,7 @@ class Transferred(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False)
     asset: Asset
     amount: Units  # above zero into the account, below out of it
     ts: Micros
+    client_key: str = ""  # unique per account for ever; the same again moves nothing
 
 
 class OrderPlaced(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
@@ -249,6 +251,13 @@ class KeyRevoked(msgspec.Struct, frozen=True, array_like=True, tag=23, gc=False)
     ts: Micros
 
 
+class SwitchSet(msgspec.Struct, frozen=True, array_like=True, tag=24, gc=False):
+    account: AccountId
+    cancel_after: int  # seconds from `ts` on; 0 = never
+    is_watched: bool  # its orders are canceled when a connection of it ends
+    ts: Micros
+
+
 Record = (
     Booted
     | InstrumentListed
@@ -273,4 +282,5 @@ Record = (
     | HeuristicForgotten
     | KeyCreated
     | KeyRevoked
+    | SwitchSet
 )

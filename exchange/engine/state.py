@@ -73,6 +73,25 @@ class AccountKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     created: Micros
 
 
+class TransferKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a client's key of a transfer stands for, and what its answer said."""
+
+    seq: Seq
+    asset: Asset
+    amount: Units
+    available: Units  # after it
+    held: Units
+
+
+class Switch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The dead man's switch of an account: when its orders are canceled, unless it says a word."""
+
+    account: AccountId
+    cancel_after: int  # seconds from `ts` on; 0 = never
+    is_watched: bool  # ... when a connection of it ends
+    ts: Micros
+
+
 class OfferOut(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An offer we made and have no answer to: in doubt (S4)."""
 
@@ -211,6 +230,8 @@ class State:
         self.acceptances: Table[tuple[NodeId, OfferId], Acceptance] = Table()
         self.peers: Table[NodeId, PeerState] = Table()
         self.keys: Table[tuple[AccountId, str], AccountKey] = Table()
+        self.switches: Table[AccountId, Switch] = Table()
+        self.transfer_keys: Table[tuple[AccountId, str], TransferKey] = Table()
         self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
         self.scalars_table["node"] = Scalars()
         # Derived, rebuilt by `derive` after a load.
@@ -247,6 +268,8 @@ class State:
             "acceptances": self.acceptances,
             "peers": self.peers,
             "keys": self.keys,
+            "switches": self.switches,
+            "transfer_keys": self.transfer_keys,
         }
 
     def mark_clean(self) -> None:

@@ -32,7 +32,7 @@ import trio
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import Symbol
 from exchange.engine.effects import AnswerBody, Refused, StatusAnswer
-from exchange.engine.inputs import CancelAll, Input, ListInstrument, Ticket
+from exchange.engine.inputs import CancelAll, Input, ListInstrument, SetSwitch, Ticket
 from exchange.node.connection import Connection, end, say_last
 from exchange.node.desk import Desk, Gathered, Unlisted
 from exchange.node.errors import Stalled
@@ -185,8 +185,11 @@ class Clients:
                 connection.outbox.end()
         finally:
             if connection.is_watched and connection.caller.account is not None:
-                cancel = CancelAll(NO_TICKET, connection.caller.account, None)
-                self._inbox.feed([cancel], connection.number)  # behind what it has placed
+                account = connection.caller.account
+                is_left = self._desk.deadman.watch(account, is_on=False)
+                cancel = CancelAll(NO_TICKET, account, None)
+                over = SetSwitch(NO_TICKET, account, is_watched=is_left)
+                self._inbox.feed([cancel, over], connection.number)  # behind what it has placed
             self._desk.leave(wire)
             connection.is_gone = True
             del self._connections[connection.number]
@@ -210,7 +213,15 @@ class Clients:
     def cancel_silent(self) -> None:
         """Cancel the orders of accounts whose dead-man switch was not armed again in time."""
         for account in self._desk.deadman.due():
-            self._inbox.feed([CancelAll(NO_TICKET, account, None)], INSIDE)
+            disarmed = SetSwitch(NO_TICKET, account, cancel_after=0)
+            self._inbox.feed([CancelAll(NO_TICKET, account, None), disarmed], INSIDE)
+
+    def cancel_orphaned(self) -> None:
+        """Cancel the orders of accounts whose connections ended with the node; once, at a start."""
+        orphans, self._desk.deadman.orphans = self._desk.deadman.orphans, []
+        for account in orphans:
+            over = SetSwitch(NO_TICKET, account, is_watched=False)
+            self._inbox.feed([CancelAll(NO_TICKET, account, None), over], INSIDE)
 
     async def _write(self, connection: Connection, scope: trio.CancelScope) -> None:
         try:

@@ -5,7 +5,7 @@ a request                        | goes to
 that the key does not allow      | its client: refused
 beyond the budget of its account | its client: rate_limited; cancels have a budget of their own
 that names an order              | the hub, to be translated right before it is handled
-about the dead-man switch        | here
+about the dead-man switch        | here, and the hub: it is logged
 about the feed                   | the feed, between two inputs
 with a long answer               | `parts`: it is gathered
 that names an unlisted symbol    | the coordinator first, if its caller may list (M2)
@@ -17,8 +17,8 @@ from functools import partial
 import msgspec
 
 from exchange.domain.units import AccountId, Symbol
-from exchange.engine.effects import AnswerBody, Done, Refused
-from exchange.engine.inputs import Input, PlaceOrder, Ticket
+from exchange.engine.effects import Done, Refused
+from exchange.engine.inputs import Input, PlaceOrder, SetSwitch, Ticket
 from exchange.node import prices
 from exchange.node.access import BAD_KEY, Access, Caller
 from exchange.node.connection import Connection
@@ -123,7 +123,7 @@ class Desk:
                 refused = RATE_LIMITED
             return Tell(ticket, refused)
         if not is_hot and isinstance(request, CancelAfter | CancelOnDisconnect):
-            return Tell(ticket, self._watch(connection, request, account))
+            return self._watch(connection, request, account, ticket)
         if not is_hot and isinstance(request, FeedSubscribe | FeedUnsubscribe):
             key_hash = self._access.key_hash(request, caller)
             return Later(partial(self._follow, connection, request, account, key_hash, ticket))
@@ -139,16 +139,24 @@ class Desk:
         return Tell(ticket, translated) if isinstance(translated, Refused) else translated
 
     def _watch(
-        self, connection: Connection, request: CancelAfter | CancelOnDisconnect, account: AccountId
-    ) -> AnswerBody:
-        """Set the dead-man switch of an account, or of a connection."""
+        self,
+        connection: Connection,
+        request: CancelAfter | CancelOnDisconnect,
+        account: AccountId,
+        ticket: Ticket,
+    ) -> SetSwitch | Tell:
+        """Set the dead-man switch of an account, or of a connection; the engine logs it."""
         if isinstance(request, CancelAfter):
             self.deadman.arm(account, request.value.seconds)
-        elif account == connection.caller.account:
-            connection.is_watched = request.value.enabled
-        else:
-            return Refused("no_account", "only for a connection whose first line names the account")
-        return Done()
+            return SetSwitch(ticket, account, cancel_after=request.value.seconds)
+        if account != connection.caller.account:
+            detail = "only for a connection whose first line names the account"
+            return Tell(ticket, Refused("no_account", detail))
+        is_on = request.value.enabled
+        if is_on != connection.is_watched:
+            connection.is_watched = is_on
+            is_on = self.deadman.watch(account, is_on=is_on)
+        return SetSwitch(ticket, account, is_watched=is_on)
 
     def _follow(
         self,

@@ -144,7 +144,9 @@ class Life:
             access=access,
             translator=Translator(state, mint=partial(minted, state.cluster)),
             guard=Guard(settings.limits, clocks.mono_us),
-            deadman=DeadMan(clocks.mono_us),
+            deadman=DeadMan(
+                clocks.mono_us, switches=state.switches.values(), wall_us=clocks.wall_us
+            ),
             feed=self.feed,
         )
         self.clients = Clients(
@@ -222,6 +224,7 @@ class Life:
         if not self._store.state.peers:
             with trio.move_on_after(PEERS_S):  # a first start hears of its peers there
                 await self.membership.wait_tried()
+        self.clients.cancel_orphaned()
         nursery.start_soon(self._tick)
         while not self.engine.is_ready:
             await self.hub.wait_turn()

@@ -36,6 +36,8 @@ from exchange.engine.state import (
     OfferOut,
     PeerState,
     Scalars,
+    Switch,
+    TransferKey,
 )
 from exchange.store.errors import DamagedTable
 from exchange.store.frames import DIGEST_SIZE, digest_of
@@ -194,6 +196,8 @@ def _codecs() -> dict[str, Codec[Any, Any]]:
         ("acceptances", offer, Acceptance, resident),
         ("peers", number, PeerState, resident),
         ("keys", number_text, AccountKey, resident),
+        ("switches", number, Switch, resident),
+        ("transfer_keys", number_text, TransferKey, once),
     ]
     return {
         name: Codec(name, pack, unpack, entry, kind) for name, (pack, unpack), entry, kind in rows

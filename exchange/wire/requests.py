@@ -202,6 +202,7 @@ class Movement(Value, frozen=True, gc=False):
     asset: Text
     quantity: Number
     user_id: Text | None = None
+    client_key: ClientOrderId | None = None
 
 
 class AccountDeposit(Rich, frozen=True, gc=False, tag="account.deposit"):

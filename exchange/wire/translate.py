@@ -220,9 +220,12 @@ class Translator:
         self, value: requests.Movement, account: AccountId, ticket: Ticket, *, sign: int
     ) -> Translated:
         owner = read_owner(value.user_id, account)
-        return self._moved(
+        moved = self._moved(
             read_symbol(value.asset), bytes(value.quantity), owner, ticket, sign=sign
         )
+        if value.client_key and isinstance(moved, inputs.MoveFunds):
+            return msgspec.structs.replace(moved, client_key=value.client_key)
+        return moved
 
     def _moved(
         self, name: Symbol, number: bytes, owner: AccountId, ticket: Ticket, *, sign: int

@@ -85,8 +85,11 @@ def _fixed_of(body: OrderAnswer) -> _Fixed:
 
 
 def balance_value(body: effects.BalanceAnswer) -> bytes:
-    """Write one balance of an account."""
-    return _ENCODE({"asset": body.asset, **_balance(body)})
+    """Write one balance of an account, and the transfer that made it so."""
+    told: dict[str, Any] = {"asset": body.asset, **_balance(body)}
+    if body.transfer:
+        told |= {"seq": body.transfer, "is_replay": body.is_replay}
+    return _ENCODE(told)
 
 
 def account_value(body: effects.AccountAnswer) -> bytes:
@@ -130,6 +133,7 @@ def transfers_value(body: effects.TransfersAnswer) -> bytes:
             "asset": transfer.asset,
             "quantity": number_text(asset_scale(decimals), transfer.amount),
             "ts": time_text(transfer.ts),
+            "client_key": transfer.client_key or None,
         }
         for transfer, decimals in body.transfers
     ]

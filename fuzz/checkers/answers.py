@@ -11,7 +11,7 @@ from exchange.engine.effects import (
     OrderAnswer,
     Refused,
 )
-from exchange.engine.records import OrderPlaced, OrderRejected, Record
+from exchange.engine.records import OrderPlaced, OrderRejected, Record, Transferred
 from fuzz.checkers.base import Checker
 from fuzz.clients import Call, moved
 from fuzz.model import Node, Order
@@ -29,6 +29,10 @@ class OneEffectPerKey(Checker):
 
     def on_record(self, node: NodeId, lsn: int, record: Record) -> None:
         """Look for a second effect."""
+        if isinstance(record, Transferred):
+            if (record.account, record.client_key) in self.exchange.node(node).transfer_keys:
+                self.fail(f"node {node} moves {record.client_key} a second time: {record}")
+            return
         if isinstance(record, OrderPlaced | OrderRejected):
             known = self.exchange.node(node)
             if (record.account, record.client_order_id) in known.keys:

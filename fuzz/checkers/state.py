@@ -152,6 +152,16 @@ class StateIsFold(Checker):
     def _model(self, node: Node, state: State) -> None:
         """Compare with the naive model."""
         self._peers(node, state)
+        switches = {
+            account: (row.cancel_after, row.is_watched, row.ts)
+            for account, row in state.switches.items()
+        }
+        if switches != node.switches:
+            self.fail(f"node {node.node}: switches are {switches}, not {node.switches}")
+        for key, moved in node.transfer_keys.items():
+            known = state.transfer_keys.find((AccountId(key[0]), key[1]))
+            if known is None or (known.asset, known.amount) != moved:
+                self.fail(f"node {node.node}: client key {key} is {known}, not {moved}")
         held = holds(node)
         for account_id, is_open in node.accounts.items():
             account = state.accounts.find(AccountId(account_id))

@@ -55,6 +55,8 @@ class Ledger:
         self.instruments: dict[str, Instrument] = {}
         self.accounts: dict[int, Account] = {}
         self.keys: dict[tuple[int, str], tuple[Any, ...]] = {}
+        self.transfer_keys: set[tuple[int, str]] = set()
+        self.switches: dict[int, tuple[Any, ...]] = {}
         self.orders: dict[int, Order] = {}  # live
         self.client_ids: set[int] = set()  # hashes of (account, client order id)
         self._add_fill = rows.pending["fills"].append
@@ -118,7 +120,8 @@ class Ledger:
             self.report("audit_key", f"key {key_id} of {id_text(account)} is revoked, and was not")
 
     def transferred(self, record: list[Any]) -> None:
-        _, account_id, asset, amount, ts = record
+        _, account_id, asset, amount, ts, *rest = record
+        key = rest[0] if rest else ""
         account = self._account(account_id)
         account.available[asset] += amount
         self.external[asset] -= amount
@@ -126,7 +129,20 @@ class Ledger:
             self._report_short(account, asset)
         account.transfer_seq += 1
         seq = account.transfer_seq
-        self.rows.pending["transfers"].append(((account_id, seq), (seq, asset, amount, ts)))
+        self.rows.pending["transfers"].append(((account_id, seq), (seq, asset, amount, ts, key)))
+        if key:
+            if (account_id, key) in self.transfer_keys:
+                self.report("audit_client_key", f"{key} of {id_text(account_id)} moves twice")
+            self.transfer_keys.add((account_id, key))
+            row = (seq, asset, amount, account.available[asset], account.held[asset])
+            self.rows.pending["transfer_keys"].append(((account_id, key), row))
+
+    def switch_set(self, record: list[Any]) -> None:
+        _, account, cancel_after, is_watched, ts = record
+        self._account(account)
+        self.switches.pop(account, None)
+        if cancel_after or is_watched:
+            self.switches[account] = (account, cancel_after, is_watched, ts)
 
     # Records of orders.
 
@@ -148,7 +164,7 @@ class Ledger:
 
     def order_rejected(self, record: list[Any]) -> None:
         *head, client_id, reason, ts = record
-        order = Order([*head, 0, client_id, (0, 0, 0, 0, ""), ts], self._any(record[3]))
+        order = Order([*head, 0, client_id, (0, 0, 0, 0, "", False), ts], self._any(record[3]))
         self._enter(order)
         order.canceled = True
         order.reason = reason

@@ -74,7 +74,7 @@ def _methods(trades: Trades) -> dict[int, tuple[Method, int]]:
         2: (trades.instrument_listed, 3),
         3: (trades.account_opened, 4),
         4: (trades.account_closed, 3),
-        5: (trades.transferred, 5),
+        5: (trades.transferred, 6),
         6: (trades.order_placed, 13),
         7: (trades.order_rejected, 12),
         8: (trades.order_amended, 6),
@@ -93,4 +93,5 @@ def _methods(trades: Trades) -> dict[int, tuple[Method, int]]:
         21: (trades.heuristic_forgotten, 6),
         22: (trades.key_created, 7),
         23: (trades.key_revoked, 4),
+        24: (trades.switch_set, 5),
     }

@@ -29,6 +29,8 @@ TABLES = (
     "acceptances",
     "peers",
     "keys",
+    "switches",
+    "transfer_keys",
 )
 
 Row = tuple[Any, Any]  # key, content
@@ -96,7 +98,7 @@ def reader_of(table: str) -> Callable[[bytes, bytes], Iterable[Row]]:
         return lambda key, body: _run(int.from_bytes(key[:8]), key[8:], _decode_run(body))
     if table in ("done", "orders"):
         return lambda key, body: ((int.from_bytes(key), _decode_order(body)),)
-    if table in ("client_keys", "keys"):
+    if table in ("client_keys", "keys", "transfer_keys"):
         return lambda key, body: (
             ((int.from_bytes(key[:8]), key[8:].decode()), _decode_flat(body)),
         )
@@ -177,6 +179,7 @@ def _living(trades: Any) -> Iterator[tuple[str, Iterable[Row]]]:  # noqa: ANN401
         ),
     )
     yield "keys", trades.keys.items()
+    yield "switches", trades.switches.items()
     yield (
         "peers",
         (

@@ -1,10 +1,12 @@
 """Accounts, funds and instruments.  Each docstring cites the rule it tests."""
 
+import msgspec
+
 from exchange.domain.instruments import Instrument, plain_ticker
 from exchange.domain.orders import Side
 from exchange.domain.units import AMOUNT_MAX, AccountId, Asset, Units
 from exchange.engine import inputs
-from exchange.engine.effects import BalanceAnswer, Done
+from exchange.engine.effects import BalanceAnswer, Done, Refused
 from exchange.engine.records import Transferred
 from tests.exchange.engine.asking import ask, code
 from tests.support.engines import Engines
@@ -110,3 +112,68 @@ def test_moving_nothing_tells_the_balance_and_logs_nothing(engines: Engines) -> 
     assert isinstance(answer, BalanceAnswer)
     assert answer.available == 1_000_000
     assert len(engines.log(1)) == before
+
+
+def keyed(engines: Engines, amount: int, key: str = "wire-1") -> object:
+    """Ask for a transfer with a client's key; return the answer."""
+    engines.tickets += 1
+    move = inputs.MoveFunds(
+        engines.tickets, engines.account(1), Asset("USD"), Units(amount), client_key=key
+    )
+    engines.step(1, move)
+    return engines.answers[engines.tickets]
+
+
+def test_transfer_with_a_key_happens_once_also_over_a_restart() -> None:
+    """D7: the same key and terms get the first answer again, whatever happened since."""
+    engines = Engines(2)
+    first = keyed(engines, 50)
+    keyed(engines, 7, "wire-2")
+    again = keyed(engines, 50)
+    engines.kill(1)
+    engines.restart(1)
+    later = keyed(engines, 50)
+
+    assert isinstance(first, BalanceAnswer)
+    assert (first.available, first.transfer, first.is_replay) == (1_000_050, 3, False)
+    assert again == later == msgspec.structs.replace(first, is_replay=True)
+    assert engines.balance(1, "USD") == 1_000_057
+
+
+def test_key_of_a_transfer_is_good_for_no_other_terms() -> None:
+    """D7."""
+    engines = Engines(2)
+    keyed(engines, 50)
+
+    refused = keyed(engines, -50)
+
+    assert isinstance(refused, Refused)
+    assert refused.code == "duplicate_client_key"
+    assert engines.balance(1, "USD") == 1_000_050
+
+
+def test_switch_is_logged_and_its_deadline_stays_when_only_the_watch_changes() -> None:
+    """A9."""
+    engines = Engines(2)
+    account = engines.account(1)
+    engines.step(1, inputs.SetSwitch(0, account, cancel_after=30))
+    armed = engines.state(1).switches[account]
+    engines.step(1, inputs.SetSwitch(0, account, is_watched=True))
+    both = engines.state(1).switches[account]
+    engines.kill(1)
+    engines.restart(1)
+
+    assert engines.state(1).switches[account] == both
+    assert (both.cancel_after, both.is_watched, both.ts) == (30, True, armed.ts)
+    engines.step(1, inputs.SetSwitch(0, account, cancel_after=0, is_watched=False))
+    assert account not in engines.state(1).switches
+
+
+def test_too_little_says_what_is_needed_and_what_is_there() -> None:
+    """E: a refusal with figures."""
+    engines = Engines(2)
+
+    refused = keyed(engines, -100_000_001)
+
+    assert isinstance(refused, Refused)
+    assert refused.detail == "1000000.01 USD are needed, 10000 are available"

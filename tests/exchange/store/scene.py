@@ -41,7 +41,8 @@ def traded(seed: int = 1, turns: int = 60) -> tuple[Record, ...]:
     account = AccountId(make_id(NODE, 2))
     engines.step(NODE, inputs.OpenAccount(0, account, b"key"))
     engines.step(NODE, inputs.CreateKey(0, account, "", bytes(32), 1, 0))
-    engines.step(NODE, inputs.MoveFunds(0, account, "USD", Units(500_000)))  # type: ignore[arg-type]
+    engines.step(NODE, inputs.MoveFunds(0, account, "USD", Units(500_000), "wire-1"))  # type: ignore[arg-type]
+    engines.step(NODE, inputs.SetSwitch(0, account, cancel_after=60, is_watched=True))
     for turn in range(turns):
         node = dice.choice((NODE, PEER))
         side, price = dice.choice(list(Side)), dice.randint(995, 1005)

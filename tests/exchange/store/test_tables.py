@@ -34,6 +34,8 @@ KEYS: dict[str, st.SearchStrategy[Any]] = {
     "acceptances": st.tuples(NUMBERS, st.builds(OfferId, NUMBERS, NUMBERS)),
     "peers": NUMBERS,
     "keys": st.tuples(NUMBERS, st.text(min_size=1, max_size=16)),
+    "switches": NUMBERS,
+    "transfer_keys": st.tuples(NUMBERS, st.text(min_size=1, max_size=CLIENT_ORDER_ID_MAX)),
 }
 
 
@@ -56,7 +58,7 @@ def test_keys_come_back_sort_like_numbers_and_fit_into_lmdb(
     assert codec.open_key(codec.pack(first)) == first
     assert 0 < len(codec.pack(first)) <= KEY_MAX
     assert (codec.pack(first) == codec.pack(second)) is (first == second)
-    if table not in {"client_keys", "trades", "instruments", "keys"}:
+    if table not in {"client_keys", "trades", "instruments", "keys", "transfer_keys"}:
         assert (codec.pack(first) < codec.pack(second)) is (first < second)
     assert key_text(table, codec.pack(first))
 
