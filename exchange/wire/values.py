@@ -133,7 +133,7 @@ def transfers_value(body: effects.TransfersAnswer) -> bytes:
             "asset": transfer.asset,
             "quantity": number_text(asset_scale(decimals), transfer.amount),
             "ts": time_text(transfer.ts),
-            "client_key": transfer.client_key or None,
+            **({"client_key": transfer.client_key} if transfer.client_key else {}),
         }
         for transfer, decimals in body.transfers
     ]
