@@ -162,7 +162,9 @@ def _event_us() -> float:
         engine.drain()
 
     engine.handle(inputs.LinkOpened(NodeId(2), session))
-    hello = Hello("bench", b"", Epoch(1), b"", "", BEFORE_ANY, BEFORE_ANY, BEFORE_ANY, None, None)
+    hello = Hello(
+        "bench", b"", Epoch(1), b"", "", BEFORE_ANY, BEFORE_ANY, BEFORE_ANY, None, b"", None
+    )
     hear(say(hello, SnapshotBegin(Epoch(1), Seq(0)), SnapshotEnd(Epoch(1), Seq(0), 0, "0" * 32)))
     stream = events(50_000, 3)
     texts = [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from exchange.domain.units import Lsn, NodeId
 from exchange.engine.engine import Step
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import Record
 from exchange.store import crash
 from exchange.store.errors import StoreError
@@ -34,7 +34,7 @@ class Forces:
     def __init__(self, process: "Process") -> None:
         self._process = process
         self._records: list[Record] = []  # decided, and in no frame yet
-        self._seen: dict[NodeId, Proof] = {}
+        self._seen: dict[NodeId, SealedProof] = {}
         self._writes: deque[tuple[Write, Step]] = deque()  # under way, in order
         self.fate = ""  # what becomes of the write in progress when the process dies
 

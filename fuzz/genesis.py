@@ -34,7 +34,9 @@ def _make(
 ) -> Genesis:
     made: Genesis = []
     for node in range(1, nodes + 1):
-        identity = Identity(CLUSTER, NodeId(node), node.to_bytes(16, "big"))
+        identity = Identity(
+            CLUSTER, NodeId(node), node.to_bytes(16, "big"), secret=node.to_bytes(32, "little")
+        )
         disk = SimulatedDisk()
         records = _fill(disk, identity, accounts, instruments, cash, shares)
         made.append((identity, disk, records))

@@ -16,7 +16,7 @@ from fuzz.checkers import Checker, Violation
 from fuzz.clients import Call, moved
 from fuzz.cluster import Cluster
 from fuzz.draw import draw_plan
-from fuzz.plan import Crash, Fault, Flip, Full, Jump, Partition, Pause, Plan, Reset, Rot, Slow
+from fuzz.plan import Crash, Fault, Flip, Full, Jump, Partition, Pause, Plan, Reset, Rot
 from fuzz.process import Process
 
 FAILURES = {
@@ -26,7 +26,6 @@ FAILURES = {
     "reset": "links break with bytes in flight",
     "partition": "a partition, one way or both",
     "pause": "a process stops for seconds, and goes on",
-    "slow": "what a node says arrives late for a while: it is set aside",
     "clock": "a wall clock is set, by seconds or by decades",
     "force": "a force fails, its outcome unknown",
     "full": "a store is full",
@@ -64,7 +63,7 @@ its data directory.
 """
 LEVELS = {
     "visible": "`--ack visible` (the default): durable at its owner, and shown by every peer "
-    "that is not suspected, nor set aside for being slow",
+    "that is not suspected",
     "durable": "`--ack durable`: durable at its owner",
 }
 
@@ -143,8 +142,6 @@ def _kind(fault: Fault, plan: Plan) -> str:
             return "pause"
         case Jump():
             return "clock"
-        case Slow():
-            return "slow"
         case Rot():
             return "force"
         case Full():

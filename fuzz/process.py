@@ -269,6 +269,10 @@ class Process:
             self.forces.submit(step.last_lsn)  # perhaps the disk was busy before
             self._release()
             return
+        for effect in step.effects:
+            if isinstance(effect, Stop):  # at once: nothing that waits may leave an old copy (C3)
+                self.cluster.stopped(self, effect.reason)
+                return
         self.cluster.hearing.decided(self, step)
         self.forces.add(step)
         effects = step.effects
@@ -311,8 +315,8 @@ class Process:
                         self.cluster.network.end(link, self.node)
                 case WantMore(peer, session):
                     self._want_more(peer, session)
-                case Stop(reason):
-                    self.cluster.stopped(self, reason)
+                case Stop():
+                    raise AssertionError("a stop waits for nothing")
                 case Alarm():
                     self.cluster.alarmed(self, effect)
         for place, (route, messages) in enumerate(sends.items()):

@@ -120,8 +120,8 @@ class DataDirectory:
 def check_segment(segment: Segment, identity: Identity) -> None:
     """Raise BadFile if a segment is of another node, or begins the log with another digest."""
     header = segment.header
-    whose = Identity(header.cluster, NodeId(header.node_id), bytes.fromhex(header.nonce))
-    if whose != identity:
+    whose = (header.cluster, header.node_id, bytes.fromhex(header.nonce))
+    if whose != (identity.cluster, identity.node_id, identity.nonce):
         raise BadFile(f"{segment.path.name} is of another node, or another life of it")
     if not header.base_lsn and bytes.fromhex(header.base_digest) != genesis(identity):
         raise BadFile(f"{segment.path.name} does not begin as this log does")
@@ -181,8 +181,9 @@ def marked(path: Path) -> Identity | None:
     """Return whose directory it is, if the plain file beside the store says so."""
     try:
         row = msgspec.json.decode((path / IDENTITY).read_bytes())
-        return Identity(row["cluster"], NodeId(row["node_id"]), bytes.fromhex(row["nonce"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        nonce, secret = bytes.fromhex(row["nonce"]), bytes.fromhex(row.get("secret", ""))
+        return Identity(row["cluster"], NodeId(row["node_id"]), nonce, secret)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

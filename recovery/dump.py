@@ -1,11 +1,12 @@
 """A log as lines of text, to carry it between store formats.
 
-    first line   {"dump": 1, "cluster", "node_id", "nonce"}
+    first line   {"dump": 1, "cluster", "node_id", "nonce", "secret"}
     a frame      [version, first_lsn, count, epoch, ts, seen, records], bytes as base64
     last line    {"end": {"frames", "records", "lsn", "digest"}}
 
 Tags and the order of fields are those of `docs/log-format.md`.  `load` applies every record and
-writes it in the format of its own version; where that is the same, so is every digest.
+writes it in the format of its own version; where that is the same, so is every digest.  The
+secret goes along: what is loaded is the same node, and must know its own proofs again (C3).
 """
 
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ class Head(msgspec.Struct):
     cluster: str
     node_id: int
     nonce: str
+    secret: str = ""
 
 
 class End(msgspec.Struct):
@@ -70,7 +72,13 @@ def dump(
     with DataDirectory.open(path) as source:
         chain = whole_chain(source, archive)
         identity = source.identity
-        head = Head(DUMP_FORMAT, identity.cluster, identity.node_id, identity.nonce.hex())
+        head = Head(
+            DUMP_FORMAT,
+            identity.cluster,
+            identity.node_id,
+            identity.nonce.hex(),
+            identity.secret.hex(),
+        )
         file.write(msgspec.json.encode(head) + b"\n")
         for frame in chain.frames(source.log):
             file.write(msgspec.json.encode(frame) + b"\n")
@@ -94,7 +102,8 @@ def _load(file: IO[bytes], to: Path, progress: Progress) -> Loaded:
     lines = _lines(file)
     try:
         head = msgspec.json.decode(next(lines, b""), type=Head)
-        identity = Identity(head.cluster, NodeId(head.node_id), bytes.fromhex(head.nonce))
+        nonce, secret = bytes.fromhex(head.nonce), bytes.fromhex(head.secret)
+        identity = Identity(head.cluster, NodeId(head.node_id), nonce, secret)
     except (msgspec.MsgspecError, ValueError) as error:
         told = f"this is no dump: {error}"
         raise CannotReplay(f"{told}; give what `exchange-recover dump` writes", 2) from error

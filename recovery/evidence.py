@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from exchange.domain.units import Lsn, NodeId, TradeId
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import (
     BEFORE_ANY,
     HeuristicChecked,
@@ -54,7 +54,7 @@ class Evidence:
         self.forgotten: dict[NodeId, OfferId] = {}  # acceptances below are forgotten
         # Offers of ours that an operator decided, until the decider's answer agrees (S4).
         self.heuristics: dict[Key, Heuristic] = {}
-        self.seen: dict[NodeId, Proof] = {}  # the last proof of a peer's log (C3)
+        self.seen: dict[NodeId, SealedProof] = {}  # the last proof of a peer's log (C3)
 
     @property
     def acceptances(self) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from exchange.domain.units import Lsn, NodeId, format_id
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import TradeAccepted, TradeOffered
 from exchange.engine.state import State
 from exchange.store.chain import Budget
@@ -304,7 +304,7 @@ def check_heuristics(logs: Mapping[NodeId, Evidence]) -> list[Problem]:
     return problems
 
 
-def _unseen(chain: Chain, seen: Proof) -> str:
+def _unseen(chain: Chain, seen: SealedProof) -> str:
     """Say how a log contradicts what was seen of it; empty if it does not."""
     if seen.lsn > chain.last.lsn:
         return f"this log ends at LSN {chain.last.lsn}"

@@ -17,7 +17,7 @@ from exchange.domain.units import (
     make_id,
     number_of,
 )
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import BEFORE_ANY, OfferId
 from exchange.engine.state import PeerState, State
 from exchange.store.frames import Identity
@@ -47,6 +47,8 @@ class Rebuilt(msgspec.Struct):
     nonce: str
     lsn: int = 0
     digest: str = ""
+    boot_id: str = ""
+    mac: str = ""  # the seal over that end of its log: what the others will quote (C3)
     epoch: int = 0
     from_backup_lsn: int = 0  # through here everything is known
     trades: int = 0  # with other nodes, made whole again
@@ -70,7 +72,7 @@ class Peer(msgspec.Struct):
 
     node: NodeId
     identity: Identity
-    proof: Proof
+    proof: SealedProof
     halves: Halves
     state: State
     known: PeerState  # of the lost node

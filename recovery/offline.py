@@ -11,7 +11,7 @@ from typing import Self
 
 from exchange.domain.units import Lsn, Micros, NodeId
 from exchange.engine.apply import apply
-from exchange.engine.messages import Proof
+from exchange.engine.messages import Proof, SealedProof
 from exchange.engine.records import Record
 from exchange.engine.state import State
 from exchange.store.directory import STORE, UNACCEPTED, Directory
@@ -74,7 +74,7 @@ class OfflineNode:
         self,
         records: Sequence[Record],
         *,
-        seen: Mapping[NodeId, Proof] | None = None,
+        seen: Mapping[NodeId, SealedProof] | None = None,
         is_seen_replaced: bool = False,
         ts: Micros,
     ) -> Proof:

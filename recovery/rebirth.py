@@ -14,7 +14,7 @@ import msgspec
 
 from exchange.coordinator.rebirth import replace
 from exchange.domain.units import Epoch, Lsn, NodeId
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import PeerSeen
 from exchange.store.directory import STORE, UNACCEPTED
 from exchange.store.frames import Identity
@@ -117,7 +117,8 @@ def _tell_node(path: Path, rebuilt: Rebuilt) -> bool:
         known = node.state.peer(lost)
         if known.nonce == nonce:
             return False
-        proof = Proof(Lsn(rebuilt.lsn), bytes.fromhex(rebuilt.digest))
+        digest, boot_id, mac = map(bytes.fromhex, (rebuilt.digest, rebuilt.boot_id, rebuilt.mac))
+        proof = SealedProof(Lsn(rebuilt.lsn), digest, boot_id, mac)
         record = PeerSeen(lost, nonce, Epoch(rebuilt.epoch), b"", known.address)
         node.append([record], seen={lost: proof}, is_seen_replaced=True, ts=now())
         return True

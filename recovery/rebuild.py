@@ -39,6 +39,7 @@ import msgspec
 
 from exchange.client.replicas import Shown
 from exchange.domain.units import NodeId
+from exchange.engine.proofs import SECRET_SIZE, seal
 from exchange.store.directory import UNACCEPTED
 from exchange.store.frames import Identity
 from recovery.audit.reader import audit_log
@@ -84,7 +85,9 @@ def rebuild(
             told = f"none of these has ever met a node {node_id}"
             raise CannotReplay(f"{told}; give the --node that is lost", EXIT_USAGE)
         cluster = known[0].identity.cluster
-        identity = Identity(cluster, NodeId(node_id), secrets.token_bytes(16))
+        identity = Identity(
+            cluster, NodeId(node_id), secrets.token_bytes(16), secrets.token_bytes(SECRET_SIZE)
+        )
         with NewDirectory(to, identity) as new:
             result = Rebuilt(str(to), node_id, identity.nonce.hex())
             instruments = {
@@ -101,7 +104,9 @@ def rebuild(
             result.absent = [int(node) for node in builder.knowledge.absent()]
             result.not_recovered = what_is_lost(result)
             proof = new.finish(UNACCEPTED)
+            sealed = seal(new.store.state, proof)
         result.lsn, result.digest = proof.lsn, proof.digest.hex()
+        result.boot_id, result.mac = sealed.boot_id.hex(), sealed.mac.hex()
         (to / "recovery.json").write_bytes(msgspec.json.encode(result) + b"\n")
         return result
 
@@ -117,7 +122,7 @@ def _peer(look: Look, lost: NodeId, archive: Path | None) -> Peer:
     return Peer(
         directory.node_id,
         directory.identity,
-        look.chain.last,
+        seal(look.state, look.chain.last),
         log.halves,
         look.state,
         look.state.peer(lost),

@@ -19,7 +19,8 @@ from pathlib import Path
 import msgspec
 
 from exchange.domain.units import Lots, NodeId, parse_id
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
+from exchange.engine.proofs import seal
 from exchange.engine.records import (
     HeuristicDecision,
     HeuristicForgotten,
@@ -118,7 +119,7 @@ def apply_plan(plan: Plan) -> list[Applied]:
             raise CannotResolve("a directory is damaged: run verify", EXIT_DAMAGED)
         if again.decisions != plan.decisions:
             raise CannotResolve("the plan is not what the logs prove: make a new one")
-        proofs = {node: offline.proof for node, offline in nodes.items()}
+        proofs = {node: seal(offline.state, offline.proof) for node, offline in nodes.items()}
         for node, offline in nodes.items():
             mine = [verdict for verdict in plan.decisions if verdict.proposer == node]
             if mine:
@@ -176,7 +177,7 @@ def forget(trade: str, paths: Sequence[Path], *, operator: str, reason: str) -> 
 
 
 def _settle(
-    node: OfflineNode, verdicts: Sequence[Verdict], seen: Mapping[NodeId, Proof]
+    node: OfflineNode, verdicts: Sequence[Verdict], seen: Mapping[NodeId, SealedProof]
 ) -> list[Applied]:
     """Write what the deciders' replies would have made, in the order of the offers."""
     ts = now()

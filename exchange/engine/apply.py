@@ -16,6 +16,7 @@ from exchange.domain.units import (
     NUMBER_BITS,
     NUMBER_MAX,
     Lots,
+    Lsn,
     Micros,
     NodeId,
     Seq,
@@ -33,6 +34,7 @@ from exchange.engine.ledger import (
     peer_of,
     publish_trade,
 )
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import (
     AccountClosed,
     AccountOpened,
@@ -64,6 +66,7 @@ from exchange.engine.records import (
 from exchange.engine.state import (
     Acceptance,
     AccountKey,
+    Boot,
     ClientKey,
     HeuristicOut,
     Listing,
@@ -83,6 +86,7 @@ def _booted(state: State, record: Booted) -> None:
     scalars = state.scalars
     scalars.epoch = record.epoch
     scalars.boot_id = record.boot_id
+    state.boots.put(record.epoch, Boot(record.epoch, record.boot_id, Lsn(state.lsn + 1)))
 
 
 def _instrument_listed(state: State, record: InstrumentListed) -> None:
@@ -409,11 +413,13 @@ def _peer_seen(state: State, record: PeerSeen) -> None:
     peer.address = record.address
 
 
-def note_seen(state: State, peer: NodeId, lsn: int, digest: bytes) -> None:
+def note_seen(state: State, peer: NodeId, proof: SealedProof) -> None:
     """Store the proof of a peer's log that came with a frame (C3); the frame carries it."""
     entry = peer_of(state, peer)
-    entry.seen_lsn = lsn  # type: ignore[assignment]  # an Lsn from a frame header
-    entry.seen_digest = digest
+    entry.seen_lsn = proof.lsn
+    entry.seen_digest = proof.digest
+    entry.seen_boot = proof.boot_id
+    entry.seen_mac = proof.mac
 
 
 def _advance_clock(state: State, stamp: int) -> None:

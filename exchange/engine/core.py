@@ -38,7 +38,8 @@ from exchange.engine.matching import (
     decide_match_all,
     decide_match_order,
 )
-from exchange.engine.messages import PeerMessage, Proof
+from exchange.engine.messages import PeerMessage, Proof, SealedProof
+from exchange.engine.proofs import seal
 from exchange.engine.records import (
     Record,
     TradeOffered,
@@ -57,20 +58,21 @@ class Core:
         state: State,
         config: EngineConfig,
         *,
-        has_proof: Callable[[Proof], bool] = lambda _proof: True,
+        has_proof: Callable[[SealedProof], bool] = lambda _proof: True,
     ) -> None:
         """Start from a state that is loaded, redone and booted."""
         state.derive()
         self.state = state
         self.config = config
         self.soft = Soft(state, config, has_proof)
-        self.proof = Proof(Lsn(0), b"")
+        self._forced = Proof(Lsn(0), b"")
+        self._sealed: SealedProof | None = None  # made of `_forced` when something is said
         self._records: list[Record] = []
         self._effects: list[Effect] = []
         self._held: list[Effect] = []  # of the input being handled: leave after its events
         self._touched: dict[OrderId, OrderEvent] = {}  # by the input being handled
         self._acknowledge: list[Acknowledge] = []
-        self._seen: dict[NodeId, Proof] = {}
+        self._seen: dict[NodeId, SealedProof] = {}
         self._agenda: OrderedDict[FollowUp, Symbol] = OrderedDict()  # for the next turns
         self._busy: Counter[Symbol] = Counter()  # instruments on the agenda
         self._has_begun = False
@@ -90,12 +92,27 @@ class Core:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether clients are served: every known peer is synced or suspected (C6)."""
-        return self.soft.is_ready
+        """Tell whether clients are served: every known peer is synced or suspected (C6).
+
+        And not all that have spoken refuse this node (C3).
+        """
+        return self.soft.is_ready and not self.soft.outcast
+
+    @property
+    def outcast(self) -> str:
+        """Say who refuses this node while nobody lets it in; empty if it may serve (C3)."""
+        return self.soft.outcast
 
     def forced(self, proof: Proof) -> None:
         """Note how far the log is durable: every outgoing batch says so (C3)."""
-        self.proof = proof
+        self._forced, self._sealed = proof, None
+
+    @property
+    def proof(self) -> SealedProof:
+        """Return how far the log is durable, as peers are told it (C3)."""
+        if self._sealed is None:
+            self._sealed = seal(self.state, self._forced)
+        return self._sealed
 
     def check(self) -> None:
         """Assert the invariants; tests and fuzzing call it after every step."""
@@ -340,7 +357,7 @@ class Core:
 
     def _check_ready(self) -> None:
         soft = self.soft
-        if soft.is_ready:
+        if soft.is_ready or soft.outcast:
             return
         if all(link.is_synced or link.is_suspected or link.quarantine for link in self._links()):
             soft.is_ready = True

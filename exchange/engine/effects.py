@@ -260,7 +260,7 @@ class WantMore(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Stop the node: it is an old copy of itself (C3).  Exit code 4."""
+    """Stop the node at once: it is an old copy of itself (C3).  Exit code 4."""
 
     reason: str
 

@@ -43,8 +43,14 @@ from exchange.engine.decision import (
 )
 from exchange.engine.effects import Alarm, Answer, Effect, Send, Stop
 from exchange.engine.errors import LinkError, RemoteProtocolError
-from exchange.engine.messages import Ack, Applied, Batch, Events, PeerMessage, Proof
-from exchange.engine.queries import answer_query
+from exchange.engine.messages import Ack, Applied, Batch, Events, PeerMessage, SealedProof
+from exchange.engine.proofs import Standing
+from exchange.engine.queries import (
+    ANSWERED_BY_OUTCASTS,
+    OUTCAST_REMEDY,
+    answer_query,
+    refused_outcast,
+)
 from exchange.engine.records import (
     OfferId,
     OffersForgotten,
@@ -64,7 +70,7 @@ class Step(msgspec.Struct, frozen=True):
     records: list[Record]
     effects: list[Effect]  # may leave when `last_lsn` is durable
     last_lsn: Lsn
-    seen: dict[NodeId, Proof]  # goes into the frame (C3); empty without records
+    seen: dict[NodeId, SealedProof]  # goes into the frame (C3); empty without records
 
 
 class Engine(Core):
@@ -124,7 +130,9 @@ class Engine(Core):
             return item
         rest: inputs.Input | None = None
         decide = _COMMANDS.get(type(item))
-        if decide is not None:
+        if decide is not None and self.soft.outcast:
+            self._held.append(Answer(item.ticket, refused_outcast(self.soft)))  # type: ignore[union-attr]  # commands have a ticket
+        elif decide is not None:
             decision = decide(self.soft, item)
             self._run(decision)
             rest = decision.rest
@@ -146,7 +154,8 @@ class Engine(Core):
 
     def drain(self) -> Step:
         """End the turn: hand out its records and effects."""
-        self._release_waiting()
+        if not self.soft.outcast:
+            self._release_waiting()
         if self._records:
             self._log_forgetting()
         for link in self.soft.links.values():
@@ -157,7 +166,7 @@ class Engine(Core):
                 ack = Ack(settlement.watermark(self.soft, link.peer))
                 self._effects.append(Send(link.peer, link.session, ack))
             link.is_ack_due = False
-        seen: dict[NodeId, Proof] = {}
+        seen: dict[NodeId, SealedProof] = {}
         if self._records:
             seen, self._seen = self._seen, {}
         step = Step(self._records, self._effects, self.state.lsn, seen)
@@ -167,7 +176,9 @@ class Engine(Core):
     # Inputs from clients and the shell.
 
     def _on_ask(self, item: inputs.Ask) -> None:
-        self._held.append(Answer(item.ticket, answer_query(self.soft, item.query)))
+        is_answered = not self.soft.outcast or isinstance(item.query, ANSWERED_BY_OUTCASTS)
+        body = answer_query(self.soft, item.query) if is_answered else refused_outcast(self.soft)
+        self._held.append(Answer(item.ticket, body))
 
     def _on_storage(self, item: inputs.StorageState) -> None:
         self.soft.is_storage_full = item.is_full
@@ -248,7 +259,7 @@ class Engine(Core):
         for link in links:
             if link.session is not None:
                 self._drop(link, "this node was silent itself")
-            link.is_suspected = False
+            link.is_suspected = link.has_let_in = False
             sessions.trust(soft, link)
         self._flush()
 
@@ -266,6 +277,13 @@ class Engine(Core):
             reason = "the connection was closed"
             sessions.close_session(self.soft, link, reason)
             self._lost(link, reason)
+
+    def _on_link_refused(self, item: inputs.LinkRefused) -> None:
+        """Note why there is no link; the alarm sounds once for a reason (D8)."""
+        link = self._link(item.peer)
+        if not link.is_helloed and link.refusing != item.reason:
+            link.refusing = item.reason
+            self._held.append(Alarm("link_refused", item.reason))
 
     def _on_snapshot_more(self, item: inputs.SnapshotMore) -> None:
         link = self._link(item.peer)
@@ -322,9 +340,14 @@ class Engine(Core):
         if isinstance(message, messages.Hello):
             self._on_hello(link, message)
             return
+        if isinstance(message, messages.Refusal):
+            self._on_refusal(link, message)
+            return
         if not link.is_helloed and self.config.is_session_checked:
             return
         self.soft.mute_until_us = 0  # what follows a hello answers ours: this node is let in (B5)
+        if not link.has_let_in:
+            self._note_refused(link, "")
         match message:
             case messages.Offer():
                 clocks.check_stamp(link, message.taker_stamp, batch.clock)
@@ -378,18 +401,21 @@ class Engine(Core):
         soft = self.soft
         if link.is_helloed:
             raise LinkError(f"node {link.peer} said hello twice")
-        if sessions.is_old_copy(soft, hello):
-            reason = (
-                f"node {link.peer} has seen a log of this node that is not here: this data "
-                "directory is an old copy.  Do not use it; see exchange-recover recover-node"
-            )
-            self._emit(Stop(reason))
+        is_of_this_life = hello.known in (b"", self.state.nonce)
+        is_of_this_cluster = hello.cluster == self.state.cluster
+        if (
+            is_of_this_life
+            and is_of_this_cluster
+            and not self._is_true(link, hello.seen, hello.nonce)
+        ):
             return
         refused = sessions.refuse_hello(soft, link, hello)
         if refused:
-            self._emit(Alarm("peer_refused", refused))
-            self._fault(link, refused)
+            self._refuse(link, refused, hello.nonce, "peer_refused")
+            if not is_of_this_life:
+                self._note_refused(link, refused)
             return
+        link.refusing = ""
         if hello.epoch != self.state.peer(link.peer).epoch:
             link.quarantine = ""  # a new incarnation gets a new chance (B7)
         record = sessions.peer_seen(soft, link, hello)
@@ -412,6 +438,50 @@ class Engine(Core):
         self._run(replication.start_stream(soft, link, hello.have))
         for offer in settlement.unresolved_offers(soft, link.peer):
             self._send(link, offer)
+
+    def _on_refusal(self, link: Link, refusal: messages.Refusal) -> None:
+        """Hear that a peer does not let this node in: an old copy stops (C3)."""
+        known = self.state.peer(link.peer)
+        if not self._is_true(link, refusal.seen, known.nonce):
+            return
+        reason = refusal.reason[: messages.REASON_MAX]
+        self._note_refused(link, reason)
+        self._fault(link, f"it does not let this node in: {reason}")
+
+    def _is_true(self, link: Link, seen: SealedProof | None, nonce: bytes) -> bool:
+        """Judge the proof that a peer quotes: stop if this is an old copy, refuse a forger (C3)."""
+        standing = sessions.judge_proof(self.soft, seen)
+        if standing is Standing.MISSING:
+            self.soft.outcast = self.soft.stopped = (
+                f"node {link.peer} has seen a log of this node that is not here: this data "
+                "directory is an old copy.  Do not use it; see exchange-recover recover-node"
+            )
+            self._emit(Stop(self.soft.stopped))
+        elif standing is Standing.FORGED:
+            forged = f"node {link.peer} quotes a proof that node {self.state.node_id} never made"
+            self._refuse(link, forged, nonce, "forged_proof")
+        return standing is Standing.KNOWN
+
+    def _refuse(self, link: Link, reason: str, nonce: bytes, code: str) -> None:
+        """Do not let a peer in, and tell it why; the alarm sounds once for a reason."""
+        if link.refusing != reason:
+            link.refusing = reason
+            self._emit(Alarm(code, reason))
+        self._send(link, sessions.make_refusal(self.soft, link, reason, nonce))
+        self._fault(link, reason)
+
+    def _note_refused(self, link: Link, reason: str) -> None:
+        """Note that a peer refuses this node, or (without a reason) that it lets it in (C3)."""
+        soft = self.soft
+        if reason and reason != link.refused:
+            told = f"node {link.peer} does not let this node in: {reason}"
+            self._emit(Alarm("refused_by_peer", told))
+        link.refused, link.has_let_in = reason, not reason
+        was_outcast, soft.outcast = soft.outcast, sessions.outcast(soft)
+        if soft.outcast and not was_outcast:
+            self._emit(Alarm("outcast", f"{soft.outcast}.  {OUTCAST_REMEDY}"))
+        elif was_outcast and not soft.outcast:
+            self._check_ready()
 
     def _on_reply(self, link: Link, reply: messages.Reply) -> None:
         decision = settlement.decide_reply(self.soft, link, reply)
@@ -485,7 +555,7 @@ class Engine(Core):
         if accepted and next(iter(accepted)) < below:
             link.forget_below = max(below, link.forget_below or below)
 
-    def _note_proof(self, link: Link, proof: Proof) -> None:
+    def _note_proof(self, link: Link, proof: SealedProof) -> None:
         """Remember how far the peer's log was durable; never less than before (C3).
 
         Not what comes with a hello: an old copy that counted itself up would replace what
@@ -520,6 +590,7 @@ class Engine(Core):
         inputs.KnowPeer: _on_know_peer,
         inputs.LinkOpened: _on_link_opened,
         inputs.LinkClosed: _on_link_closed,
+        inputs.LinkRefused: _on_link_refused,
         inputs.SnapshotMore: _on_snapshot_more,
         inputs.CoordinatorHeard: _on_coordinator_heard,
         inputs.Tick: _on_tick,

@@ -309,6 +309,13 @@ class LinkClosed(msgspec.Struct, frozen=True):
     session: Session
 
 
+class LinkRefused(msgspec.Struct, frozen=True):
+    """There is no talking to a peer: its program is of another version, or is no node's (D8)."""
+
+    peer: NodeId
+    reason: str
+
+
 class PeerBatch(msgspec.Struct, frozen=True):
     """A batch arrived; the shell has checked that `batch.sender` is who the link belongs to."""
 
@@ -364,6 +371,7 @@ Input = (
     | KnowPeer
     | LinkOpened
     | LinkClosed
+    | LinkRefused
     | PeerBatch
     | SnapshotMore
     | CoordinatorHeard

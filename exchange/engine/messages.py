@@ -5,6 +5,8 @@ Inside a link everything is in order.  A message is a JSON array, its tag first.
 them safe added.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from exchange.domain.book import OrderEvent
@@ -25,6 +27,8 @@ from exchange.domain.units import (
 )
 from exchange.engine.records import OfferId
 
+REASON_MAX = 400  # characters of what is told to a peer, and read by people there
+
 
 class Session(msgspec.Struct, frozen=True, array_like=True, order=True):
     """Names a link for ever: the dialer's epoch and its own counter; only ever rising (S6)."""
@@ -33,11 +37,33 @@ class Session(msgspec.Struct, frozen=True, array_like=True, order=True):
     counter: int
 
 
+DIGEST_SIZE = 16  # bytes, of the log's chain
+BOOT_ID_SIZE = 8  # bytes
+MAC_SIZE = 16  # bytes
+
+Digest = Annotated[bytes, msgspec.Meta(min_length=DIGEST_SIZE, max_length=DIGEST_SIZE)]
+BootId = Annotated[bytes, msgspec.Meta(max_length=BOOT_ID_SIZE)]
+Mac = Annotated[bytes, msgspec.Meta(min_length=MAC_SIZE, max_length=MAC_SIZE)]
+Reason = Annotated[str, msgspec.Meta(max_length=REASON_MAX)]
+
+
 class Proof(msgspec.Struct, frozen=True, array_like=True):
     """A forced LSN and the digest of the log up to it (C3)."""
 
     lsn: Lsn
     digest: bytes
+
+
+class SealedProof(msgspec.Struct, frozen=True, array_like=True):
+    """A proof as peers get it, keep it and quote it: bound to a boot, and sealed by its maker.
+
+    Only the maker can tell a seal from a forged one (`exchange.engine.proofs`).
+    """
+
+    lsn: Lsn
+    digest: Digest
+    boot_id: BootId  # of the boot that forced it: within one boot a log never forks
+    mac: Mac
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
@@ -52,7 +78,15 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     mark: OfferId  # the sender's high-water mark for the receiver's offers
     watermark: OfferId  # all my offers to you below it are resolved and durable here (S7)
     have: tuple[Epoch, Seq] | None  # what I have of your stream; None = send a snapshot
-    seen: Proof | None  # the last I saw of your log
+    known: bytes  # the birth nonce that I know you by; empty if I do not
+    seen: SealedProof | None  # the last I saw of your log; you made it
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True, tag="refusal"):
+    """I do not let you in: the last message of a session, in the place of a hello (C3)."""
+
+    reason: Reason
+    seen: SealedProof | None  # the last I saw of your log: if it is not in there, you are a copy
 
 
 class Events(msgspec.Struct, frozen=True, array_like=True, tag="events"):
@@ -144,6 +178,7 @@ class Quarantine(msgspec.Struct, frozen=True, array_like=True, tag="quarantine")
 
 PeerMessage = (
     Hello
+    | Refusal
     | Quarantine
     | Events
     | SnapshotBegin
@@ -165,7 +200,7 @@ class Batch(msgspec.Struct, frozen=True, tag_field="type", tag="batch"):
 
     session: Session
     clock: Clock
-    proof: Proof
+    proof: SealedProof
     messages: list[PeerMessage]
     sender: NodeId
     wall: Micros = Micros(0)  # what its wall clock shows: to be compared, never believed (S2)

@@ -43,7 +43,18 @@ from exchange.engine.inputs import (
 from exchange.engine.replication import sum_text
 from exchange.engine.soft import Link, Soft
 
+ANSWERED_BY_OUTCASTS = (StatusQuery, ReplicaQuery)  # operators ask them to find out why
+OUTCAST_REMEDY = (
+    "This node serves nobody until a peer lets it in.  Compare the directories with "
+    "`exchange-recover inspect`: if this one is behind it is an old copy, and `exchange-recover "
+    "recover-node` makes a new one; if it is not, mend or stop the peer, and start this node again"
+)
 SCAN_MAX = 10_000  # orders looked at for one page: bounds what a sparse filter costs
+
+
+def refused_outcast(soft: Soft) -> Refused:
+    """Answer in the place of a node that may be an old copy: nothing was done (C3)."""
+    return Refused("refused_by_peers", f"the other nodes do not let this one in: {soft.outcast}")
 
 
 def answer_query(soft: Soft, query: Query) -> AnswerBody:
@@ -219,7 +230,7 @@ def _status(soft: Soft) -> StatusAnswer:
         state.node_id,
         state.cluster,
         state.scalars.epoch,
-        soft.is_ready,
+        soft.is_ready and not soft.outcast,
         soft.is_draining,
         soft.is_storage_full,
         state.lsn,
@@ -254,9 +265,16 @@ def _peer_status(soft: Soft, link: Link) -> PeerStatus:
         len(link.replica.orders),
         sum_text(link.replica),
         len(soft.state.offers_to.get(link.peer, ())),
-        link.quarantine or link.detail,
+        link.quarantine or _refusal(link) or link.detail,
         clocks.peer_apart_us(soft, link),
     )
+
+
+def _refusal(link: Link) -> str:
+    """Say who does not let whom in (C3)."""
+    if link.refused:
+        return f"it does not let this node in: {link.refused}"
+    return link.refusing
 
 
 def _replica(soft: Soft, query: ReplicaQuery) -> AnswerBody:

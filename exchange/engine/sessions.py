@@ -5,17 +5,24 @@ event                                    | what follows
 we dialed (lower node id)                | our hello
 hello of a dialer, session above the last| the old link ends, our hello, stream, offers
 hello of who we dialed                   | stream, offers
+a hello that may not be let in           | our refusal, with what we have seen of its log
+a refusal                                | an old copy stops; else it counts as one that refuses us
 anything else before a hello             | ignored
 anything of another session              | ignored
 link closed, or a fault in it            | suspected, until a new session
 3 s without word or progress             | suspected, and the link is closed
 slower than the bound (`pace`)           | set aside; the link stays, and it may catch up
 a forbidden message                      | quarantined until its next boot epoch
+
+A node that somebody refuses, and nobody lets in, does not serve: it may be an old copy whose
+proof nobody has.  One peer that lets it in is enough, so no single liar stops it; nor does one
+that quotes a proof which this node never made (`exchange.engine.proofs`).
 """
 
 from exchange.domain.units import NodeId
 from exchange.engine.effects import Alarm
-from exchange.engine.messages import Hello, Proof, Session
+from exchange.engine.messages import REASON_MAX, Hello, Refusal, SealedProof, Session
+from exchange.engine.proofs import Standing, is_sealed
 from exchange.engine.records import BEFORE_ANY, PeerSeen
 from exchange.engine.settlement import watermark
 from exchange.engine.soft import Link, Soft
@@ -24,9 +31,6 @@ from exchange.engine.soft import Link, Soft
 def make_hello(soft: Soft, link: Link) -> Hello:
     """Say who we are and what we remember of the peer (S6)."""
     peer = soft.state.peer(link.peer)
-    seen = soft.seen.get(link.peer)
-    if seen is None and peer.seen_lsn:
-        seen = Proof(peer.seen_lsn, peer.seen_digest)
     scalars = soft.state.scalars
     return Hello(
         soft.state.cluster,
@@ -38,8 +42,27 @@ def make_hello(soft: Soft, link: Link) -> Hello:
         peer.mark,
         watermark(soft, link.peer) if peer.last_offer != BEFORE_ANY else BEFORE_ANY,
         link.have,
-        seen,
+        peer.nonce,
+        seen_of(soft, link.peer),
     )
+
+
+def make_refusal(soft: Soft, link: Link, reason: str, nonce: bytes) -> Refusal:
+    """Say why a peer is not let in, and what its own log would have to hold (C3).
+
+    What was seen of another life of that node says nothing about this one.
+    """
+    is_same = soft.state.peer(link.peer).nonce in (b"", nonce)
+    return Refusal(reason[:REASON_MAX], seen_of(soft, link.peer) if is_same else None)
+
+
+def seen_of(soft: Soft, peer: NodeId) -> SealedProof | None:
+    """Return the newest proof of a peer's log."""
+    known = soft.state.peer(peer)
+    seen = soft.seen.get(peer)
+    if seen is None and known.seen_lsn:
+        return SealedProof(known.seen_lsn, known.seen_digest, known.seen_boot, known.seen_mac)
+    return seen
 
 
 def refuse_hello(soft: Soft, link: Link, hello: Hello) -> str:
@@ -51,6 +74,9 @@ def refuse_hello(soft: Soft, link: Link, hello: Hello) -> str:
     if known.nonce and known.nonce != hello.nonce:
         told = f"{name} has another birth nonce: another node uses its id"
         return f"{told}, or `recover-node --accept` has not told this one of it"
+    if hello.known and hello.known != soft.state.nonce:
+        told = f"{name} knows another life of node {soft.state.node_id}, with another birth nonce"
+        return f"{told}: `recover-node --accept` has not told it of this one"
     if hello.epoch < known.epoch:
         return f"{name} comes with epoch {hello.epoch}, but {known.epoch} was seen: an old copy"
     if hello.epoch == known.epoch and known.boot_id and hello.boot_id != known.boot_id:
@@ -64,9 +90,21 @@ def refuse_hello(soft: Soft, link: Link, hello: Hello) -> str:
     return ""
 
 
-def is_old_copy(soft: Soft, hello: Hello) -> bool:
-    """Tell whether the peer saw a log of ours that we do not have (C3): then we must stop."""
-    return hello.seen is not None and not soft.has_proof(hello.seen)
+def judge_proof(soft: Soft, seen: SealedProof | None) -> Standing:
+    """Tell what a proof that a peer quotes says about our log; if it is MISSING we must stop."""
+    if seen is None:
+        return Standing.KNOWN
+    if not is_sealed(soft.state, seen):
+        return Standing.FORGED
+    return Standing.KNOWN if soft.has_proof(seen) else Standing.MISSING
+
+
+def outcast(soft: Soft) -> str:
+    """Say who refuses this node, if nobody lets it in; empty if it may serve (C3)."""
+    if soft.stopped or any(link.has_let_in for link in soft.links.values()):
+        return soft.stopped
+    refusing = [link for _, link in sorted(soft.links.items()) if link.refused]
+    return "; ".join(f"node {link.peer}: {link.refused}" for link in refusing)
 
 
 def peer_seen(soft: Soft, link: Link, hello: Hello) -> PeerSeen | None:

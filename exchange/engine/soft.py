@@ -15,7 +15,7 @@ from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
 from exchange.engine.decision import Acknowledge
 from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
-from exchange.engine.messages import Events, Proof, Session
+from exchange.engine.messages import Events, SealedProof, Session
 from exchange.engine.pace import Pace
 from exchange.engine.records import OfferId
 from exchange.engine.state import State
@@ -62,6 +62,9 @@ class Link:
         self.is_suspected = suspected
         self.quarantine = ""  # why; empty = not
         self.detail = ""  # why the last link was refused or dropped
+        self.refusing = ""  # why we do not let it in
+        self.refused = ""  # why it does not let us in, unproven (C3)
+        self.has_let_in = False  # it has let us in since this boot, and not refused us later
         self.heard_us = now_us
         self.applied = NOTHING_APPLIED  # of our stream, at the peer
         self.progress_us = now_us  # when it last took anything in: `applied` rose, or a chunk left
@@ -118,11 +121,11 @@ class Soft:
         self,
         state: State,
         config: EngineConfig,
-        has_proof: Callable[[Proof], bool],
+        has_proof: Callable[[SealedProof], bool],
     ) -> None:
         self.state = state
         self.config = config
-        self.has_proof = has_proof  # is this (LSN, digest) in our own log? (C3)
+        self.has_proof = has_proof  # is this in our own log? (C3)
         self.own = OwnerBook()
         self.links: dict[NodeId, Link] = {}
         self.matched: list[OwnerBook] = [self.own]  # the market: own book and usable replicas
@@ -137,9 +140,11 @@ class Soft:
         # Orders that meet more than a pass takes, in the middle of it, and who waits for the end.
         self.sweeping: dict[OrderId, list[Acknowledge]] = {}
         self.waiting_done: dict[OrderId, list[Ticket]] = {}
-        self.seen: dict[NodeId, Proof] = {}  # newest proof of each peer's log
+        self.seen: dict[NodeId, SealedProof] = {}  # newest proof of each peer's log
         self.is_ready = False
         self.mute_until_us = 0  # it stood still, and nobody has heard it since (B5); 0 = not
+        self.outcast = ""  # who refuses this node while nobody lets it in: it serves nobody (C3)
+        self.stopped = ""  # why this node must stop: it is an old copy (C3)
         self.is_draining = False
         self.is_storage_full = False
         self.offers = 0  # made since this boot

@@ -173,6 +173,14 @@ class Acceptance(msgspec.Struct, frozen=True, array_like=True, gc=False):
     price: Ticks
 
 
+class Boot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A boot of this node; kept for ever: what was archived is known by it (C3)."""
+
+    epoch: Epoch
+    boot_id: bytes
+    first_lsn: Lsn  # of its `Booted`; it ends where the next one begins
+
+
 class PeerState(msgspec.Struct, array_like=True):
     """What is durable about a peer."""
 
@@ -187,6 +195,8 @@ class PeerState(msgspec.Struct, array_like=True):
     forgotten: OfferId = BEFORE_ANY  # acceptances below are forgotten (S7)
     seen_lsn: Lsn = Lsn(0)  # the last proof of its log that we stored (C3)
     seen_digest: bytes = b""
+    seen_boot: bytes = b""
+    seen_mac: bytes = b""  # its own, over that proof: it will want to see it again
     clearing: dict[Asset, Units] = {}  # what went to it less what came; its own mirrors it
 
 
@@ -210,10 +220,11 @@ class State:
     finished ones and is read through.
     """
 
-    def __init__(self, *, node_id: NodeId, cluster: str, nonce: bytes) -> None:
+    def __init__(self, *, node_id: NodeId, cluster: str, nonce: bytes, secret: bytes = b"") -> None:
         self.node_id = node_id
         self.cluster = cluster
         self.nonce = nonce
+        self.secret = secret  # seals proofs of this log (C3); empty where nobody will speak
         self.id_zero = make_id(node_id, 0)  # an id given out here is this and a number
         self.lsn = Lsn(0)  # of the last record applied
         self.instruments: Table[Symbol, Listing] = Table()
@@ -232,6 +243,7 @@ class State:
         self.keys: Table[tuple[AccountId, str], AccountKey] = Table()
         self.switches: Table[AccountId, Switch] = Table()
         self.transfer_keys: Table[tuple[AccountId, str], TransferKey] = Table()
+        self.boots: Table[Epoch, Boot] = Table()
         self.scalars_table: Table[str, Scalars] = Table()  # one entry, named "node"
         self.scalars_table["node"] = Scalars()
         # Derived, rebuilt by `derive` after a load.
@@ -270,6 +282,7 @@ class State:
             "keys": self.keys,
             "switches": self.switches,
             "transfer_keys": self.transfer_keys,
+            "boots": self.boots,
         }
 
     def mark_clean(self) -> None:

@@ -45,6 +45,7 @@ _STATUS = {
     "rate_limited": 429,
     "too_many_requests": 429,
     "not_ready": 503,
+    "refused_by_peers": 503,
     "draining": 503,
     "unavailable": 503,
     "storage_full": 503,

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from exchange.coordinator.member import Dial, register_new
+from exchange.engine.proofs import SECRET_SIZE
 from exchange.process.addresses import Address
 from exchange.process.files import write_file
 from exchange.store.crash import crash_point
@@ -34,7 +35,7 @@ async def find_identity(
     crash_point("birth_nonce_forced_unregistered")
     told = await register_new(coordinator, nonce, str(address), dial=dial)
     crash_point("node_registered_store_absent")
-    identity = Identity(told.cluster, told.node_id, nonce)
+    identity = Identity(told.cluster, told.node_id, nonce, os.urandom(SECRET_SIZE))
     directory.create(identity)
     path.unlink()
     return identity

@@ -42,7 +42,7 @@ from exchange.engine.effects import (
 )
 from exchange.engine.engine import Step
 from exchange.engine.inputs import Input, Ticket
-from exchange.engine.messages import Proof
+from exchange.engine.messages import Proof, SealedProof
 from exchange.engine.records import Record
 from exchange.node import crashes
 from exchange.node.committer import Committer
@@ -150,7 +150,7 @@ class Hub:
         self._room = trio.Event()
         self._turned = trio.Event()
         self._records: list[Record] = []  # decided, and in no frame yet
-        self._seen: dict[NodeId, Proof] = {}  # proofs of peers, to be stored with them (C3)
+        self._seen: dict[NodeId, SealedProof] = {}  # proofs of peers, to be stored with them (C3)
         self._forcing: list[Record] = []  # in the frame under way
         self._gated: deque[tuple[Lsn, list[Gated]]] = deque()  # the gates only rise
         self._kept: list[Gated] = []  # durable, but this node stood still and is mute (B5)
@@ -253,6 +253,9 @@ class Hub:
         told: list[Gated] = []
         batch = self._handle(taken, told)
         step = self._engine.drain()
+        for effect in step.effects:
+            if type(effect) is Stop:  # at once: nothing that waits may leave an old copy (C3)
+                raise OldCopy(effect.reason)
         self._records += step.records
         self._seen.update(step.seen)
         self.applied_lsn = step.last_lsn
@@ -378,7 +381,7 @@ class Hub:
         elif isinstance(effect, Alarm):
             self._alarm(effect)
         elif isinstance(effect, Stop):
-            raise OldCopy(effect.reason)
+            raise AssertionError("a stop waits for nothing")
         else:
             assert_never(effect)
 

@@ -11,6 +11,7 @@ up.  So a node that comes back is dialed at once, even at an address that nobody
     ---------------------------------------------+--------------------------------------
     a line that is no batch, or not of this link | closed, and told on stderr
     `CloseLink`                                  | closed
+    `CloseLink` behind a refusal                 | heard no more; the peer has `LAST_S` to read it
     more than UNSENT_MAX unsent                  | closed: a snapshot is cheaper than memory
     nothing read by the peer for `STALL_S`       | closed
     the other side closes it                     | closed
@@ -27,8 +28,15 @@ import trio
 
 from exchange.domain.units import Clock, Epoch, Micros, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
-from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
-from exchange.engine.messages import Batch, PeerMessage, Proof, Session
+from exchange.engine.inputs import (
+    Input,
+    LinkClosed,
+    LinkOpened,
+    LinkRefused,
+    PeerBatch,
+    SnapshotMore,
+)
+from exchange.engine.messages import Batch, PeerMessage, Refusal, SealedProof, Session
 from exchange.node.errors import Stalled
 from exchange.node.outbox import Outbox
 from exchange.node.sockets import Wire
@@ -43,6 +51,7 @@ from exchange.wire.peers import (
     LINK_VERSION,
     REFUSED,
     NodeHello,
+    check_version,
     decode_batch,
     encode_batch,
     encode_hello,
@@ -52,6 +61,7 @@ BACKOFF_MIN_S = 0.05
 BACKOFF_MAX_S = 1.0
 CONNECT_S = 3.0
 FIRST_BATCH_S = 10.0
+LAST_S = 1.0  # for a peer to read why it is refused: closed at once, TCP may lose it
 READ_SIZE = 1 << 18
 UNSENT_MAX = 1 << 26  # bytes: a peer this far behind comes level by snapshot
 
@@ -66,7 +76,7 @@ class EngineView(Protocol):
     @property
     def wall(self) -> Micros: ...
     @property
-    def proof(self) -> Proof: ...
+    def proof(self) -> SealedProof: ...
 
 
 class Inbox(Protocol):
@@ -103,6 +113,7 @@ class Link:
         self.wants_more = False  # of a snapshot, once the outbox is empty
         self.scope = trio.CancelScope()
         self.reason = "closed by the other side"
+        self.over = trio.Event()  # the peer is refused, and not heard any more
 
     def close(self, reason: str) -> None:
         """End the link; the reason is for people."""
@@ -110,6 +121,17 @@ class Link:
             self.reason = reason
             self.outbox.close()
             self.scope.cancel()
+
+    def close_soon(self, reason: str) -> None:
+        """End the link once the peer has read the last that is said to it, or has not."""
+        self.reason = reason
+        self.over.set()
+
+    async def end_when_over(self) -> None:
+        """Give a refused peer the time to read why."""
+        await self.over.wait()
+        await trio.sleep(LAST_S)
+        self.close(self.reason)
 
 
 class Links:
@@ -175,24 +197,31 @@ class Links:
 
     def flush(self) -> None:
         """Send each peer its batch."""
-        if not self._touched:
-            return
-        engine, sender = self._engine, self._who.node_id
-        clock, proof, wall = engine.clock, engine.proof, engine.wall
         for link in self._touched.values():
-            if link.messages:
-                batch = Batch(link.session, clock, proof, link.messages, sender, wall)
-                link.messages = []
-                link.outbox.push(encode_batch(batch))
+            self._say(link)
             if link.outbox.unsent > UNSENT_MAX:
                 link.close(f"node {link.peer} is {link.outbox.unsent} bytes behind")
             self._feed_more(link)
         self._touched.clear()
 
+    def _say(self, link: Link) -> None:
+        """Send a peer what this turn has for it, as one batch."""
+        if link.messages:
+            engine, said = self._engine, link.messages
+            link.messages = []
+            sender = self._who.node_id
+            batch = Batch(link.session, engine.clock, engine.proof, said, sender, engine.wall)
+            link.outbox.push(encode_batch(batch))
+
     def close_link(self, effect: CloseLink) -> None:
-        """End a link because the engine says so."""
+        """End a link because the engine says so; who is refused is told why (C3)."""
         link = self._links.get((effect.peer, effect.session))
-        if link is not None:
+        if link is None:
+            return
+        if any(isinstance(message, Refusal) for message in link.messages):
+            self._say(link)
+            link.close_soon(effect.reason)
+        else:
             link.close(effect.reason)
 
     def want_more(self, effect: WantMore) -> None:
@@ -298,20 +327,29 @@ class Links:
 
     def _check_hello(self, hello: NodeHello, shown: str) -> None:
         who = self._who
+        is_shown = not self._is_secured or shown == node_name(NodeId(hello.node_id))
+        if is_shown and hello.cluster == who.cluster and hello.node_id != who.node_id:
+            self._check_version(hello)
         name = f"node {hello.node_id} of cluster {hello.cluster}"
-        if self._is_secured and shown != node_name(NodeId(hello.node_id)):
+        if not is_shown:
             refusal = f"{name} shows a certificate of {shown!r}"
         elif hello.cluster != who.cluster:
             refusal = f"{name} dialed a node of cluster {who.cluster}"
         elif hello.to != who.node_id:
             refusal = f"{name} looks for node {hello.to} at the address of node {who.node_id}"
-        elif hello.version != LINK_VERSION:
-            refusal = f"{name} speaks link version {hello.version}, this node {LINK_VERSION}"
         elif (hello.node_id > who.node_id) != bool(hello.address):
             refusal = f"{name} dialed node {who.node_id}: the lower id dials"
         else:
             return
         raise RemoteProtocolError("link_refused", refusal)
+
+    def _check_version(self, hello: NodeHello) -> None:
+        """Tell a node of another version so, and the own operator too (D8)."""
+        try:
+            check_version(hello.node_id, hello.version)
+        except RemoteProtocolError as refusal:
+            self._inbox.feed([LinkRefused(NodeId(hello.node_id), refusal.detail)])
+            raise
 
     async def _run(
         self, link: Link, splitter: LineSplitter, lines: list[bytes], opened: LinkOpened | None
@@ -327,6 +365,7 @@ class Links:
             with link.scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write, link)
+                    nursery.start_soon(link.end_when_over)
                     has_spoken = await self._read(link, splitter, lines)
                     link.scope.cancel()
         finally:
@@ -352,9 +391,8 @@ class Links:
         has_spoken = False
         try:
             while True:
-                if lines:
-                    self._take(link, lines)
-                    has_spoken = True
+                if lines and not link.over.is_set():
+                    has_spoken |= self._take(link, lines)
                     await self._inbox.wait_room()
                 data = await link.wire.receive(READ_SIZE)
                 if not data:
@@ -365,15 +403,23 @@ class Links:
         except (RemoteProtocolError, FramingError) as error:
             fault = f"node {link.peer} broke the protocol: {error}"
             refusal = f"what is at the address of node {link.peer} refused: {error.detail}"
+            if error.code == REFUSED:
+                self._inbox.feed([LinkRefused(link.peer, refusal)])
             link.close(refusal if error.code == REFUSED else fault)
-        return has_spoken
+        return has_spoken and not link.over.is_set()
 
-    def _take(self, link: Link, lines: list[bytes]) -> None:
-        """Feed a read's worth of batches; RemoteProtocolError if one is not of this link."""
+    def _take(self, link: Link, lines: list[bytes]) -> bool:
+        """Feed a read's worth of batches; tell whether they say more than that we are refused.
+
+        RemoteProtocolError if one is not of this link.
+        """
         batches: list[Input] = []
+        is_let_in = False
         for line in lines:
             batch = decode_batch(line)
             if batch.sender != link.peer or batch.session != link.session:
                 raise RemoteProtocolError("foreign_batch", "a batch of another node or session")
             batches.append(PeerBatch(batch))
+            is_let_in |= not all(isinstance(message, Refusal) for message in batch.messages)
         self._inbox.feed(batches, -link.peer)
+        return is_let_in

@@ -46,6 +46,7 @@ class _IdentityFile(msgspec.Struct, frozen=True):
     cluster: str
     node_id: int
     nonce: str  # hexadecimal
+    secret: str = ""  # hexadecimal; never told (C3)
 
 
 class Directory:
@@ -256,14 +257,20 @@ def _force_directory(path: Path) -> None:
 
 
 def _write_marker(path: Path, identity: Identity) -> None:
-    row = _IdentityFile(FORMAT_VERSION, identity.cluster, identity.node_id, identity.nonce.hex())
+    row = _IdentityFile(
+        FORMAT_VERSION,
+        identity.cluster,
+        identity.node_id,
+        identity.nonce.hex(),
+        identity.secret.hex(),
+    )
     text = msgspec.json.encode(row) + b"\n"
     marker = path / IDENTITY
     try:
         if marker.exists() and marker.read_bytes() == text:
             return
         new = path / f"{IDENTITY}.new"
-        with new.open("wb") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -278,7 +285,7 @@ def _write_marker(path: Path, identity: Identity) -> None:
 def _read_marker(path: Path) -> Identity | None:
     try:
         row = msgspec.json.decode((path / IDENTITY).read_bytes(), type=_IdentityFile)
-        nonce = bytes.fromhex(row.nonce)
+        nonce, secret = bytes.fromhex(row.nonce), bytes.fromhex(row.secret)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -287,7 +294,7 @@ def _read_marker(path: Path) -> Identity | None:
         raise DamagedDirectory(path, f"the file `{IDENTITY}` cannot be read: {error}") from error
     if row.format_version > FORMAT_VERSION:
         raise NewerFormat(row.format_version, known=FORMAT_VERSION)
-    return Identity(row.cluster, row.node_id, nonce)  # type: ignore[arg-type]  # a NodeId
+    return Identity(row.cluster, row.node_id, nonce, secret)  # type: ignore[arg-type]  # a NodeId
 
 
 def _ballast(path: Path) -> Path:

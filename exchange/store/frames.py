@@ -6,7 +6,7 @@
     digest               blake2b-128(digest of the frame before || body)
     before the first     blake2b-128(MessagePack array [cluster, node id, birth nonce])
 
-`seen` maps a peer to the last [lsn, digest] of *its* log that it told us (C3).
+`seen` maps a peer to the last [lsn, digest, boot_id, mac] of *its* log that it told us (C3).
 `docs/log-format.md` says it for people who write their own reader.
 """
 
@@ -16,12 +16,13 @@ from hashlib import blake2b
 import msgspec
 
 from exchange.domain.units import Epoch, Lsn, Micros, NodeId
-from exchange.engine.messages import Proof
+from exchange.engine import messages
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import Record
 from exchange.store.errors import DamagedLog, NewerFormat
 
 FORMAT_VERSION = 1
-DIGEST_SIZE = 16
+DIGEST_SIZE = messages.DIGEST_SIZE
 
 _LSN = struct.Struct(">Q")
 
@@ -32,6 +33,11 @@ class Identity(msgspec.Struct, frozen=True, array_like=True):
     cluster: str
     node_id: NodeId
     nonce: bytes  # 16 random bytes from the birth of the node
+    secret: bytes = b""  # 32 more, never told: they seal what peers are told of the log (C3)
+
+    def __repr__(self) -> str:
+        """Leave the secret out."""
+        return f"Identity({self.cluster!r}, {self.node_id}, {self.nonce.hex()})"
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
@@ -42,7 +48,7 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     count: int
     epoch: Epoch
     ts: Micros
-    seen: dict[NodeId, Proof]
+    seen: dict[NodeId, SealedProof]
     records: list[Record]
 
     @property

@@ -1,7 +1,7 @@
 """The rows of table `meta`: whose data it is, and what the last checkpoint was.
 
     key          entry, sealed like every other: MessagePack || blake2b-128(key || MessagePack)
-    identity     [format version, cluster, node id, birth nonce]
+    identity     [format version, cluster, node id, birth nonce, secret]
     checkpoint   [lsn, digest of the log there, {table: [entries, sum of their digests]}]
     base         [lsn, digest]: the log begins behind it; absent if it begins at LSN 1
 
@@ -46,16 +46,21 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     tables: dict[str, TableSum]
 
 
+class _Version(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+
+
 class _IdentityRow(msgspec.Struct, frozen=True, array_like=True):
     version: int
     cluster: str
     node_id: NodeId
     nonce: bytes
+    secret: bytes = b""
 
 
 def identity_change(identity: Identity) -> Change:
     """Make the row that names the owner."""
-    row = _IdentityRow(FORMAT_VERSION, identity.cluster, identity.node_id, identity.nonce)
+    row = _IdentityRow(FORMAT_VERSION, *msgspec.structs.astuple(identity))
     return ("meta", IDENTITY, seal(IDENTITY, row))
 
 
@@ -66,12 +71,13 @@ def checkpoint_change(checkpoint: Checkpoint) -> Change:
 
 def read_identity(disk: Disk) -> Identity | None:
     """Return whose data it is, None on an empty disk; NewerFormat if we cannot read it."""
+    head = _read(disk, IDENTITY, _Version)  # of another format the rest may have changed
+    if head is not None and head.version > FORMAT_VERSION:
+        raise NewerFormat(head.version, known=FORMAT_VERSION)
     row = _read(disk, IDENTITY, _IdentityRow)
     if row is None:
         return None
-    if row.version > FORMAT_VERSION:
-        raise NewerFormat(row.version, known=FORMAT_VERSION)
-    return Identity(row.cluster, row.node_id, row.nonce)
+    return Identity(row.cluster, row.node_id, row.nonce, row.secret)
 
 
 def read_checkpoint(disk: Disk, identity: Identity) -> Checkpoint:

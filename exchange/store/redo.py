@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from exchange.domain.units import Lsn, NodeId
 from exchange.engine.apply import apply, note_seen
-from exchange.engine.messages import Proof
+from exchange.engine.messages import Proof, SealedProof
 from exchange.engine.state import State
 from exchange.store.crash import crash_point
 from exchange.store.disk import Disk
@@ -39,13 +39,14 @@ def redo(disk: Disk, state: State, proof: Proof, watch: Watch = lambda _lsn, _la
 
 def redo_frame(state: State, frame: Frame) -> None:
     """Apply a frame as it was applied when it was made; advance `state.lsn`."""
+    state.lsn = Lsn(frame.first_lsn - 1)
     for record in frame.records:
         apply(state, record)
-    state.lsn = frame.last_lsn
+        state.lsn += 1  # type: ignore[assignment]  # every record passes
     store_seen(state, frame.seen)
 
 
-def store_seen(state: State, seen: Mapping[NodeId, Proof]) -> None:
+def store_seen(state: State, seen: Mapping[NodeId, SealedProof]) -> None:
     """Note what a frame's header says of peers' logs; live and redo both end here (C3)."""
     for node, proof in seen.items():
-        note_seen(state, node, proof.lsn, proof.digest)
+        note_seen(state, node, proof)

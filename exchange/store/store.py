@@ -24,7 +24,8 @@ import msgspec
 
 from exchange.domain.units import Epoch, Lsn, Micros, NodeId
 from exchange.engine.apply import apply
-from exchange.engine.messages import Proof
+from exchange.engine.messages import Proof, SealedProof
+from exchange.engine.proofs import is_of_a_boot
 from exchange.engine.records import Booted, Record
 from exchange.engine.state import State
 from exchange.store.chain import Budget, check_history
@@ -75,7 +76,7 @@ class Step(Protocol):
         """Return the LSN of the last record decided."""
 
     @property
-    def seen(self) -> Mapping[NodeId, Proof]:
+    def seen(self) -> Mapping[NodeId, SealedProof]:
         """Return what peers told of their logs (C3)."""
 
 
@@ -84,7 +85,7 @@ class BootStep(msgspec.Struct, frozen=True):
 
     records: list[Record]
     last_lsn: Lsn
-    seen: dict[NodeId, Proof] = {}
+    seen: dict[NodeId, SealedProof] = {}
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -108,7 +109,12 @@ class Store:
         self.disk = disk
         self.identity = identity
         self.limits = limits
-        self.state = State(node_id=identity.node_id, cluster=identity.cluster, nonce=identity.nonce)
+        self.state = State(
+            node_id=identity.node_id,
+            cluster=identity.cluster,
+            nonce=identity.nonce,
+            secret=identity.secret,
+        )
         checkpoint = read_checkpoint(disk, identity)
         self.proof = Proof(checkpoint.lsn, checkpoint.digest)  # what is durable
         self.redone = 0  # records, at the start
@@ -120,7 +126,7 @@ class Store:
             accounts_kept=self.limits.accounts,
         )
         self._prepared = self.proof  # the end of the log once all writes prepared are durable
-        self._unlogged_seen: dict[NodeId, Proof] = {}
+        self._unlogged_seen: dict[NodeId, SealedProof] = {}
         self._has_failed = False
 
     @classmethod
@@ -227,14 +233,13 @@ class Store:
         """Drop from memory what queries have read, in the engine's thread; a timer calls it."""
         self._checkpointer.evict()
 
-    def has_proof(self, proof: Proof) -> bool:
+    def has_proof(self, proof: SealedProof) -> bool:
         """Tell whether a proof that a peer has kept is one of this log (C3).
 
-        What was archived cannot be compared any more; but this log goes on behind it, so
-        nothing that the peer has seen is missing here.
+        What was archived cannot be compared any more, so there the list of boots decides.
         """
         if proof.lsn < read_base(self.disk, self.identity).lsn:
-            return True
+            return is_of_a_boot(self.state, proof)
         return self.digest_at(proof.lsn) == proof.digest
 
     def digest_at(self, lsn: Lsn) -> bytes | None:

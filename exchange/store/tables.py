@@ -30,6 +30,7 @@ from exchange.engine.records import OfferId
 from exchange.engine.state import (
     Acceptance,
     AccountKey,
+    Boot,
     ClientKey,
     HeuristicOut,
     Listing,
@@ -198,6 +199,7 @@ def _codecs() -> dict[str, Codec[Any, Any]]:
         ("keys", number_text, AccountKey, resident),
         ("switches", number, Switch, resident),
         ("transfer_keys", number_text, TransferKey, once),
+        ("boots", number, Boot, resident),
     ]
     return {
         name: Codec(name, pack, unpack, entry, kind) for name, (pack, unpack), entry, kind in rows

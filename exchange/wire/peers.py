@@ -21,7 +21,8 @@ from exchange.wire.errors import RemoteProtocolError
 
 BATCH_BYTES_MAX = 1 << 24  # a ring of 4,096 events is 0.5 MB; memory per link stays bounded
 REFUSED = "refused"  # by a server that is not the peer
-LINK_VERSION = 1  # rises when a node of the version before could not read the messages
+LINK_VERSION = 2  # rises with the shape of what is said: `tests/exchange/wire/test_version.py`
+OTHER_VERSION = "other_version"
 
 # Numbers of this exchange are never negative and fit 63 bits, but `int` would take any.
 # The expression costs 1 us an event, the hints 0.05: they let through whatever is suspect.
@@ -41,7 +42,13 @@ class NodeHello(msgspec.Struct, frozen=True, tag_field="type", tag="node"):
     address: Annotated[str, msgspec.Meta(max_length=300)] = ""  # where to dial who knocks (C5)
 
 
+class _Head(msgspec.Struct, frozen=True):
+    node_id: int
+    version: int
+
+
 _ENCODER = msgspec.json.Encoder()
+_HEAD = msgspec.json.Decoder(_Head)
 _BATCH = msgspec.json.Decoder(Batch)
 _HELLO = msgspec.json.Decoder(NodeHello)
 _ERROR = msgspec.json.Decoder(ErrorAnswer)
@@ -57,7 +64,24 @@ def decode_hello(line: bytes) -> NodeHello:
     try:
         return _HELLO.decode(line)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        check_version(*_head(line))
         raise RemoteProtocolError("malformed_hello", str(error)) from error
+
+
+def check_version(node_id: int, version: int) -> None:
+    """Raise RemoteProtocolError if a node speaks another version; before all else it says (D8)."""
+    if version != LINK_VERSION:
+        told = f"node {node_id} speaks link version {version}, this node {LINK_VERSION}"
+        raise RemoteProtocolError(OTHER_VERSION, f"{told}: upgrade the one that is behind")
+
+
+def _head(line: bytes) -> tuple[int, int]:
+    """Read out of a first line what every version has; ours if it has none."""
+    try:
+        head = _HEAD.decode(line)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return 0, LINK_VERSION
+    return head.node_id, head.version
 
 
 def encode_batch(batch: Batch, bytes_max: int = BATCH_BYTES_MAX) -> bytes:

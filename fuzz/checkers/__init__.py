@@ -9,7 +9,7 @@ from fuzz.checkers.market import (
     ReplicasEqualOwners,
     SilentNodeWaits,
 )
-from fuzz.checkers.said import NothingLeavesEarly, SaidInOrder, VisibleIsTrue
+from fuzz.checkers.said import NothingLeavesEarly, SaidInOrder
 from fuzz.checkers.state import ChainHolds, StateIsFold
 from fuzz.checkers.trades import (
     Conservation,
@@ -27,7 +27,6 @@ CHECKERS: tuple[type[Checker], ...] = (
     OneEffectPerKey,
     NothingLeavesEarly,
     SaidInOrder,
-    VisibleIsTrue,
     SilentNodeWaits,
     PriceTimePriority,
     DeclinesBounded,

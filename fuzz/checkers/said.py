@@ -3,12 +3,10 @@
 from typing import ClassVar
 
 from exchange.domain.book import OrderEvent
-from exchange.domain.units import NodeId, OrderId, Seq
-from exchange.engine.effects import Answer, AnswerBody, CancelAnswer, OrderAnswer
-from exchange.engine.engine import Step
+from exchange.domain.units import NodeId, Seq
+from exchange.engine.effects import AnswerBody, CancelAnswer, OrderAnswer
 from exchange.engine.messages import (
     Ack,
-    Applied,
     Events,
     Heartbeat,
     Hello,
@@ -19,14 +17,7 @@ from exchange.engine.messages import (
     SnapshotChunk,
     SnapshotEnd,
 )
-from exchange.engine.records import (
-    BEFORE_ANY,
-    OfferId,
-    OrderAmended,
-    OrderPlaced,
-    Record,
-    TradeAccepted,
-)
+from exchange.engine.records import BEFORE_ANY, OfferId, Record, TradeAccepted
 from fuzz.checkers.base import Checker
 from fuzz.clients import Call
 from fuzz.model import Node
@@ -141,54 +132,3 @@ class SaidInOrder(Checker):
 
 def _after(offer_id: OfferId) -> OfferId:
     return OfferId(offer_id.epoch, Seq(offer_id.seq + 1))
-
-
-class VisibleIsTrue(Checker):
-    """An answer claims no more peers than have ever said that they show the order (B3)."""
-
-    def begin(self) -> None:
-        """Remember where streams stood, and what peers said of them."""
-        self._ends: dict[Process, Seq] = {}  # of the own stream, after the last turn
-        # Of each change of an order: its LSN, and epoch and seq below its event in the stream.
-        self._changes: dict[OrderId, list[tuple[int, tuple[int, int]]]] = {}
-        self._applied: dict[tuple[int, int], tuple[int, int]] = {}  # owner, peer: epoch, seq
-
-    def on_sending(self, process: Process, link: Link, messages: list[PeerMessage]) -> None:
-        """Note what a peer says that it shows."""
-        route = (link.other(process.node).node, process.node)
-        for message in messages:
-            if isinstance(message, Applied):
-                said = (int(message.epoch), int(message.seq))
-            elif isinstance(message, Hello) and message.have is not None:
-                said = (int(message.have[0]), int(message.have[1]))
-            else:
-                continue
-            self._applied[route] = max(said, self._applied.get(route, said))
-
-    def on_decided(self, process: Process, step: Step) -> None:
-        """Compare what answers claim with that."""
-        soft = process.engine.soft
-        epoch, before = process.engine.state.scalars.epoch, self._ends.get(process, Seq(0))
-        self._ends[process] = soft.stream_seq
-        for lsn, record in enumerate(step.records, start=step.last_lsn - len(step.records) + 1):
-            if isinstance(record, OrderPlaced | OrderAmended):
-                self._changes.setdefault(record.order_id, []).append((lsn, (epoch, before)))
-        for effect in step.effects:
-            if isinstance(effect, Answer) and isinstance(effect.body, OrderAnswer):
-                self._check(process, effect.body)
-
-    def _check(self, process: Process, body: OrderAnswer) -> None:
-        changes = self._changes.get(body.order_id, ())
-        told = [before for lsn, before in changes if lsn <= body.lsn]
-        if not told or body.visible < 0:
-            return
-        shown = [
-            peer
-            for (owner, peer), said in self._applied.items()
-            if owner == process.node and said > told[-1]
-        ]
-        if body.visible > len(shown):
-            self.fail(
-                f"node {process.node} says that {body.visible} peers show {body.order_id}; "
-                f"only {shown} ever said so"
-            )

@@ -45,6 +45,7 @@ class Ledger:
         self.lsn = 0
         self.epoch = 0
         self.boot_id = b""
+        self.boots: list[tuple[int, bytes, int]] = []  # as rows: epoch, boot id, first LSN
         self.is_rebuilding = False  # the records are those of `recover-node`
         self.number = 0  # last order or trade number
         self.account_number = 0
@@ -76,6 +77,7 @@ class Ledger:
         if epoch <= self.epoch:
             self.report("audit_epoch", f"epoch {epoch} follows epoch {self.epoch}")
         self.epoch, self.boot_id = epoch, boot_id
+        self.boots.append((epoch, boot_id, self.lsn))
 
     def instrument_listed(self, record: list[Any]) -> None:
         _, row, _ = record

@@ -31,6 +31,7 @@ TABLES = (
     "keys",
     "switches",
     "transfer_keys",
+    "boots",
 )
 
 Row = tuple[Any, Any]  # key, content
@@ -180,6 +181,7 @@ def _living(trades: Any) -> Iterator[tuple[str, Iterable[Row]]]:  # noqa: ANN401
     )
     yield "keys", trades.keys.items()
     yield "switches", trades.switches.items()
+    yield "boots", ((row[0], row) for row in trades.boots)
     yield (
         "peers",
         (
@@ -197,6 +199,8 @@ def _living(trades: Any) -> Iterator[tuple[str, Iterable[Row]]]:  # noqa: ANN401
                     peer.forgotten,
                     peer.seen_lsn,
                     peer.seen_digest,
+                    peer.seen_boot,
+                    peer.seen_mac,
                     amounts(peer.clearing),
                 ),
             )

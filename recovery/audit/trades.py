@@ -21,6 +21,7 @@ from recovery.audit.halves import (
 from recovery.audit.ledger import NUMBER_BITS, Ledger
 from recovery.audit.market import BUY, IOC, Amounts, Order
 from recovery.audit.tables import Rows
+from recovery.audit.wire import Seen
 
 BEFORE_ANY: OfferId = (0, 0)
 
@@ -36,7 +37,7 @@ class Peer:
         self.address = ""
         self.last_offer = self.answered = self.mark = self.forgotten = BEFORE_ANY
         self.seen_lsn = 0
-        self.seen_digest = b""
+        self.seen_digest = self.seen_boot = self.seen_mac = b""
         self.clearing = Amounts(int)
         self.trade_number = 0  # highest of its trade ids that was accepted here
         self.accepted: dict[OfferId, tuple[Any, ...]] = {}  # not forgotten, oldest first
@@ -57,14 +58,15 @@ class Trades(Ledger):
         self.forgotten: dict[int, list[Forgotten]] = {}
         self.reborn: dict[int, int] = {}  # peers with a new nonce: since which LSN here
 
-    def see(self, seen: dict[int, tuple[int, bytes]], reborn: Collection[int] = ()) -> None:
+    def see(self, seen: dict[int, Seen], reborn: Collection[int] = ()) -> None:
         """Take in what a frame's header says of peers' logs (C3); those reborn begin anew."""
-        for node, (lsn, digest) in seen.items():
+        for node, (lsn, digest, boot_id, mac) in seen.items():
             peer = self._peer(node)
             if lsn < peer.seen_lsn and node not in reborn:
                 detail = f"LSN {lsn} of node {node} after LSN {peer.seen_lsn}"
                 self.findings.add("audit_seen", self.lsn + 1, detail)
             peer.seen_lsn, peer.seen_digest = lsn, digest
+            peer.seen_boot, peer.seen_mac = boot_id, mac
             watermarks = self.forgotten.get(node, [])
             for index in range(len(watermarks) - 1, -1, -1):
                 if watermarks[index].seen >= 0:

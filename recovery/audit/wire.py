@@ -21,13 +21,16 @@ class BadBytes(Exception):  # noqa: N818 - a finding, not an error of ours
     """The bytes are not of the documented format."""
 
 
+Seen = tuple[int, bytes, bytes, bytes]  # LSN, digest, boot id, seal of a peer's log (C3)
+
+
 class Frame(NamedTuple):
     """One frame; records are lists, their tag first."""
 
     first_lsn: int
     epoch: int
     ts: int
-    seen: dict[int, tuple[int, bytes]]
+    seen: dict[int, Seen]
     records: list[list[Any]]
     digest: bytes
 
@@ -66,7 +69,10 @@ def read_frame(key: bytes, value: bytes) -> Frame:
     if int.from_bytes(key) != first_lsn or len(key) != 8:
         raise BadBytes(f"a frame under the key of another: it begins at {first_lsn}")
     try:
-        proofs = {int(peer): (int(proof[0]), bytes(proof[1])) for peer, proof in seen.items()}
+        proofs = {
+            int(peer): (int(lsn), bytes(digest), bytes(boot_id), bytes(mac))
+            for peer, (lsn, digest, boot_id, mac, *_) in seen.items()
+        }
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise BadBytes("what was seen of peers is not readable") from error
     return Frame(first_lsn, epoch, ts, proofs, records, value[-DIGEST:])
@@ -102,7 +108,7 @@ def read_whose(value: bytes | None) -> Whose:
         raise BadBytes("the data names no owner")
     row = read_row(b"identity", value)
     try:
-        _, cluster, node, nonce = row
+        _, cluster, node, nonce = row[:4]
     except (TypeError, ValueError) as error:
         raise BadBytes("the identity is not readable") from error
     return Whose(cluster, node, nonce)

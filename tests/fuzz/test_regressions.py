@@ -2,14 +2,15 @@
 
 import pytest
 
-from exchange.domain.units import Clock, Epoch, Lsn, NodeId, Seq
+from exchange.domain.units import Clock, Epoch, NodeId, Seq
 from exchange.engine.effects import OrderAnswer
 from exchange.engine.inputs import PeerBatch
-from exchange.engine.messages import Ack, Batch, Hello, PeerMessage, Proof, SnapshotEnd
+from exchange.engine.messages import Ack, Batch, Hello, PeerMessage, SnapshotEnd
 from exchange.engine.records import OfferId
 from fuzz.campaign import run_seed
 from fuzz.plan import MS, Flip, Pause, Resolve
 from fuzz.script import SECOND, Script, calm
+from tests.support.proofs import a_proof
 
 
 def test_half_open_link_of_a_suspected_peer_is_closed_and_dialed_again() -> None:
@@ -107,7 +108,7 @@ def test_offer_between_mark_and_watermark_is_not_accepted() -> None:
     session = process.session_with(1)
     assert session is not None
     acks: list[PeerMessage] = [Ack(OfferId(Epoch(2), Seq(50)))]
-    batch = Batch(session, Clock(0), Proof(Lsn(0), b""), acks, NodeId(1))
+    batch = Batch(session, Clock(0), a_proof(0), acks, NodeId(1))
     process.feed(PeerBatch(batch))
     script.answered(script.buy(1, 1, 90))
     script.answered(script.sell(2, 1, 95))  # a record, for the watermark to be logged with

@@ -82,7 +82,7 @@ class Node:
         self.engine = Engine(
             store.state,
             EngineConfig(address=f"node{self.node_id}:1"),
-            has_proof=lambda proof: store.digest_at(proof.lsn) == proof.digest,
+            has_proof=store.has_proof,
         )
         self.engine.forced(store.proof)
         peers = [peer for peer in self.cluster.nodes if peer != self.node_id]

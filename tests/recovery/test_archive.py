@@ -90,7 +90,8 @@ def test_a_proof_older_than_the_base_accuses_nobody(traded: Cluster, tmp_path: P
     """C3, W5: what was archived cannot be compared, and this log goes on behind it."""
     one = traded.nodes[NodeId(1)]
     one.start()  # without its link: node 2 sees nothing of what follows
-    traded.tick(by_us=4_000_000)
+    for _ in range(4):
+        traded.tick(by_us=1_000_000)
     for number in range(3):
         traded.place(account_of(1), Side.SELL, 1, 200 + number)
     one.checkpoint()

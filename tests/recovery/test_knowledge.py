@@ -16,7 +16,6 @@ from exchange.domain.units import (
     AccountId,
     Epoch,
     Lots,
-    Lsn,
     Micros,
     NodeId,
     OrderId,
@@ -26,13 +25,13 @@ from exchange.domain.units import (
     Ticks,
     make_id,
 )
-from exchange.engine.messages import Proof
 from exchange.engine.records import OfferId
 from exchange.engine.state import PeerState, State
 from exchange.store.frames import Identity
 from recovery.audit.halves import Accepted, Declined, Halves, Offered, Settled
 from recovery.knowledge import Knowledge, Peer
 from recovery.replicas import Replica, Replicas
+from tests.support.proofs import a_proof
 
 LOST, OTHER = NodeId(1), NodeId(2)
 
@@ -50,7 +49,7 @@ def an_acceptance(number: int, *, taker: int, quantity: int, price: int) -> Acce
 def other() -> Peer:
     halves = Halves.none(2)
     identity = Identity("c", OTHER, b"")
-    return Peer(OTHER, identity, Proof(Lsn(1), b""), halves, a_state(), PeerState(LOST))
+    return Peer(OTHER, identity, a_proof(1), halves, a_state(), PeerState(LOST))
 
 
 def test_offers_that_the_old_copy_knows_need_no_recovery(other: Peer) -> None:

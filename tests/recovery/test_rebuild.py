@@ -12,6 +12,7 @@ from exchange.store.directory import UNACCEPTED, Directory
 from exchange.store.errors import DirectoryUnusable
 from exchange.store.frames import Identity
 from exchange.store.store import Limits, Store
+from recovery.directory import marked
 from recovery.inspection import inspect
 from recovery.knowledge import Rebuilt
 from recovery.rebirth import accept
@@ -40,7 +41,7 @@ def come_back(cluster: Cluster, node_id: int, path: Path, result: Rebuilt) -> No
     """Put the rebuilt directory in place of the old one, and start everybody."""
     node = cluster.nodes[NodeId(node_id)]
     node.path = path
-    node.identity = node.identity.__class__("test", node.node_id, bytes.fromhex(result.nonce))
+    node.identity = marked(node.path) or node.identity
     cluster.start()
     for _ in range(5):  # a link that was closed for a fault is dialed again
         cluster.link_all()

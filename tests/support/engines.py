@@ -5,6 +5,7 @@ Messages wait in `wire` until they are delivered, so a test can hold, drop or re
 """
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.orders import Side
@@ -24,7 +25,8 @@ from exchange.engine import effects, inputs
 from exchange.engine.apply import apply
 from exchange.engine.effects import Answer, CloseLink, Effect, Send, WantMore
 from exchange.engine.engine import Engine, EngineConfig
-from exchange.engine.messages import Batch, PeerMessage, Proof, Session
+from exchange.engine.messages import DIGEST_SIZE, Batch, PeerMessage, Proof, SealedProof, Session
+from exchange.engine.proofs import SECRET_SIZE
 from exchange.engine.records import Booted, Record
 from exchange.engine.state import State
 
@@ -58,18 +60,24 @@ class Machine:
         return self.proof_at(len(self.log))
 
     def proof_at(self, lsn: int) -> Proof:
-        return Proof(Lsn(lsn), repr(self.log[lsn - 1]).encode())
+        text = repr(self.log[lsn - 1]).encode()
+        return Proof(Lsn(lsn), blake2b(text, digest_size=DIGEST_SIZE).digest())
 
-    def has_proof(self, proof: Proof) -> bool:
-        return proof.lsn <= len(self.log) and self.proof_at(proof.lsn) == proof
+    def has_proof(self, proof: SealedProof) -> bool:
+        return proof.lsn <= len(self.log) and self.proof_at(proof.lsn).digest == proof.digest
 
 
 def redo(node_id: int, log: list[Record]) -> State:
     """Fold a log into a state, as the store does."""
-    state = State(node_id=NodeId(node_id), cluster="test", nonce=bytes([node_id]) * 16)
+    state = State(
+        node_id=NodeId(node_id),
+        cluster="test",
+        nonce=bytes([node_id]) * 16,
+        secret=bytes([node_id]) * SECRET_SIZE,
+    )
     for record in log:
         apply(state, record)
-    state.lsn = Lsn(len(log))
+        state.lsn = Lsn(state.lsn + 1)
     state.derive()
     return state
 
@@ -169,7 +177,6 @@ class Engines:
         return step.records
 
     def release(self, node: int, released: list[Effect]) -> None:
-        engine = self.engine(node)
         lines: dict[tuple[NodeId, Session], list[PeerMessage]] = {}
         for effect in released:
             self.effects.append((node, effect))
@@ -181,9 +188,22 @@ class Engines:
                 more = inputs.SnapshotMore(effect.peer, effect.session)
                 self.wire.append((node, node, more))
             elif isinstance(effect, CloseLink):
+                self._say(node, effect.peer, effect.session, lines)
                 closed = inputs.LinkClosed(NodeId(node), effect.session)
                 self.wire.append((node, effect.peer, closed))
-        for (peer, session), messages in lines.items():
+        for peer, session in list(lines):
+            self._say(node, peer, session, lines)
+
+    def _say(
+        self,
+        node: int,
+        peer: NodeId,
+        session: Session,
+        lines: dict[tuple[NodeId, Session], list[PeerMessage]],
+    ) -> None:
+        """Put what a node has to say to a peer on the wire."""
+        engine, messages = self.engine(node), lines.pop((peer, session), [])
+        if messages:
             batch = Batch(session, engine.clock, engine.proof, messages, NodeId(node), engine.wall)
             self.wire.append((node, peer, inputs.PeerBatch(batch)))
 

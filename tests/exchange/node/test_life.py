@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from exchange.coordinator.core import KnownNode
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import Lsn, Micros, NodeId
-from exchange.engine.messages import Proof
 from exchange.node import life as module
 from exchange.node.identity import OperatorKey
 from exchange.node.life import Life
@@ -111,8 +111,8 @@ async def test_own_log_is_recognised_by_its_digests(tmp_path: Path) -> None:
         has_proof = life.engine.soft.has_proof
 
         assert has_proof(proof)
-        assert not has_proof(Proof(proof.lsn, b"of another log"))
-        assert not has_proof(Proof(Lsn(proof.lsn + 1), proof.digest))
+        assert not has_proof(replace(proof, digest=b"of another log"))
+        assert not has_proof(replace(proof, lsn=Lsn(proof.lsn + 1)))
 
 
 async def test_full_disk_is_told_before_it_is_full(

@@ -2,18 +2,27 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import trio
 import trio.testing
 
-from exchange.domain.units import Clock, Epoch, Lsn, Micros, NodeId
+from exchange.domain.units import Clock, Epoch, Micros, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
-from exchange.engine.inputs import Input, LinkClosed, LinkOpened, PeerBatch, SnapshotMore
-from exchange.engine.messages import Batch, PeerMessage, Proof, Resync, Session
+from exchange.engine.inputs import (
+    Input,
+    LinkClosed,
+    LinkOpened,
+    LinkRefused,
+    PeerBatch,
+    SnapshotMore,
+)
+from exchange.engine.messages import Batch, PeerMessage, Refusal, Resync, Session
 from exchange.node import links as module
 from exchange.node.links import Links
 from exchange.node.sockets import Wire
+from exchange.wire.answers import error_line
 from exchange.wire.errors import RemoteProtocolError
 from exchange.wire.lines import LineSplitter
 from exchange.wire.peers import (
@@ -24,6 +33,7 @@ from exchange.wire.peers import (
     decode_hello,
     encode_batch,
 )
+from tests.support.proofs import a_proof
 
 Far = trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
 
@@ -47,7 +57,7 @@ class Who:
 class Engine:
     clock = Clock(77)
     wall = Micros(88)
-    proof = Proof(Lsn(9), b"digest")
+    proof = a_proof(9)
 
 
 class Inbox:
@@ -109,7 +119,7 @@ HELLO = NodeHello(1, "test", 2, LINK_VERSION)
 
 
 def a_batch(session: Session, sender: int, *messages: PeerMessage) -> Batch:
-    return Batch(session, Clock(5), Proof(Lsn(1), b"d"), list(messages), NodeId(sender))
+    return Batch(session, Clock(5), a_proof(1), list(messages), NodeId(sender))
 
 
 def a_line(session: Session, sender: int, *messages: PeerMessage) -> bytes:
@@ -231,7 +241,6 @@ async def test_line_that_is_not_of_this_link_ends_it(line: bytes) -> None:
         (NodeHello(1, "other", 2, LINK_VERSION), "cluster test"),
         (NodeHello(1, "test", 4, LINK_VERSION), "looks for node 4"),
         (NodeHello(3, "test", 2, LINK_VERSION), "the lower id dials"),
-        (NodeHello(1, "test", 2, LINK_VERSION + 1), "link version"),
         (NodeHello(1, "test", 2, LINK_VERSION, address="127.0.0.1:1"), "the lower id dials"),
     ],
 )
@@ -244,6 +253,73 @@ async def test_a_node_that_has_no_business_here_is_refused(hello: NodeHello, why
         await scene.links.accept(Wire(trio.testing.memory_stream_pair()[0]), hello, splitter, [])
 
     assert scene.inbox.items == []
+
+
+async def test_a_node_of_another_version_is_told_so_on_both_sides() -> None:
+    """D8: not that its snapshot does not add up; it is in the status of both nodes as well."""
+    scene = Scene()
+    hello = NodeHello(1, "test", 2, LINK_VERSION + 1)
+    told = f"node 1 speaks link version {LINK_VERSION + 1}, this node {LINK_VERSION}"
+    with pytest.raises(RemoteProtocolError, match=told):
+        await scene.links.accept(
+            Wire(trio.testing.memory_stream_pair()[0]), hello, LineSplitter(1 << 20), []
+        )
+    (heard,) = scene.inbox.items
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.links.run)
+        scene.links.know(NodeId(3))
+        await trio.testing.wait_all_tasks_blocked()
+        await scene.far[0].send_all(error_line("other_version", told))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    refused = [item for item in scene.inbox.items if isinstance(item, LinkRefused)]
+
+    assert isinstance(heard, LinkRefused)
+    assert told in heard.reason
+    assert "upgrade the one that is behind" in heard.reason
+    assert (refused[-1].peer, told in refused[-1].reason) == (3, True)
+
+
+async def test_a_refused_peer_is_told_why_before_the_link_is_closed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """C3: an old copy that dials must hear of it; what it says meanwhile is not heard."""
+    scene, began = Scene(), autojump_clock.current_time()
+    refusal = Refusal("an old copy", a_proof(9))
+    async with trio.open_nursery() as nursery:
+        far = scene.accept(nursery, HELLO, a_line(THEIRS, 1, Resync()))
+        await trio.testing.wait_all_tasks_blocked()
+        scene.links.send(Send(NodeId(1), THEIRS, refusal))
+        scene.links.close_link(CloseLink(NodeId(1), THEIRS, "an old copy"))
+        await far.send_all(a_line(THEIRS, 1, Resync()) + b"\n")
+
+        said = decode_batch(bytes(await far.receive_some()).strip())
+        rest = await far.receive_some()  # closed, though the far end has not closed it
+
+    assert said.messages == [refusal]
+    assert rest == b""
+    assert [type(item) for item in scene.inbox.items] == [PeerBatch, LinkClosed]
+    assert autojump_clock.current_time() - began <= module.LAST_S
+
+
+async def test_a_dialer_that_is_refused_backs_off(autojump_clock: trio.testing.MockClock) -> None:
+    """C3: a refusal is no reason to come again at once."""
+    scene, began = Scene(), autojump_clock.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.links.run)
+        scene.links.know(NodeId(3))
+        while autojump_clock.current_time() < began + 20:
+            await trio.testing.wait_all_tasks_blocked()
+            if len(scene.far) == len(scene.dialed):
+                session = Session(Epoch(5), len(scene.far))
+                refusal = Refusal("an old copy", None)
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await scene.far[-1].send_all(a_line(session, 3, refusal) + b"\n")
+                    await scene.far[-1].aclose()
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+    assert len(scene.dialed) < 60
 
 
 async def test_a_session_is_linked_once() -> None:

@@ -29,7 +29,7 @@ class Auditor:
 
     def records(self) -> list[Plain]:
         """Return all records of the log, in order; assert the chain."""
-        _, cluster, node, nonce = self.meta(b"identity")
+        _, cluster, node, nonce, _ = self.meta(b"identity")
         previous = _digest(_pack_identity(cluster, node, nonce))
         records: list[Plain] = []
         for key, value in self._scan("log"):

@@ -10,7 +10,7 @@ from exchange.domain.orders import Side, TimeInForce
 from exchange.domain.units import AccountId, Lots, Lsn, Micros, NodeId, Ticks, Units, make_id
 from exchange.engine import inputs
 from exchange.engine.apply import apply
-from exchange.engine.messages import Proof
+from exchange.engine.messages import SealedProof
 from exchange.engine.records import AccountOpened, Record, Transferred
 from exchange.engine.state import State
 from exchange.store.disk import Disk
@@ -31,7 +31,7 @@ class Step(msgspec.Struct):
 
     records: list[Record]
     last_lsn: Lsn
-    seen: Mapping[NodeId, Proof]
+    seen: Mapping[NodeId, SealedProof]
 
 
 @cache
@@ -93,7 +93,7 @@ def prepare(
     store: Store,
     records: Sequence[Record],
     *,
-    seen: Mapping[NodeId, Proof] | None = None,
+    seen: Mapping[NodeId, SealedProof] | None = None,
     checkpoint: bool = False,
 ) -> Write:
     """Apply records as an engine does, and prepare their frame."""
@@ -108,7 +108,7 @@ def force(
     store: Store,
     records: Sequence[Record],
     *,
-    seen: Mapping[NodeId, Proof] | None = None,
+    seen: Mapping[NodeId, SealedProof] | None = None,
     checkpoint: bool = False,
 ) -> Write:
     """Apply and force records as one frame."""

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.domain.units import Epoch, Lsn, Micros
-from exchange.engine.messages import Proof
 from exchange.store.errors import DamagedLog, NewerFormat
 from exchange.store.frames import (
     FORMAT_VERSION,
@@ -23,13 +22,14 @@ from exchange.store.frames import (
     span_of,
 )
 from tests.exchange.store.scene import IDENTITY, NODE, PEER, traded
+from tests.support.proofs import a_proof
 
 BEFORE = b"digest before it"
 
 
 def a_frame(first_lsn: int = 1, version: int = FORMAT_VERSION) -> Frame:
     records = list(traded())
-    seen = {PEER: Proof(Lsn(2**40), b"x" * 16)}
+    seen = {PEER: a_proof(2**40)}
     return Frame(version, Lsn(first_lsn), len(records), Epoch(3), Micros(10**15), seen, records)
 
 

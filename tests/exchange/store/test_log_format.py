@@ -13,6 +13,7 @@ import pytest
 from exchange.domain import instruments, orders
 from exchange.domain.units import OrderId
 from exchange.engine import records, state
+from exchange.engine.proofs import seal
 from exchange.engine.records import Record
 from exchange.store.checkpoint import RUN_MAX
 from exchange.store.directory import STORE, Directory
@@ -105,7 +106,7 @@ def test_a_reader_made_from_the_document_finds_everything(tmp_path: Path, size: 
         disk = directory.open()
         store = open_store(disk)
         force_all(store, traded()[:30], size=size)
-        force(store, traded()[30:60], seen={PEER: store.proof}, checkpoint=True)
+        force(store, traded()[30:60], seen={PEER: seal(store.state, store.proof)}, checkpoint=True)
         force_all(store, traded()[60:], size=size)
         folded = fold(disk, IDENTITY, until=store.checkpoint_lsn)
         check(store)

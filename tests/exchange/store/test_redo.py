@@ -23,6 +23,7 @@ from tests.exchange.store.scene import (
     open_store,
     traded,
 )
+from tests.support.proofs import a_proof
 
 BEGINNING = Proof(Lsn(0), genesis(IDENTITY))
 
@@ -88,16 +89,19 @@ def test_seen_proofs_are_stored_by_one_function() -> None:
     """C3: live and redo."""
     state = empty_state()
 
-    store_seen(state, {PEER: Proof(Lsn(4), b"digest")})
+    store_seen(state, {PEER: a_proof(4, b"digest")})
 
-    assert (state.peers[PEER].seen_lsn, state.peers[PEER].seen_digest) == (4, b"digest")
+    assert (state.peers[PEER].seen_lsn, state.peers[PEER].seen_digest) == (
+        4,
+        a_proof(4, b"digest").digest,
+    )
     assert state.peers.dirty == {PEER}
 
 
 def test_the_head_of_a_frame_comes_behind_its_records() -> None:
     """C3: a peer that is first seen in a frame has its proof stored with the same frame."""
     store = open_store(SimulatedDisk())
-    seen = {PEER: Proof(Lsn(4), b"digest")}
+    seen = {PEER: a_proof(4, b"digest")}
     force(store, traded()[:12], seen=seen)
     assert PEER in store.state.peers
 

@@ -6,13 +6,16 @@ import pytest
 
 from exchange.domain.units import Epoch, Lsn, Micros
 from exchange.engine.messages import Proof
+from exchange.engine.proofs import seal
 from exchange.engine.records import Booted
 from exchange.engine.state import State
 from exchange.store import crash
 from exchange.store.disk import Change
 from exchange.store.errors import DamagedLog, DamagedTable, StoreFailed, WrongDirectory
-from exchange.store.frames import Identity, log_key, read_frame
+from exchange.store.frames import DIGEST_SIZE, Identity, log_key, read_frame, span_of
+from exchange.store.meta import BASE
 from exchange.store.store import Limits, Store
+from exchange.store.tables import seal as seal_row
 from exchange.store.verify import fold
 from fuzz.disk import Failure, SimulatedDisk
 from tests.exchange.store.scene import (
@@ -29,6 +32,9 @@ from tests.exchange.store.scene import (
     prepare,
     traded,
 )
+from tests.support.proofs import a_proof
+
+NEWER = a_proof(9, b"newer")
 
 
 class CountingDisk(SimulatedDisk):
@@ -183,7 +189,7 @@ def test_a_step_without_records_forces_nothing() -> None:
     proof = force(store, deposits(1)).proof
     forces = disk.forces
 
-    write = force(store, [], seen={PEER: Proof(Lsn(9), b"digest of a peer")})
+    write = force(store, [], seen={PEER: NEWER})
 
     assert write.is_empty
     assert (disk.forces, store.proof) == (forces, proof)
@@ -194,14 +200,14 @@ def test_the_last_proof_of_each_peer_is_in_the_next_frame_with_records() -> None
     """C3: what a peer was seen to have forced is durable here with our next frame."""
     disk = SimulatedDisk()
     store = open_store(disk)
-    force(store, [], seen={PEER: Proof(Lsn(8), b"older")})
-    force(store, [], seen={PEER: Proof(Lsn(9), b"newer")})
+    force(store, [], seen={PEER: a_proof(8, b"older")})
+    force(store, [], seen={PEER: NEWER})
     assert not store.state.peer(PEER).seen_lsn, "not before a frame says so: redo must agree"
 
     force(store, deposits(1))
 
     live, redone = store.state.peer(PEER), open_store(disk).state.peer(PEER)
-    assert (live.seen_lsn, live.seen_digest) == (9, b"newer")
+    assert (live.seen_lsn, live.seen_digest) == (9, NEWER.digest)
     assert redone == live
     check(store)
 
@@ -210,12 +216,12 @@ def test_what_was_seen_is_in_the_checkpoint_of_its_frame() -> None:
     """C3, W5: a checkpoint stands at the end of its frame, header included."""
     disk = SimulatedDisk()
     store = open_store(disk)
-    force(store, deposits(1), seen={PEER: Proof(Lsn(9), b"digest")}, checkpoint=True)
+    force(store, deposits(1), seen={PEER: NEWER}, checkpoint=True)
 
     again = open_store(disk)
 
     assert again.redone == 0
-    assert again.state.peer(PEER).seen_digest == b"digest"
+    assert again.state.peer(PEER).seen_digest == NEWER.digest
     check(again)
 
 
@@ -231,6 +237,41 @@ def test_the_digest_of_every_frame_end_can_be_shown(size: int) -> None:
     for lsn in range(store.durable_lsn + 2):
         assert store.digest_at(Lsn(lsn)) == ends.get(Lsn(lsn))
     check(store)
+
+
+def archived(store: Store) -> None:
+    """Move all frames before the last one away."""
+    *gone, _ = store.disk.scan("log")
+    key, value = gone[-1]
+    first, count = span_of(key, value)
+    base = Proof(Lsn(first + count - 1), value[-DIGEST_SIZE:])
+    changes: list[Change] = [("log", key, None) for key, _ in gone]
+    store.disk.write([*changes, ("meta", BASE, seal_row(BASE, base))])
+
+
+def test_what_was_archived_is_known_by_its_boots() -> None:
+    """C3: a backup, restored, and archived behind what peers have seen, passed for current."""
+    disk = SimulatedDisk()
+    store = open_store(disk)
+    store.boot(boot_id=b"before", ts=Micros(1))
+    force_all(store, deposits(5), size=2)
+    backup = disk.clone()
+    in_both = seal(store.state, store.proof)
+    force_all(store, deposits(9)[1:], size=2)
+    in_one = seal(store.state, store.proof)
+    store.boot(boot_id=b"after", ts=Micros(2))
+    force_all(store, deposits(9)[1:], size=2)
+    copy = open_store(backup)
+    copy.boot(boot_id=b"the copy's", ts=Micros(3))
+    force_all(copy, deposits(90)[1:], size=2)
+    for each in (store, copy):
+        force(each, deposits(3)[1:], checkpoint=True)
+        archived(each)
+
+    assert store.has_proof(in_both)
+    assert store.has_proof(in_one)
+    assert copy.has_proof(in_both)
+    assert not copy.has_proof(in_one)
 
 
 def test_a_frame_that_is_not_forced_cannot_be_shown() -> None:

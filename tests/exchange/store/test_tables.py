@@ -36,6 +36,7 @@ KEYS: dict[str, st.SearchStrategy[Any]] = {
     "keys": st.tuples(NUMBERS, st.text(min_size=1, max_size=16)),
     "switches": NUMBERS,
     "transfer_keys": st.tuples(NUMBERS, st.text(min_size=1, max_size=CLIENT_ORDER_ID_MAX)),
+    "boots": NUMBERS,
 }
 
 

@@ -106,7 +106,7 @@ def test_an_operators_decision_is_kept_until_it_is_checked(trades: Trades) -> No
 
 def test_what_was_seen_of_a_peer_only_grows(trades: Trades) -> None:
     """C3."""
-    trades.see({2: (9, b"a")})
-    trades.see({2: (8, b"b")})
+    trades.see({2: (9, b"a", b"boot", b"mac")})
+    trades.see({2: (8, b"b", b"boot", b"mac")})
 
     assert codes(trades) == ["audit_seen"]
