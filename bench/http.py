@@ -127,7 +127,9 @@ def measure(directory: Path, *, seconds: float) -> list[Figure]:
 def serving(directory: Path) -> Iterator[Gateway]:
     """Run one node with its gateway in a directory."""
     sys.setswitchinterval(0.0002)
-    server = Server("exchange", directory / "node", ["--coordinator-listen", FREE, "--https", FREE])
+    arguments = ["--coordinator-listen", FREE, "--https", FREE, "--https-account-rate", "0"]
+    arguments += ["--https-handshake-rate", "0"]  # what it can do, not what it allows
+    server = Server("exchange", directory / "node", arguments)
     trio.run(server.start)
     try:
         yield Gateway(server)

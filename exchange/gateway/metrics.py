@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from exchange.gateway.feed import FeedHub
+from exchange.gateway.feed.hub import FeedHub
 from exchange.process.limits import Guard
 from exchange.wire.metrics import Family, Kind, NodeMetrics, Sample
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import trio
 
+from exchange.coordinator.keys import owner_of
 from exchange.domain.units import Micros
-from exchange.gateway import accounts, candles, market, openapi, orders, system
-from exchange.gateway.application import bearer, make_application
 from exchange.gateway.certificate import (
     CERTIFICATE,
     KEY,
@@ -20,13 +19,16 @@ from exchange.gateway.certificate import (
     fingerprint,
     server_context,
 )
-from exchange.gateway.feed import FeedHub, WebSocketFollower
-from exchange.gateway.limits import RequestGuard
+from exchange.gateway.feed.hub import FeedHub, WebSocketFollower
+from exchange.gateway.feed.requests import PATH, feed_upgrade
+from exchange.gateway.http.connection import Site
+from exchange.gateway.http.limits import Bodies, RequestGuard
+from exchange.gateway.http.server import DateHeader, HttpServer
 from exchange.gateway.metrics import Counts
 from exchange.gateway.nodes import Nodes
-from exchange.gateway.resources import Resource
-from exchange.gateway.server import HttpServer
-from exchange.gateway.websocket import feed_route
+from exchange.gateway.resources import accounts, candles, market, openapi, orders, system
+from exchange.gateway.resources.application import make_router
+from exchange.gateway.resources.resource import Resource
 from exchange.node.embedding import Embedding, Https
 from exchange.process.addresses import Address
 from exchange.process.clocks import SystemClocks
@@ -75,19 +77,21 @@ async def _serve(
             nursery.start_soon(nodes.node_ids)  # what is wrong is told before a user meets it
         feed = FeedHub(nursery, nodes)
         nursery.start_soon(feed.run)
-        route = feed_route(partial(WebSocketFollower, feed), bearer)
-        guard = Guard(embedding.https.limits, SystemClocks().mono_us)
+        clocks = SystemClocks()
+        guard = Guard(embedding.https.limits, clocks.mono_us)
         counts = Counts(guard, feed)
-        app = make_application(
-            nodes,
-            all_resources(SystemClocks().wall_us, counts.families),
-            more=[route],
-            tell=embedding.tell,
-            guard=RequestGuard(guard),
-            answered=counts.answered,
+        router = make_router(nodes, all_resources(clocks.wall_us, counts.families))
+        router.add("GET", PATH, feed_upgrade(partial(WebSocketFollower, feed)))
+        site = Site(
+            router,
+            RequestGuard(guard, lambda key: owner_of(key) or key),
+            Bodies(),
+            counts.answered,
+            clocks.mono_us,
+            DateHeader(clocks.wall_us),
+            embedding.tell,
         )
-        server = HttpServer(app, context=context, guard=guard, tell=embedding.tell)
-        await server.run(listener)
+        await HttpServer(site, context=lambda: context, guard=guard).run(listener)
 
 
 def all_resources(

@@ -19,7 +19,11 @@ from exchange.process.limits import Limits
 # A process serves about 1,000 requests a second, a connection costs 60 kB with TLS, and one host
 # behind a proxy may be many people.
 HTTPS_LIMITS = Limits(
-    account_rate=500, address_rate=1_000, connections_max=8_192, connections_per_address=4_096
+    account_rate=500,
+    address_rate=1_000,
+    connections_max=8_192,
+    connections_per_address=4_096,
+    handshake_rate=100,  # a millisecond of CPU each
 )
 
 Dial = Callable[[], Awaitable[trio.abc.Stream]]

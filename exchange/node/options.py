@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from exchange.node.embedding import HTTPS_LIMITS, Https
 from exchange.process.addresses import Address, parse_address
@@ -92,6 +93,12 @@ HTTPS_OPTIONS: list[Option] = [
         "--plain-http", is_flag=True, help="Serve --https without TLS; on loopback alone."
     ),
     *limit_options(HTTPS_LIMITS, "https-"),
+    click.option(
+        "--https-handshake-rate",
+        type=click.IntRange(min=0),
+        default=HTTPS_LIMITS.handshake_rate,
+        help="TLS handshakes a second of one address; 0 is any number.",
+    ),
 ]
 
 
@@ -103,7 +110,9 @@ def https_of(listen: Address, values: Mapping[str, Any], *, is_default: bool = F
         certificate=values["tls_cert"],
         key=values["tls_key"],
         is_plain=values["plain_http"],
-        limits=limits_of(values, "https_"),
+        limits=msgspec.structs.replace(
+            limits_of(values, "https_"), handshake_rate=values["https_handshake_rate"]
+        ),
     )
 
 

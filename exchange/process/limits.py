@@ -7,6 +7,7 @@
     clients                             | connections_max
     clients of one address              | connections_per_address
     a client that says and hears nothing| idle_s, at most twice
+    TLS handshakes of one address       | handshake_rate a second
 
 Who pays for what, and what becomes of those beyond a bound, nodes (`node.clients`) and gateways
 (`gateway.limits`) say themselves.  What runs inside a process has no address, and only the
@@ -16,6 +17,8 @@ of two seconds' worth; who has anything left is served, and may so fall into deb
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
+from math import ceil
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +34,15 @@ class Limits(msgspec.Struct, frozen=True):
     connections_max: int = 0
     connections_per_address: int = 0
     idle_s: float = 0.0
+    handshake_rate: int = 0  # TLS handshakes a second of one address
+
+
+class Standing(NamedTuple):
+    """What is left of a budget."""
+
+    limit: int
+    remaining: int
+    reset_s: int  # until all of it is there again
 
 
 class Budget:
@@ -45,12 +57,9 @@ class Budget:
     def take(self, price: int = 1) -> bool:
         """Spend the price of a request, in units of work; False if nothing is left to spend."""
         if self.left < 1:
-            now_us = self._clock_us()
-            earned = (now_us - self._filled_us) * self._rate / 1_000_000
-            if self.left + earned < 1:
+            self.refill()
+            if self.left < 1:
                 return not self._rate
-            self.left = min(self.left + earned, float(self._rate * BURST_S))
-            self._filled_us = now_us
         self.left -= price
         return True
 
@@ -58,6 +67,21 @@ class Budget:
         """Spend what turned out to be owed, debt or not."""
         if self._rate:
             self.left -= price
+
+    def standing(self) -> Standing | None:
+        """Return what is left since `refill`; None without a limit."""
+        if not self._rate:
+            return None
+        limit = self._rate * BURST_S
+        remaining = max(0, int(self.left))
+        return Standing(limit, remaining, ceil((limit - self.left) / self._rate))
+
+    def refill(self) -> None:
+        """Earn what is due by now."""
+        now_us = self._clock_us()
+        earned = (now_us - self._filled_us) * self._rate / 1_000_000
+        self.left = min(self.left + earned, float(self._rate * BURST_S))
+        self._filled_us = now_us
 
 
 class Guard:

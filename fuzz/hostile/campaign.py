@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import Phase, given, seed
 from hypothesis import strategies as st
 
-from exchange.gateway.openapi import make_document
+from exchange.gateway.resources.openapi import make_document
 from exchange.gateway.service import all_resources
 from fuzz.hostile import inputs
 from fuzz.hostile.surfaces import over_http, over_tcp, over_websocket

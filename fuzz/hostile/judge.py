@@ -8,7 +8,28 @@ import msgspec
 from fuzz.violation import Violation
 
 TRACES = (b"Traceback", b'File "', b"site-packages", b".py", b"0x7f", b"<class", b"BEGIN ")
-STATUSES = {101, 200, 201, 207, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 503}
+STATUSES = {
+    101,
+    200,
+    201,
+    204,
+    207,
+    400,
+    401,
+    403,
+    404,
+    405,
+    408,
+    409,
+    413,
+    415,
+    417,
+    422,
+    426,
+    429,
+    431,
+    503,
+}
 PROBLEM = {"type", "title", "status", "code", "detail"}
 MEMBERS = {"id", "type", "value", "lsn", "visible", "replayed"}
 _CODE = re.compile(r"\A[a-z0-9_]{1,64}\Z")

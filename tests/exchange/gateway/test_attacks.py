@@ -3,7 +3,7 @@
 Those that need no whole process are tested where they are warded off: join tokens and
 certificates in `tests/exchange/coordinator`, forged streams and replies in
 `tests/exchange/engine`, keys in `tests/exchange/node/test_access.py`, drips and ambiguous
-heads in `test_server.py`, floods in `tests/exchange/node/test_desk.py`.
+heads in `http/test_server.py`, floods in `tests/exchange/node/test_desk.py`.
 """
 
 import resource

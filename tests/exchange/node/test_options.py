@@ -44,7 +44,7 @@ def test_budgets_of_https_are_options() -> None:
     https = read("--https-key-rate", "7", "--https-connections-max", "0", "--plain-http")
 
     assert https.is_plain
-    assert https.limits == Limits(7, HTTPS_LIMITS.address_rate, 0, 4_096)
+    assert https.limits == Limits(7, HTTPS_LIMITS.address_rate, 0, 4_096, handshake_rate=100)
 
 
 def test_every_limit_but_the_idle_time_has_an_option() -> None:
