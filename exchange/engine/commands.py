@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from exchange.domain.book import makers
+from exchange.domain.instruments import asset_scale
 from exchange.domain.orders import BUY, IOC, RESTED, Order, Reason, Status, status_of
 from exchange.domain.units import (
     AccountId,
+    Asset,
     Lots,
     Lsn,
     OrderId,
@@ -39,7 +41,7 @@ from exchange.engine.inputs import (
     Removing,
     Ticket,
 )
-from exchange.engine.ledger import amended_hold, entry_hold
+from exchange.engine.ledger import amended_hold, entry_hold, hold_asset
 from exchange.engine.matching import Taker, match, next_stamp
 from exchange.engine.records import (
     OrderAmended,
@@ -75,7 +77,15 @@ def decide_place(soft: Soft, item: PlaceOrder) -> Decision:
     asset, needed = entry_hold(rule, item.side, item.price, item.quantity)
     number = state.scalars.number + 1
     order_id: OrderId = state.id_zero + number  # type: ignore[assignment]  # every order passes
-    if account.available.get(asset, 0) < needed:
+    live = state.open_by_account.get(item.account)
+    if live is not None and len(live) >= soft.config.open_orders_max:
+        detail = f"{len(live)} orders of the account are open, as many as one may have; cancel some"
+        return answered(item.ticket, Refused("too_many_open_orders", detail))
+    there = account.available.get(asset, 0)
+    if there < needed and not soft.may_log_rejection(item.account):
+        detail = f"{_short(soft, asset, needed, there)}; such rejections are logged once a second"
+        return answered(item.ticket, Refused("insufficient_funds", detail))
+    if there < needed:
         decision.records.append(_rejected(soft, item, order_id))
         decision.acknowledge.append(Acknowledge(item.ticket, order_id, item.wait_done))
         return decision
@@ -138,8 +148,10 @@ def decide_amend(soft: Soft, item: AmendOrder) -> Decision:
     if refused is not None:
         return answered(item.ticket, refused)
     needed = amended_hold(soft.state, order, price=price, total=quantity)
-    if needed - order.held > _available(soft, order):
-        detail = "the account does not cover the amended order; the order stands unchanged"
+    asset, there = hold_asset(soft.state, order), _available(soft, order)
+    if needed - order.held > there:
+        short = _short(soft, asset, needed - order.held, there)
+        detail = f"{short} beside what the order holds; the order stands unchanged"
         return answered(item.ticket, Refused("insufficient_funds", detail))
     stamp = Stamp(0) if is_kept else next_stamp(soft)
     decision.records.append(OrderAmended(order.order_id, price, quantity, stamp, soft.wall))
@@ -324,6 +336,12 @@ def _youngest_first(soft: Soft, item: CancelAtPrice) -> list[OrderId]:
     found = [order for order in orders if (order.price, order.side, order.symbol) == wanted]
     found.sort(key=lambda order: order.stamp, reverse=True)
     return [order.order_id for order in found]
+
+
+def _short(soft: Soft, asset: Asset, needed: int, there: int) -> str:
+    """Say what is needed, and what is there."""
+    scale = asset_scale(soft.state.decimals[asset])
+    return f"{scale.text(needed)} {asset} are needed, {scale.text(there)} are available"
 
 
 def _available(soft: Soft, order: Order) -> int:

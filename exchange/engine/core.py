@@ -41,6 +41,7 @@ from exchange.engine.matching import (
 from exchange.engine.messages import PeerMessage, Proof, SealedProof
 from exchange.engine.proofs import seal
 from exchange.engine.records import (
+    OrderRejected,
     Record,
     TradeOffered,
     TradeSettled,
@@ -219,6 +220,8 @@ class Core:
         if type(record) is TradeOffered:
             self.soft.offers += 1
             self._hide_maker(record)
+        elif type(record) is OrderRejected:
+            self.soft.note_rejection(record.account)
 
     def _hide_maker(self, record: TradeOffered) -> None:
         """Spare matching the makers that our offers out reserve whole (S3)."""

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from exchange.domain.book import OrderEvent, OwnerBook
-from exchange.domain.units import Clock, Epoch, Micros, NodeId, OrderId, Seq
+from exchange.domain.units import AccountId, Clock, Epoch, Micros, NodeId, OrderId, Seq
 from exchange.engine.decision import Acknowledge
 from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
@@ -20,6 +20,9 @@ from exchange.engine.pace import Pace
 from exchange.engine.records import OfferId
 from exchange.engine.state import State
 
+REJECTIONS_BURST = 100  # rejections of one account that are logged at once; then one
+REJECTION_US = 1_000_000  # a second: 17 MB a day, where all of them would be 500 GB
+REJECTED_ACCOUNTS = 10_000  # remembered; who has paid for all is forgotten
 NOTHING_APPLIED = Seq(-1)  # a peer that does not even show what was there before seq 1
 
 
@@ -33,6 +36,7 @@ class EngineConfig(msgspec.Struct, frozen=True):
     suspect_us: int = 3_000_000  # B5
     ring: int = 4096  # events kept to resume a stream; a longer absence costs a snapshot
     chunk: int = 500  # orders in a snapshot chunk, events in a message: about 40 kB on the wire
+    open_orders_max: int = 200_000  # of one account: 300 bytes each here, and as many at each peer
     slice: int = 512  # records of one input in one turn: about 10 ms; the rest is for the next
     has_coordinator: bool = False  # elsewhere: somebody who can tell that this node is replaced
     is_session_checked: bool = True  # S6; tests of the marks switch it off (S5)
@@ -139,6 +143,7 @@ class Soft:
         self.waiting: deque[tuple[Seq, Answer]] = deque()  # until visible through seq (B3)
         # Orders that meet more than a pass takes, in the middle of it, and who waits for the end.
         self.sweeping: dict[OrderId, list[Acknowledge]] = {}
+        self.rejected_us: dict[AccountId, int] = {}  # until when its logged rejections are paid for
         self.waiting_done: dict[OrderId, list[Ticket]] = {}
         self.seen: dict[NodeId, SealedProof] = {}  # newest proof of each peer's log
         self.is_ready = False
@@ -149,6 +154,18 @@ class Soft:
         self.is_storage_full = False
         self.offers = 0  # made since this boot
         self.declines = 0  # received since this boot
+
+    def may_log_rejection(self, account: AccountId) -> bool:
+        """Tell whether one more rejection of an account is worth the disk (E2)."""
+        return self.rejected_us.get(account, 0) < self.now_us + REJECTIONS_BURST * REJECTION_US
+
+    def note_rejection(self, account: AccountId) -> None:
+        """Count a rejection that is logged: one a second, after a burst."""
+        if len(self.rejected_us) >= REJECTED_ACCOUNTS:
+            now_us, paid = self.now_us, self.rejected_us
+            self.rejected_us = {key: until for key, until in paid.items() if until > now_us}
+        until_us = max(self.rejected_us.get(account, 0), self.now_us)
+        self.rejected_us[account] = until_us + REJECTION_US
 
     def refresh_matched(self) -> None:
         """Rebuild the list of books that are matched, after a link changed."""

@@ -119,6 +119,12 @@ OPTIONS: list[Option] = [
         "where it used to be quicker.",
     ),
     click.option(
+        "--open-orders-max",
+        type=click.IntRange(min=1),
+        default=200_000,
+        help="Open orders that one account may have.",
+    ),
+    click.option(
         "--https",
         type=HTTPS,
         default="127.0.0.1:7443",
@@ -217,6 +223,7 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
         coordinator_listen=values["coordinator_listen"],
         ack=values["ack"],
         visible_within_s=values["visible_within"],
+        open_orders_max=values["open_orders_max"],
         is_authenticated=not values["no_auth"],
         is_strict=values["strict_listing"],
         is_tls=values["tls"],

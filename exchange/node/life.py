@@ -109,6 +109,7 @@ class Life:
             EngineConfig(
                 ack=settings.ack,
                 visible_within_us=int(settings.visible_within_s * 1e6),
+                open_orders_max=settings.open_orders_max,
                 address=address,
                 has_coordinator=settings.coordinator is not None,
             ),

@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True):
     coordinator: Address | None = None  # None embeds one
     coordinator_listen: Address = Address("127.0.0.1", 7401)
     ack: Literal["visible", "durable"] = "visible"
+    open_orders_max: int = 200_000  # of one account
     visible_within_s: float = 0  # a slower peer is set aside (B5); 0 adapts to its usual pace
     is_authenticated: bool = True
     is_strict: bool = False  # an unknown symbol is refused, never listed by an order

@@ -1,6 +1,6 @@
 """Bugs of orders, of the book and of money."""
 
-from fuzz.planted.bug import APPLY, BOOK, COMMANDS, CORE, ENGINE, LEDGER, MATCHING, Planted
+from fuzz.planted.bug import APPLY, BOOK, COMMANDS, CORE, ENGINE, LEDGER, MATCHING, SOFT, Planted
 
 BUGS = (
     Planted(
@@ -82,6 +82,14 @@ BUGS = (
         "                self._inbox.feed([cancel, over], connection.number)  # behind",
         "                self._inbox.feed([cancel, over], INSIDE)  # behind",
         ("tests/exchange/node/test_deadman.py",),
+    ),
+    Planted(
+        "every_rejection_logged",
+        "S1",
+        SOFT,
+        "self.now_us + REJECTIONS_BURST * REJECTION_US\n",
+        "self.now_us + REJECTIONS_BURST * self.now_us\n",
+        ("tests/exchange/engine/test_commands.py",),
     ),
     Planted(
         "self_trade_let_through",

@@ -15,6 +15,7 @@ from exchange.engine.effects import (
     RemovedAnswer,
 )
 from exchange.engine.records import OrderPlaced, OrderRejected
+from exchange.engine.soft import REJECTIONS_BURST
 from tests.exchange.engine.asking import ask, code
 from tests.support.engines import Engines
 
@@ -294,3 +295,43 @@ def test_canceling_at_a_price_spares_all_it_does_not_name(engines: Engines) -> N
     assert (answer.orders, answer.quantity) == (1, 5)
     assert set(engines.state(1).orders) == {old, other}
     assert young not in engines.state(1).orders
+
+
+def test_account_has_an_end_of_open_orders() -> None:
+    """C4: refused with the figure, and nothing of it is logged."""
+    engines = Engines(2, linked=True, open_orders_max=2)
+    engines.sell(1, 1000, 1)
+    engines.sell(1, 1000, 1)
+    item = engines.place(1, Side.SELL, 1000, 1)
+    records = engines.step(1, item)
+    engines.settle()
+
+    assert code(engines.answers[item.ticket]) == "too_many_open_orders"
+    assert "2 orders" in engines.answers[item.ticket].detail  # type: ignore[union-attr]
+    assert records == []
+
+
+def test_rejections_of_an_account_are_logged_at_a_rate() -> None:
+    """C4: an account without funds fills no disk; a key that was not logged is decided anew."""
+    engines = Engines(2)
+    items = [
+        engines.place(1, Side.BUY, 1000, 2_000, client_order_id=f"r{number}")
+        for number in range(REJECTIONS_BURST + 5)
+    ]
+    engines.step(1, *items)
+    engines.settle()
+    logged = len(engines.log(1, OrderRejected))
+    last = engines.answers[items[-1].ticket]
+
+    assert logged == REJECTIONS_BURST
+    assert code(last) == "insufficient_funds"
+    assert "20000 USD are needed, 10000 are available" in last.detail  # type: ignore[union-attr]
+
+    engines.pass_time(2_000_000)
+    again = msgspec.structs.replace(items[-1], ticket=9_999, quantity=Lots(1))
+    engines.step(1, again)
+    engines.settle()
+
+    answer = engines.answers[9_999]
+    assert isinstance(answer, OrderAnswer)
+    assert answer.status is Status.OPEN

@@ -90,6 +90,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "coordinator_listen": ANYWHERE,
         "ack": "durable",
         "visible_within": 0.5,
+        "open_orders_max": 7,
         "no_auth": True,
         "strict_listing": True,
         "https": ANYWHERE,
@@ -116,7 +117,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
     assert (settings.is_tls, settings.join) == (True, "token")
     assert settings.limits == Limits(1, 2, 3, 4, 5.0)
     assert settings.https == Https(ANYWHERE, limits=Limits(6, 7, 8, 9))
-    assert settings.visible_within_s == 0.5
+    assert (settings.visible_within_s, settings.open_orders_max) == (0.5, 7)
     assert (settings.is_authenticated, settings.is_strict, settings.ack) == (False, True, "durable")
 
 
