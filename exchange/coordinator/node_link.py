@@ -76,9 +76,9 @@ class NodeLink:
             return None
         return asked.answer or Refused("node_lost", "the node went away; ask again")
 
-    def push(self, message: Joined | Listed) -> None:
-        """Tell the node something; its answer is only waited for to know that it lives."""
-        self._ask(message)
+    def push(self, message: Joined | Listed) -> Asked:
+        """Tell the node something; it says so once it has put that before what it hears later."""
+        return self._ask(message)
 
     def close(self) -> None:
         """End the link; whatever is unanswered is lost."""

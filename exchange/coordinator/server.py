@@ -15,6 +15,7 @@ embeds it connects over loopback like any other.
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import trio
 
@@ -24,7 +25,7 @@ from exchange.coordinator.connection import Connection, ConnectionLost
 from exchange.coordinator.core import Decision, Registration
 from exchange.coordinator.joining import Now, answer_joining, is_joining
 from exchange.coordinator.keys import hash_key
-from exchange.coordinator.node_link import NodeLink
+from exchange.coordinator.node_link import Asked, NodeLink
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.registration import is_registration, registered_line, registration_of
 from exchange.coordinator.registry import InstrumentListed, NodeEntry, RegistryRecord
@@ -50,6 +51,8 @@ from exchange.wire.errors import RemoteProtocolError, RequestError, WireError
 CONNECTIONS_MAX = 12_000  # every node of a full cluster, and clients
 FIRST_LINE_S_MAX = 30.0
 OK_S_MAX = 30.0  # a node may have to open its store before it is ready to be dialed
+TOLD_S_MAX = 0.5  # a first order waits no longer for nodes that are slow to hear of its symbol
+TELLING_MAX = 256  # listings whose telling is remembered
 ATTEMPTS_MAX = 3  # nodes asked for one account
 WRONG_NAME = Refused("wrong_certificate", "the node's certificate is not of the id it claims")
 _NO_NODE = Refused("no_live_node", "no node is connected to the coordinator; start one")
@@ -84,6 +87,7 @@ class Coordinator:
         )
         self._say = say
         self._links: dict[NodeId, NodeLink] = {}  # live nodes
+        self._telling: dict[str, dict[NodeId, Asked]] = {}  # symbols just listed; <= TELLING_MAX
         self._connections = 0  # open ones, <= CONNECTIONS_MAX
         registrar.on_change = self._changed
 
@@ -193,7 +197,7 @@ class Coordinator:
             await self._tell_difference(link, *told)
             text = f"node {node_id} at {asked.address} is live, epoch {asked.epoch}"
             self._say(Event("member_live", text, node_id=node_id, epoch=asked.epoch))
-            await link.run(self._ensure, said)
+            await link.run(partial(self._ensure, link), said)
         finally:
             link.close()
             if self._links.get(node_id) is link:
@@ -214,16 +218,28 @@ class Coordinator:
             if instrument.symbol not in listed:
                 link.push(Listed(instrument_line(instrument)))
 
-    async def _ensure(self, symbol: str) -> Instrument | Refused:
-        return await self._registrar.ensure(symbol, is_strict=self._is_strict)
+    async def _ensure(self, asking: NodeLink, symbol: str) -> Instrument | Refused:
+        """List a symbol; the other nodes have heard of it before its first order is placed.
+
+        Nodes take no listing from each other, so what an order shows there would wait for this.
+        """
+        outcome = await self._registrar.ensure(symbol, is_strict=self._is_strict)
+        told = self._telling.pop(symbol, {})
+        told.pop(asking.node_id, None)  # it waits for this answer
+        with trio.move_on_after(TOLD_S_MAX):
+            for asked in told.values():
+                await asked.is_answered.wait()
+        return outcome
 
     def _changed(self, record: RegistryRecord) -> None:
         """Tell all nodes of a listing; it is durable now."""
         if not isinstance(record, InstrumentListed):
             return
         listed = Listed(instrument_line(record.instrument))
-        for link in self._links.values():
-            link.push(listed)
+        told = {node_id: link.push(listed) for node_id, link in self._links.items()}
+        self._telling[record.instrument.symbol] = told
+        while len(self._telling) > TELLING_MAX:  # listed by an operator: nobody waits
+            del self._telling[next(iter(self._telling))]
 
     async def open_accounts(self, keys: Sequence[str]) -> list[AccountId | Refused]:
         """Have live nodes open an account for each API key, in order (C1).

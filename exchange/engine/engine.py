@@ -28,6 +28,7 @@ from exchange.domain.units import (
 )
 from exchange.engine import (
     account_commands,
+    bounds,
     clocks,
     commands,
     inputs,
@@ -59,6 +60,7 @@ from exchange.engine.records import (
 )
 from exchange.engine.soft import EngineConfig, Link, Soft
 
+LISTED_MAX = 16_384  # instruments of a cluster: as many as rules are kept for
 PACED_US = 50_000  # between looks at how slow peers are: a fifth of what is slow
 
 __all__ = ["Engine", "EngineConfig", "Step"]
@@ -294,6 +296,12 @@ class Engine(Core):
         """Take what a peer says, message by message, each with its own consequences."""
         batch = item.batch
         link = self._link(batch.sender)
+        if not item.is_rest:
+            try:
+                bounds.check_batch(self.state, batch)
+            except RemoteProtocolError as fault:
+                self._break_with(link, str(fault))
+                return None
         if not self._is_current(link, batch):
             return None
         soft, work, work_max = self.soft, len(self._records), self.config.slice
@@ -306,6 +314,7 @@ class Engine(Core):
         was_helloed = link.is_helloed and not item.came_with_hello
         for place, message in enumerate(batch.messages, 1):
             try:
+                bounds.check_message(soft, link, message)
                 self._on_message(link, message, batch)
             except LinkError as fault:
                 self._fault(link, str(fault))
@@ -428,13 +437,16 @@ class Engine(Core):
             sessions.trust(soft, link)
         if link.peer < self.state.node_id:
             self._send(link, sessions.make_hello(soft, link))
-        self._forget(link, hello.watermark)
+        try:
+            self._forget(link, hello.watermark)
+        except RemoteProtocolError as fault:  # what is in doubt is sent again all the same
+            self._quarantine(link, str(fault))
         instruments = [listing.instrument for listing in self.state.instruments.values()]
         for start in range(0, len(instruments), self.config.chunk):
             listed = instruments[start : start + self.config.chunk]
             self._send(link, messages.Listed(listed))
         if link.quarantine:
-            self._send(link, messages.Quarantine(link.quarantine))
+            self._send(link, messages.Quarantine(bounds.printable(link.quarantine)))
         self._run(replication.start_stream(soft, link, hello.have))
         for offer in settlement.unresolved_offers(soft, link.peer):
             self._send(link, offer)
@@ -500,15 +512,25 @@ class Engine(Core):
         link.progress_us = link.level_us = self.soft.now_us
 
     def _on_listed(self, link: Link, message: messages.Listed) -> None:
-        """Learn instruments from a peer, so that its orders can be shown here."""
+        """Hold what a peer knows to be listed against what the coordinator has told (C1).
+
+        The coordinator alone lists.  A peer that knows more, or less, is one that has heard it
+        at another time; what it says is kept aside until the coordinator has spoken.
+        """
         for instrument in message.instruments:
-            decision = account_commands.decide_list(self.soft, inputs.ListInstrument(0, instrument))
-            if not decision.records and instrument != self._listed(instrument.symbol):
-                raise RemoteProtocolError(
-                    f"node {link.peer} lists {instrument.symbol} with other terms"
-                )
-            decision.effects.clear()
-            self._run(decision)
+            if (
+                instrument.symbol not in link.told_listings
+                and len(link.told_listings) >= LISTED_MAX
+            ):
+                raise RemoteProtocolError(f"node {link.peer} lists more than {LISTED_MAX} symbols")
+            link.told_listings[instrument.symbol] = instrument
+            self._compare_listing(link, instrument.symbol)
+
+    def _compare_listing(self, link: Link, symbol: Symbol) -> None:
+        """Quarantine a peer with terms of its own: its prices would mean something else (M2)."""
+        listed, told = self._listed(symbol), link.told_listings.get(symbol)
+        if listed is not None and told is not None and told != listed:
+            raise RemoteProtocolError(f"node {link.peer} lists {symbol} with other terms")
 
     def _listed(self, symbol: Symbol) -> Instrument | None:
         listing = self.state.instruments.get(symbol)
@@ -522,6 +544,10 @@ class Engine(Core):
             for link in self._links():
                 if link.is_helloed:
                     self._send(link, messages.Listed([item.instrument]))
+                try:
+                    self._compare_listing(link, item.instrument.symbol)
+                except RemoteProtocolError as fault:
+                    self._quarantine(link, str(fault))
         decision.records.clear()
         self._run(decision)
 
@@ -553,6 +579,7 @@ class Engine(Core):
         """Note a watermark; it is logged with the next records (S7)."""
         accepted = self.state.acceptances_of.get(link.peer)
         if accepted and next(iter(accepted)) < below:
+            bounds.check_watermark(self.state.peer(link.peer), below)
             link.forget_below = max(below, link.forget_below or below)
 
     def _note_proof(self, link: Link, proof: SealedProof) -> None:
@@ -570,7 +597,16 @@ class Engine(Core):
         """Take nothing more from a peer but settlement (B7)."""
         if self._set_quarantine(link, reason):
             self._held.append(sessions.quarantine_alarm(link))
-            self._send(link, messages.Quarantine(reason))
+            self._send(link, messages.Quarantine(bounds.printable(reason)))
+
+    def _break_with(self, link: Link, reason: str) -> None:
+        """Quarantine a peer for a batch of which nothing is taken; the next session goes on."""
+        self._quarantine(link, reason)
+        self._fault(link, reason)
+
+    def _on_broke_protocol(self, item: inputs.PeerBroke) -> None:
+        """Hear from the shell that a line of a peer was none."""
+        self._break_with(self._link(item.peer), item.reason)
 
     def _set_quarantine(self, link: Link, reason: str) -> bool:
         if link.quarantine:
@@ -591,6 +627,7 @@ class Engine(Core):
         inputs.LinkOpened: _on_link_opened,
         inputs.LinkClosed: _on_link_closed,
         inputs.LinkRefused: _on_link_refused,
+        inputs.PeerBroke: _on_broke_protocol,
         inputs.SnapshotMore: _on_snapshot_more,
         inputs.CoordinatorHeard: _on_coordinator_heard,
         inputs.Tick: _on_tick,

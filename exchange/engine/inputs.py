@@ -324,6 +324,13 @@ class PeerBatch(msgspec.Struct, frozen=True):
     came_with_hello: bool = False  # one of them was the peer's hello
 
 
+class PeerBroke(msgspec.Struct, frozen=True):
+    """A line of a peer was no batch, or out of bounds already where it is decoded (B7)."""
+
+    peer: NodeId
+    reason: str
+
+
 class SnapshotMore(msgspec.Struct, frozen=True):
     """The link has sent the last chunk: it has room for the next."""
 
@@ -373,6 +380,7 @@ Input = (
     | LinkClosed
     | LinkRefused
     | PeerBatch
+    | PeerBroke
     | SnapshotMore
     | CoordinatorHeard
     | Tick

@@ -20,8 +20,9 @@ that quotes a proof which this node never made (`exchange.engine.proofs`).
 """
 
 from exchange.domain.units import NodeId
+from exchange.engine.bounds import printable
 from exchange.engine.effects import Alarm
-from exchange.engine.messages import REASON_MAX, Hello, Refusal, SealedProof, Session
+from exchange.engine.messages import Hello, Refusal, SealedProof, Session
 from exchange.engine.proofs import Standing, is_sealed
 from exchange.engine.records import BEFORE_ANY, PeerSeen
 from exchange.engine.settlement import watermark
@@ -53,7 +54,7 @@ def make_refusal(soft: Soft, link: Link, reason: str, nonce: bytes) -> Refusal:
     What was seen of another life of that node says nothing about this one.
     """
     is_same = soft.state.peer(link.peer).nonce in (b"", nonce)
-    return Refusal(reason[:REASON_MAX], seen_of(soft, link.peer) if is_same else None)
+    return Refusal(printable(reason), seen_of(soft, link.peer) if is_same else None)
 
 
 def seen_of(soft: Soft, peer: NodeId) -> SealedProof | None:

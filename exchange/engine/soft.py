@@ -11,7 +11,17 @@ from typing import Literal
 import msgspec
 
 from exchange.domain.book import OrderEvent, OwnerBook
-from exchange.domain.units import AccountId, Clock, Epoch, Micros, NodeId, OrderId, Seq
+from exchange.domain.instruments import Instrument
+from exchange.domain.units import (
+    AccountId,
+    Clock,
+    Epoch,
+    Micros,
+    NodeId,
+    OrderId,
+    Seq,
+    Symbol,
+)
 from exchange.engine.decision import Acknowledge
 from exchange.engine.effects import Answer
 from exchange.engine.inputs import Ticket
@@ -82,6 +92,7 @@ class Link:
         self.told: tuple[Epoch, Seq] | None = None  # how far we told it its stream is applied
         self.is_ack_due = False  # an `Ack` is owed (S7)
         self.forget_below: OfferId | None = None  # what it has acknowledged, not yet logged (S7)
+        self.told_listings: dict[Symbol, Instrument] = {}  # what it knows; never believed (C1)
         self.wall_zero_us: int | None = None  # its wall clock minus our monotonic one (S2)
         self.tail: Events | None = None  # last message to it in this step, if a run of events
 

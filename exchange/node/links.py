@@ -34,6 +34,7 @@ from exchange.engine.inputs import (
     LinkOpened,
     LinkRefused,
     PeerBatch,
+    PeerBroke,
     SnapshotMore,
 )
 from exchange.engine.messages import Batch, PeerMessage, Refusal, SealedProof, Session
@@ -405,6 +406,8 @@ class Links:
             refusal = f"what is at the address of node {link.peer} refused: {error.detail}"
             if error.code == REFUSED:
                 self._inbox.feed([LinkRefused(link.peer, refusal)])
+            elif has_spoken:  # it is the peer, and no stranger at its address
+                self._inbox.feed([PeerBroke(link.peer, fault)])
             link.close(refusal if error.code == REFUSED else fault)
         return has_spoken and not link.over.is_set()
 

@@ -56,7 +56,7 @@ class Machine:
         self.engine.forced(self.proof())
 
     def proof(self) -> Proof:
-        """Return a proof of the whole log: here its length and the repr of its last record."""
+        """Return a proof of the whole log: here its length and a digest of its last record."""
         return self.proof_at(len(self.log))
 
     def proof_at(self, lsn: int) -> Proof:

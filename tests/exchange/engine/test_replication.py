@@ -214,14 +214,16 @@ def test_ioc_is_never_shown() -> None:
     assert [event.open for event in events.events] == [0]
 
 
-def test_instrument_is_known_before_its_first_order() -> None:
-    """C1: a listing travels ahead of the orders."""
+def test_listing_travels_ahead_of_its_first_order() -> None:
+    """C1: what a peer knows is compared with what the coordinator tells, and never believed."""
     engines = Engines(2)
     listed = plain_ticker("MSFT")
     engines.step(1, inputs.ListInstrument(0, listed))
     engines.settle()
 
-    assert engines.state(2).instruments[listed.symbol].instrument == listed
+    link = engines.engine(2).soft.links[NodeId(1)]
+    assert link.told_listings[listed.symbol] == listed
+    assert listed.symbol not in engines.state(2).instruments
 
 
 def test_node_does_not_know_itself_as_a_peer() -> None:
