@@ -28,6 +28,7 @@ from exchange.client import results
 from exchange.client.account import AccountClient, Credentials
 from exchange.client.connection import REQUEST_SECONDS, Connection, Repeat, Request
 from exchange.client.errors import Refused, Unreachable, UsageError
+from exchange.client.identity import check_node
 from exchange.client.settings import Endpoint
 from exchange.client.sockets import is_secured, open_stream
 from exchange.process.errors import BadAddress
@@ -89,7 +90,7 @@ class Cluster:
         if connection is None:
             connection = Connection(
                 self._nursery,
-                lambda: self.dial_node(node_id),
+                lambda: self.dial_node(node_id, is_named=user is not None),
                 name=self.endpoint.node if node_id == ANY_NODE else f"node {node_id}",
                 hello=user.hello() if user else b"",
                 reach=self._reach,
@@ -233,13 +234,20 @@ class Cluster:
             raise OSError(f"the address of node {node_id} is not known")
         return address
 
-    async def dial_node(self, node_id: int) -> trio.abc.Stream:
-        """Connect to a node; raises OSError."""
+    async def dial_node(self, node_id: int, *, is_named: bool = False) -> trio.abc.Stream:
+        """Connect to a node, and to nobody else; raises OSError.
+
+        A connection whose first line will name an account needs no question: its node alone
+        lets it in.
+        """
         try:
             name = "" if node_id == ANY_NODE else node_name(node_id)
-            return await open_stream(await self.locate(node_id), name=name)
+            stream = await open_stream(await self.locate(node_id), name=name)
         except (Refused, Unreachable, BadAddress) as error:  # what the coordinator told
             raise OSError(str(error)) from error
+        if node_id != ANY_NODE and not is_named and not is_secured():
+            await check_node(stream, node_id)
+        return stream
 
     def _connection_to(self, address: str, *, name: str) -> Connection:
         dial = partial(open_stream, address, name=name)

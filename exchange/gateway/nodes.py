@@ -168,11 +168,11 @@ class _Cluster(Cluster):
     local_id: Callable[[], int]
     dial_local: Dial | None
 
-    async def dial_node(self, node_id: int) -> trio.abc.Stream:
+    async def dial_node(self, node_id: int, *, is_named: bool = False) -> trio.abc.Stream:
         """Connect to a node; raises OSError."""
         if self.dial_local is not None and node_id == self.local_id():
             return await self.dial_local()
-        return await super().dial_node(node_id)
+        return await super().dial_node(node_id, is_named=is_named)
 
 
 class _Batch:

@@ -24,7 +24,11 @@ def test_account_that_was_opened_is_remembered(
 
     path = tmp_path / "accounts.json"
     assert opened["api_key"]
-    assert deposited == {"asset": "USD", "available": "10.5", "held": "0"}
+    assert {name: deposited[name] for name in ("asset", "available", "held")} == {
+        "asset": "USD",
+        "available": "10.5",
+        "held": "0",
+    }
     assert shown["user_id"] == opened["user_id"]
     assert shown["balances"]["USD"] == {"available": "10.5", "held": "0"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
