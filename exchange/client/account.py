@@ -163,7 +163,7 @@ class AccountClient:
 
     async def deposit(
         self, asset: str, quantity: str, *, key: str = "", within: float = REQUEST_SECONDS
-    ) -> results.Balance:
+    ) -> results.Moved:
         """Credit the account from outside; an operator's power.
 
         With a key, unique per account for ever, it happens once however often it is asked for.
@@ -172,7 +172,7 @@ class AccountClient:
 
     async def withdraw(
         self, asset: str, quantity: str, *, key: str = "", within: float = REQUEST_SECONDS
-    ) -> results.Balance:
+    ) -> results.Moved:
         """Debit the account to the outside; an operator's power.  The key is as for a deposit."""
         return await self._move("account.withdraw", asset, quantity, key, within)
 
@@ -215,8 +215,8 @@ class AccountClient:
 
     async def _move(
         self, verb: str, asset: str, quantity: str, key: str, within: float
-    ) -> results.Balance:
-        return await self._ask(self.movement(verb, asset, quantity, key), results.Balance, within)
+    ) -> results.Moved:
+        return await self._ask(self.movement(verb, asset, quantity, key), results.Moved, within)
 
     async def _ask(
         self, request: Request, kind: type[Result], within: float = REQUEST_SECONDS

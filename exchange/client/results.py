@@ -82,6 +82,11 @@ class Fills(msgspec.Struct, frozen=True):
 class Balance(msgspec.Struct, frozen=True):
     available: Decimal
     held: Decimal
+
+
+class Moved(Balance, frozen=True):
+    """The balance after a deposit or a withdrawal."""
+
     seq: int = 0  # of the transfer that made it so, in the account's own sequence
     is_replay: bool = False  # its key was used before: nothing moved
 
