@@ -2,7 +2,8 @@
 
 It is self-signed, so a browser warns once and a program pins its fingerprint.  The key is
 0600 from its first byte on, and both files are whole or absent: a crash between them makes
-a new pair.  A real certificate is given by `--tls-cert` and `--tls-key`.
+a new pair.  A real certificate is given by `--tls-cert` and `--tls-key`.  Files that change are
+taken without a restart.
 
 TLS 1.3 alone: older versions fail closed (faults 3).
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import trio
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from exchange.gateway.errors import BadCertificate
@@ -26,11 +28,13 @@ from exchange.process.certificates import (
     self_signed,
 )
 from exchange.process.files import write_file
+from exchange.process.logs import Event
 
 Found = TypeVar("Found")
 
 CERTIFICATE = "https.crt"
 KEY = "https.key"
+LOOK_S = 5.0  # between looks whether the files have changed
 VALID_DAYS = 397  # the longest that browsers accept
 
 
@@ -77,6 +81,61 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         what = f"cannot use {certificate} with {key}: {error.strerror or error}"
         raise BadCertificate(what, remedy="give a PEM certificate chain and its key") from error
     return context
+
+
+class ReloadedCertificate:
+    """The TLS of new connections, by the files as they are now.
+
+    A pair that cannot be used, half of a change among them, is told and not taken.
+    """
+
+    def __init__(self, certificate: Path, key: Path, *, tell: Callable[[Event], object]) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._tell = tell
+        self._seen = self._stamps()
+        self._context = server_context(certificate, key)
+
+    def __call__(self) -> ssl.SSLContext:
+        """Return what the next connection speaks TLS with."""
+        return self._context
+
+    async def run(self) -> None:
+        """Look at the files, for ever."""
+        while True:
+            await trio.sleep(LOOK_S)
+            self.look()
+
+    def look(self) -> None:
+        """Take the files if they have changed."""
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return
+        self._seen = stamps
+        try:
+            self._context = server_context(self._certificate, self._key)
+            self._tell(certificate_used(self._certificate))
+        except BadCertificate as error:
+            text = f"HTTPS goes on with the certificate it had: {error}"
+            self._tell(Event("certificate_unusable", text))
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        """Return what changes when a file does."""
+        return [_stamp(path) for path in (self._certificate, self._key)]
+
+
+def certificate_used(certificate: Path) -> Event:
+    """Return what is told of a certificate when it comes into use; raises BadCertificate."""
+    shown = fingerprint(certificate)
+    return Event("certificate_used", f"HTTPS certificate SHA-256 {shown}", sha256=shown)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 def _read(certificate: Path, of: Callable[[bytes], Found]) -> Found:

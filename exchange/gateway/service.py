@@ -2,7 +2,6 @@
 
 import datetime
 import errno
-import ssl
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -15,9 +14,9 @@ from exchange.domain.units import Micros
 from exchange.gateway.certificate import (
     CERTIFICATE,
     KEY,
+    ReloadedCertificate,
+    certificate_used,
     development_pair,
-    fingerprint,
-    server_context,
 )
 from exchange.gateway.feed.hub import FeedHub, WebSocketFollower
 from exchange.gateway.feed.requests import PATH, feed_upgrade
@@ -50,11 +49,11 @@ async def serve_embedded(
     embedding that has no node in it.
     """
     async with await _open(embedding.https, embedding.tell) as listener:
-        context = _context(embedding.https, embedding.data_dir, listener, embedding.tell)
+        certificate = _certificate(embedding.https, embedding.data_dir, listener, embedding.tell)
         task_status.started(str(listens_at(listener)))
         while True:
             try:
-                await _serve(embedding, listener, context)
+                await _serve(embedding, listener, certificate)
             except Exception as error:  # a bug of the gateway never ends the node
                 text = "".join(traceback.format_exception(error))
                 told = f"the gateway failed and begins again: {error!r}"
@@ -63,7 +62,7 @@ async def serve_embedded(
 
 
 async def _serve(
-    embedding: Embedding, listener: trio.SocketListener, context: ssl.SSLContext | None
+    embedding: Embedding, listener: trio.SocketListener, certificate: ReloadedCertificate | None
 ) -> None:
     async with trio.open_nursery() as nursery:
         nodes = Nodes(
@@ -75,7 +74,7 @@ async def _serve(
         )
         if embedding.dial is None:
             nursery.start_soon(nodes.node_ids)  # what is wrong is told before a user meets it
-        feed = FeedHub(nursery, nodes)
+        feed = FeedHub(nursery, nodes, tell=embedding.tell)
         nursery.start_soon(feed.run)
         clocks = SystemClocks()
         guard = Guard(embedding.https.limits, clocks.mono_us)
@@ -91,7 +90,10 @@ async def _serve(
             DateHeader(clocks.wall_us),
             embedding.tell,
         )
-        await HttpServer(site, context=lambda: context, guard=guard).run(listener)
+        if certificate is not None:
+            nursery.start_soon(certificate.run)
+        server = HttpServer(site, context=certificate or (lambda: None), guard=guard)
+        await server.run(listener)
 
 
 def all_resources(
@@ -123,21 +125,21 @@ async def _open(https: Https, tell: Callable[[str], None]) -> trio.SocketListene
         return listener
 
 
-def _context(
+def _certificate(
     https: Https, data_dir: Path, listener: trio.SocketListener, tell: Callable[[str], None]
-) -> ssl.SSLContext | None:
+) -> ReloadedCertificate | None:
     if https.is_plain:
         return None
+    certificate, key = data_dir / CERTIFICATE, data_dir / KEY
     if https.certificate is not None and https.key is not None:
-        return server_context(https.certificate, https.key)
-    hosts = [https.listen.host, listens_at(listener).host]
-    now = datetime.datetime.fromtimestamp(_seconds(), datetime.UTC)
-    if development_pair(data_dir, hosts=hosts, now=now):
-        text = f"made a development certificate: {data_dir / CERTIFICATE}"
-        tell(Event("certificate_made", text))
-    shown = fingerprint(data_dir / CERTIFICATE)
-    tell(Event("certificate_used", f"HTTPS certificate SHA-256 {shown}", sha256=shown))
-    return server_context(data_dir / CERTIFICATE, data_dir / KEY)
+        certificate, key = https.certificate, https.key
+    else:
+        hosts = [https.listen.host, listens_at(listener).host]
+        now = datetime.datetime.fromtimestamp(_seconds(), datetime.UTC)
+        if development_pair(data_dir, hosts=hosts, now=now):
+            tell(Event("certificate_made", f"made a development certificate: {certificate}"))
+        tell(certificate_used(certificate))
+    return ReloadedCertificate(certificate, key, tell=tell)
 
 
 def _seconds() -> float:

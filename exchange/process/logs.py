@@ -51,6 +51,8 @@ EVENTS: dict[str, tuple[Level, str]] = {
     "next_step": ("notice", "What to type next; at the first start."),
     "certificate_made": ("notice", "A development certificate for HTTPS was made."),
     "certificate_used": ("notice", "The fingerprint of the certificate that HTTPS shows."),
+    "certificate_unusable": ("error", "Changed files are none; HTTPS goes on with the old ones."),
+    "topic_refused": ("warning", "A node tells no more of a topic; its subscribers are told so."),
     FAILED: ("notice", "Why a process ends; the last line before its exit code."),
     "redo_progress": ("info", "How far a long redo is; told every five seconds."),
     "log_opened": ("info", "The log is open and redone; what that took."),
@@ -109,6 +111,7 @@ EVENTS: dict[str, tuple[Level, str]] = {
 # Lines a minute of events that others can cause, counted for each peer or each code of an alarm.
 LIMITED = {
     "handshake_refused": STRANGERS,
+    "topic_refused": STRANGERS,
     "link_refused": STRANGERS,
     "connection_failed": STRANGERS,
     "request_failed": STRANGERS,

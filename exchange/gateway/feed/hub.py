@@ -18,22 +18,34 @@ node closes it, because one of these keys is good no more, or the connection bre
 hears of it until his own key has opened it again; who holds a bad one is told `closed`.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 import trio
 
-from exchange.client.connection import NOT_NOW, Request
+from exchange.client.connection import Request
 from exchange.client.errors import ClientError, Refused
 from exchange.client.feed_events import CLOSED, RESYNC, read_event
 from exchange.coordinator.keys import owner_of
-from exchange.domain.units import format_id, node_of
+from exchange.domain.units import Symbol, format_id, node_of
 from exchange.gateway.feed.topics import Key, TopicState, cursors_of, key_of
-from exchange.gateway.feed.upstream import Upstream
+from exchange.gateway.feed.upstream import ASKED_AGAIN, Upstream
 from exchange.gateway.http.messages import Socket
 from exchange.gateway.http.websocket import text_frame
 from exchange.gateway.nodes import Nodes
-from exchange.wire.feeds import BOOK, HEARTBEAT, ORDERS, TRADES, FeedFilter, read_cursors
+from exchange.process.logs import Event as LogEvent
+from exchange.wire.feeds import (
+    BOOK,
+    HEARTBEAT,
+    ORDERS,
+    TRADES,
+    FeedFilter,
+    Topic,
+    read_cursors,
+    write_cursor,
+)
 
 WINDOW_S = 0.05
 LOOK_S = 5.0  # between looks for new nodes
@@ -43,7 +55,6 @@ TOPICS_MAX = 4_096  # of one subscriber
 AT_ONCE = 64  # sends between two checkpoints: a pass must not hold up requests
 RESUMED_MAX = 1_000  # trades fetched for one who comes again
 PAUSE_S = 0.5  # before a node that could not open a private topic is asked again
-ASKED_AGAIN = NOT_NOW | {"rate_limited"}
 
 
 class Subscriber:
@@ -84,9 +95,18 @@ class WebSocketFollower:
 class FeedHub:
     """All topics and all subscribers of a gateway."""
 
-    def __init__(self, nursery: trio.Nursery, nodes: Nodes, *, window_s: float = WINDOW_S) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        nodes: Nodes,
+        *,
+        window_s: float = WINDOW_S,
+        tell: Callable[[LogEvent], object] = lambda _event: None,
+    ) -> None:
         self._nursery = nursery
         self._nodes = nodes
+        self._tell = tell
+        self._claims: Counter[Key] = Counter()  # who is just about to follow a topic holds it
         self._window_s = window_s
         self._upstreams: dict[int, Upstream] = {}
         self._topics: dict[Key, TopicState] = {}
@@ -122,21 +142,25 @@ class FeedHub:
         cursors = cursors_of(value)
         if len(subscriber.keys.keys() | set(keys)) > TOPICS_MAX:
             raise Refused("too_many_topics", f"a connection follows at most {TOPICS_MAX} topics")
-        new = [key for key in keys if key not in self._topics]
-        for key in new:
-            self._topics[key] = TopicState(key)
+        for key in keys:
+            self._topics.setdefault(key, TopicState(key))
+        self._claims.update(keys)
         try:
             await self._follow(keys, api_key)
-        except ClientError:
-            self._forget(new)
-            raise
-        missed = {key: await self._missed(key, cursors.get(key)) for key in keys}
-        self._gather()  # what is pending is not for this one: it is level after this
-        self.subscribers[subscriber] = None
-        for key in keys:
-            subscriber.keys[key] = api_key if key.channel == ORDERS else ""
-            self._followers.setdefault(key, {})[subscriber] = None
-            self._bring_level(subscriber, key, cursors.get(key), missed[key])
+            self.subscribers[subscriber] = None
+            for key in keys:
+                await subscriber.sink.drained(UNSENT_MAX)
+                fetched = await self._missed(key, cursors.get(key))
+                self._gather()  # what is pending is not for this one: it is level after this
+                subscriber.keys[key] = api_key if key.channel == ORDERS else ""
+                self._followers.setdefault(key, {})[subscriber] = None
+                self._bring_level(subscriber, key, cursors.get(key), fetched)
+        finally:
+            self._claims.subtract(keys)
+            self._claims += Counter()  # without those that nobody holds
+            self._forget(keys)
+            if not subscriber.keys:
+                self.subscribers.pop(subscriber, None)
 
     def unsubscribe(self, subscriber: Subscriber, keys: Iterable[Key] | None = None) -> None:
         """Follow topics no more; all of them if none are named."""
@@ -201,6 +225,7 @@ class FeedHub:
                 connection,
                 cursor_of=lambda key: self._topics[key].cursor if key in self._topics else "",
                 on_lost=lambda: self._close_private(node_id),
+                on_refused=self._on_refused,
             )
             self._upstreams[node_id] = upstream
             self._nursery.start_soon(upstream.run)
@@ -210,7 +235,7 @@ class FeedHub:
         """Leave the topics that nobody follows any more."""
         by_node: dict[int, list[Key]] = {}
         for key in keys:
-            if key in self._reopening and self._waiting(key):
+            if key in self._claims or (key in self._reopening and self._waiting(key)):
                 continue  # whoever waits for it still follows it
             if not self._followers.get(key) and key in self._topics:
                 self._followers.pop(key, None)
@@ -222,21 +247,29 @@ class FeedHub:
 
     # Bringing a subscriber level.
 
-    async def _missed(self, key: Key, cursor: str | None) -> list[bytes]:
-        """Fetch the trades after a cursor that is older than the ring."""
+    async def _missed(self, key: Key, cursor: str | None) -> tuple[int, list[bytes]]:
+        """Fetch the trades after a cursor that is older than the ring; and through which seq."""
         if key.channel != TRADES or cursor is None or self._topics[key].since(cursor) is not None:
-            return []
+            return 0, []
         read = read_cursors(cursor)
-        if not isinstance(read, dict):
-            return []
+        assert isinstance(read, dict), "it was read before"
         place = next(iter(read.values()))
         value = {"symbol": key.name, "from_seq": place.seq + 1, "limit": RESUMED_MAX}
         answer = await self._nodes.ask(key.node, Request("trades.list", value))
-        rows = msgspec.json.decode(answer.value, type=dict[str, msgspec.Raw])["trades"]
-        return [_trade_event(key, row) for row in msgspec.json.decode(rows, type=list[dict])]  # type: ignore[type-arg]
+        page = msgspec.json.decode(answer.value, type=_Page)
+        lines = [_trade_event(key, row) for row in page.trades]
+        last = place.seq + len(lines)
+        newer = await self._nodes.ask(
+            key.node, Request("trades.list", {"symbol": key.name, "newest": True, "limit": 1})
+        )
+        newest = msgspec.json.decode(newer.value, type=_Page).next_seq - 1
+        if newest > last and not self._topics[key].leads_on_from(last):
+            lines.append(self._topics[key].notice(RESYNC, newest))
+            last = newest
+        return last, lines
 
     def _bring_level(
-        self, subscriber: Subscriber, key: Key, cursor: str | None, fetched: list[bytes]
+        self, subscriber: Subscriber, key: Key, cursor: str | None, fetched: tuple[int, list[bytes]]
     ) -> None:
         state = self._topics[key]
         missed = state.since(cursor) if cursor is not None else None
@@ -246,7 +279,8 @@ class FeedHub:
         elif missed is None and key.channel == ORDERS:
             missed = state.all_since_snapshot()  # the node has just been asked for one
         elif missed is None:
-            missed = fetched
+            last, lines = fetched
+            missed = lines + (state.after(last) if lines else [])
         if missed:
             subscriber.send(missed)
 
@@ -308,6 +342,16 @@ class FeedHub:
             subscriber.sink.push_frame(frame)
             self.sends += 1
 
+    def _on_refused(self, key: Key, refused: Refused) -> None:
+        """Tell that a node tells no more of a topic, instead of being silent about it."""
+        name = f"{key.channel} {key.name}".strip()
+        text = f"node {key.node} tells no more of {name}: {refused.code}"
+        self._tell(LogEvent("topic_refused", text, node=key.node, topic=name, code=refused.code))
+        self._gather()  # what came before was for all
+        for subscriber in list(self._followers.get(key, ())):
+            subscriber.send([self._topics[key].notice(CLOSED)])
+            self.unsubscribe(subscriber, [key])
+
     # Private topics.
 
     def _close_private(self, node_id: int) -> None:
@@ -334,7 +378,7 @@ class FeedHub:
                         continue
                     if is_open:
                         self._followers.setdefault(key, {})[subscriber] = None
-                        self._bring_level(subscriber, key, None, [])
+                        self._bring_level(subscriber, key, None, (0, []))
                     else:
                         subscriber.send([self._topics[key].notice(CLOSED)])
                         self.unsubscribe(subscriber, [key])
@@ -387,6 +431,16 @@ class FeedHub:
                 continue
 
 
-def _trade_event(key: Key, row: dict[str, object]) -> bytes:
+class _Page(msgspec.Struct, frozen=True):
+    """As much of a tape as is handed on."""
+
+    trades: list[dict[str, Any]]
+    next_seq: int
+
+
+def _trade_event(key: Key, row: dict[str, Any]) -> bytes:
+    """Write a trade of the tape as its event was."""
+    topic = Topic(TRADES, Symbol(key.name))
     head = {"type": "feed", "channel": TRADES, "node": key.node}
-    return msgspec.json.encode(head | row)
+    cursor = write_cursor(key.node, 0, 0, topic, row["seq"])  # of no epoch, as the tape
+    return msgspec.json.encode(head | row | {"cursor": cursor})

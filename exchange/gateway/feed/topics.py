@@ -80,6 +80,14 @@ class TopicState:
                 lines = []
         return lines
 
+    def leads_on_from(self, seq: int) -> bool:
+        """Tell whether what is here begins right behind a number."""
+        return bool(self._ring) and self._ring[0][0] <= seq + 1
+
+    def after(self, seq: int) -> list[bytes]:
+        """Return the events that are here behind a number."""
+        return [line for number, _, line in self._ring if number > seq]
+
     def all_since_snapshot(self) -> list[bytes]:
         """Return the node's last snapshot and all since; nothing if it is not here any more."""
         if not self._has_snapshot or len(self._ring) == RING:
@@ -106,14 +114,14 @@ class TopicState:
         }
         return _ENCODE(value)
 
-    def notice(self, kind: str) -> bytes:
+    def notice(self, kind: str, seq: int | None = None) -> bytes:
         """Return the notice `resync`, to who was too slow, or `closed`, to who may read no more."""
         name = "symbol" if self.key.channel != ORDERS else "user_id"
         value = {
             "type": "feed",
             "channel": self.key.channel,
             "node": self.key.node,
-            "seq": self._last.seq if self._last is not None else 0,
+            "seq": seq if seq is not None else self._last.seq if self._last is not None else 0,
             "kind": kind,
         }
         if self.key.name:

@@ -11,11 +11,13 @@ import pytest
 from exchange.gateway.certificate import (
     CERTIFICATE,
     KEY,
+    ReloadedCertificate,
     development_pair,
     fingerprint,
     server_context,
 )
 from exchange.gateway.errors import BadCertificate
+from exchange.process.logs import Event
 from tests.exchange.gateway.house import House, trusting
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -82,3 +84,25 @@ def test_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(BadCertificate, match="give a --data-dir that can be written to"):
         development_pair(tmp_path / "file", hosts=[], now=NOW)
+
+
+def test_files_that_change_are_taken_and_said(tmp_path: Path) -> None:
+    """Faults 3: a certificate is renewed every few weeks; a pair that is none changes nothing."""
+    now = datetime.datetime.now(datetime.UTC)
+    told: list[Event] = []
+    development_pair(tmp_path, hosts=[], now=now)
+    pair = ReloadedCertificate(tmp_path / CERTIFICATE, tmp_path / KEY, tell=told.append)
+    first = pair()
+    pair.look()
+    assert (pair(), told) == (first, [])
+    (tmp_path / CERTIFICATE).write_text("half of a")
+    pair.look()
+    assert pair() is first
+    for name in (CERTIFICATE, KEY):
+        (tmp_path / name).unlink()
+    development_pair(tmp_path, hosts=[], now=now)
+    pair.look()
+
+    assert pair() is not first
+    assert [event.name for event in told] == ["certificate_unusable", "certificate_used"]
+    assert told[1].fields["sha256"] == fingerprint(tmp_path / CERTIFICATE)

@@ -47,6 +47,18 @@ async def test_bad_request_is_answered_and_the_connection_goes_on(
     assert fine["type"] == "ok"
 
 
+@pytest.mark.parametrize("request_id", [7, "a", 1.5, True])
+async def test_error_has_the_id_of_its_request(house: House, request_id: object) -> None:
+    """Interfaces section 1: any scalar is echoed, whatever else is wrong."""
+    with trio.fail_after(SECONDS):
+        async with a_socket(house.address, house.context) as socket:
+            bad = {"id": request_id, "type": "feed.subscribe", "value": {"channels": ["gossip"]}}
+            await socket.send(msgspec.json.encode(bad))
+            refused = await socket.answer()
+
+    assert (refused["id"], refused["type"]) == (request_id, "error")
+
+
 async def test_message_without_bound_ends_the_connection(house: House) -> None:
     """Faults 3: the limit comes before decoding."""
     with trio.fail_after(SECONDS):
