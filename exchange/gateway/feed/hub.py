@@ -13,6 +13,9 @@ one pass is being sent the next gathers: under load frames grow instead of queue
 A subscriber that is UNSENT_MAX bytes behind gets nothing until it has caught up, then a
 `resync` notice of each topic and a snapshot of each book: memory is bounded by construction.
 
+A trade's cursor says how far the tapes of all nodes are told, so that a reader who comes again
+misses nothing of a node that it has not heard of.
+
 A private topic is opened by each subscriber's own key, on one connection for all.  When the
 node closes it, because one of these keys is good no more, or the connection breaks, nobody
 hears of it until his own key has opened it again; who holds a bad one is told `closed`.
@@ -29,8 +32,15 @@ from exchange.client.connection import Request
 from exchange.client.errors import ClientError, Refused
 from exchange.client.feed_events import CLOSED, RESYNC, read_event
 from exchange.coordinator.keys import owner_of
-from exchange.domain.units import Symbol, format_id, node_of
-from exchange.gateway.feed.topics import Key, TopicState, cursors_of, key_of
+from exchange.domain.units import format_id, node_of
+from exchange.gateway.feed.topics import (
+    JOINT,
+    Key,
+    TopicState,
+    cursors_of,
+    key_of,
+    tape_cursor,
+)
 from exchange.gateway.feed.upstream import ASKED_AGAIN, Upstream
 from exchange.gateway.http.messages import Socket
 from exchange.gateway.http.websocket import text_frame
@@ -42,9 +52,7 @@ from exchange.wire.feeds import (
     ORDERS,
     TRADES,
     FeedFilter,
-    Topic,
     read_cursors,
-    write_cursor,
 )
 
 WINDOW_S = 0.05
@@ -53,6 +61,7 @@ UNSENT_MAX = 1 << 18  # bytes behind; then nothing more is sent for now
 CAUGHT_UP = 1 << 14
 TOPICS_MAX = 4_096  # of one subscriber
 AT_ONCE = 64  # sends between two checkpoints: a pass must not hold up requests
+LOCATE_S = 1.0  # for a node to say where its tape is
 RESUMED_MAX = 1_000  # trades fetched for one who comes again
 PAUSE_S = 0.5  # before a node that could not open a private topic is asked again
 
@@ -77,9 +86,9 @@ class WebSocketFollower:
         self._hub = hub
         self._subscriber = Subscriber(sink)
 
-    async def subscribe(self, value: FeedFilter, api_key: str) -> None:
-        """Follow topics."""
-        await self._hub.subscribe(self._subscriber, value, api_key)
+    async def subscribe(self, value: FeedFilter, api_key: str) -> list[str]:
+        """Follow topics; returns where the tapes are followed from."""
+        return await self._hub.subscribe(self._subscriber, value, api_key)
 
     async def unsubscribe(self, value: FeedFilter, api_key: str) -> None:
         """Follow topics no more, whichever node told them."""
@@ -133,10 +142,11 @@ class FeedHub:
 
     # Subscriptions.
 
-    async def subscribe(self, subscriber: Subscriber, value: FeedFilter, api_key: str) -> None:
+    async def subscribe(self, subscriber: Subscriber, value: FeedFilter, api_key: str) -> list[str]:
         """Follow topics; what brings the subscriber level is sent before this returns.
 
-        Raises ClientError.
+        Returns a cursor of each symbol's trades: to come again with, should none happen until
+        then.  Raises ClientError.
         """
         keys = await self.keys_of(value, api_key)
         cursors = cursors_of(value)
@@ -147,6 +157,7 @@ class FeedHub:
         self._claims.update(keys)
         try:
             await self._follow(keys, api_key)
+            await self._locate(keys)
             self.subscribers[subscriber] = None
             for key in keys:
                 await subscriber.sink.drained(UNSENT_MAX)
@@ -155,6 +166,8 @@ class FeedHub:
                 subscriber.keys[key] = api_key if key.channel == ORDERS else ""
                 self._followers.setdefault(key, {})[subscriber] = None
                 self._bring_level(subscriber, key, cursors.get(key), fetched)
+            symbols = dict.fromkeys(key.name for key in keys if key.channel == TRADES)
+            return [cursor for name in symbols if (cursor := self._market_cursor(name))]
         finally:
             self._claims.subtract(keys)
             self._claims += Counter()  # without those that nobody holds
@@ -217,6 +230,31 @@ class FeedHub:
             auth = api_key if is_private else ""
             await self._upstream(node_id).follow(some, auth)
 
+    async def _locate(self, keys: Iterable[Key]) -> None:
+        """Ask where tapes are that have told nothing yet: a reader may come again before they do.
+
+        A node that does not answer is left out.
+        """
+        async with trio.open_nursery() as nursery:
+            for key in keys:
+                if key.channel == TRADES and not self._topics[key].cursor:
+                    nursery.start_soon(self._locate_one, key)
+
+    async def _locate_one(self, key: Key) -> None:
+        value = {"symbol": key.name, "newest": True, "limit": 1}
+        try:
+            answer = await self._nodes.ask(key.node, Request("trades.list", value), within=LOCATE_S)
+        except ClientError:
+            return
+        state = self._topics[key]
+        if not state.cursor:  # or an event came first
+            state.cursor = tape_cursor(key, msgspec.json.decode(answer.value, type=_Page).last_seq)
+
+    def _market_cursor(self, name: str) -> str:
+        """Return how far the tape of each node is told: a cursor of the market's trades."""
+        states = [self._topics.get(Key(node_id, TRADES, name)) for node_id in self._upstreams]
+        return JOINT.join(state.cursor for state in states if state is not None and state.cursor)
+
     def _upstream(self, node_id: int) -> Upstream:
         upstream = self._upstreams.get(node_id)
         if upstream is None:
@@ -262,7 +300,7 @@ class FeedHub:
         newer = await self._nodes.ask(
             key.node, Request("trades.list", {"symbol": key.name, "newest": True, "limit": 1})
         )
-        newest = msgspec.json.decode(newer.value, type=_Page).next_seq - 1
+        newest = msgspec.json.decode(newer.value, type=_Page).last_seq
         if newest > last and not self._topics[key].leads_on_from(last):
             lines.append(self._topics[key].notice(RESYNC, newest))
             last = newest
@@ -296,6 +334,8 @@ class FeedHub:
             self._close(key)
             return
         state.take(event, line)
+        if key.channel == TRADES and event.cursor:
+            line = state.with_cursor(self._market_cursor(key.name))
         if not self._pending:
             self._wake.set()
         self._pending.setdefault(key, []).append(line)
@@ -420,7 +460,9 @@ class FeedHub:
     async def _join(self, node_id: int) -> None:
         for key in [key for key in self._followers if key.channel in (TRADES, HEARTBEAT)]:
             new = Key(node_id, key.channel, key.name)
-            self._topics.setdefault(new, TopicState(new))
+            state = self._topics.setdefault(new, TopicState(new))
+            if new.channel == TRADES and not state.cursor:
+                state.cursor = tape_cursor(new, 0)  # all of it is new
             followers = self._followers.setdefault(new, {})
             for subscriber in self._followers[key]:
                 followers[subscriber] = None
@@ -437,10 +479,12 @@ class _Page(msgspec.Struct, frozen=True):
     trades: list[dict[str, Any]]
     next_seq: int
 
+    @property
+    def last_seq(self) -> int:
+        return self.next_seq - 1
+
 
 def _trade_event(key: Key, row: dict[str, Any]) -> bytes:
     """Write a trade of the tape as its event was."""
-    topic = Topic(TRADES, Symbol(key.name))
     head = {"type": "feed", "channel": TRADES, "node": key.node}
-    cursor = write_cursor(key.node, 0, 0, topic, row["seq"])  # of no epoch, as the tape
-    return msgspec.json.encode(head | row | {"cursor": cursor})
+    return msgspec.json.encode(head | row | {"cursor": tape_cursor(key, row["seq"])})

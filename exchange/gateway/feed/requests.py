@@ -5,16 +5,17 @@ messages.  Requests of a connection are carried out one after the other, and eac
 request over HTTP is.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable
+from typing import Annotated, Protocol
 
 import msgspec
 
 from exchange.client.errors import ClientError, Refused
 from exchange.gateway.http.messages import Request, Socket, Upgrade
 from exchange.gateway.resources.refusals import problem_of
+from exchange.gateway.resources.schema import CURSOR_MAX
 from exchange.wire.errors import title_of
-from exchange.wire.feeds import FeedFilter
+from exchange.wire.feeds import CURSORS_MAX, FeedFilter
 
 PATH = "/v1/feed"
 ID_SIZE = 256  # bytes of an id as it is echoed
@@ -23,16 +24,27 @@ ID_SIZE = 256  # bytes of an id as it is echoed
 class Follower(Protocol):
     """What a connection asks its feed."""
 
-    async def subscribe(self, value: FeedFilter, api_key: str) -> None: ...
+    async def subscribe(self, value: FeedFilter, api_key: str) -> list[str]: ...
     async def unsubscribe(self, value: FeedFilter, api_key: str) -> None: ...
     def leave(self) -> None: ...
+
+
+CursorText = Annotated[str, msgspec.Meta(max_length=CURSOR_MAX)]
+
+
+class Topics(FeedFilter, frozen=True, forbid_unknown_fields=True):
+    """Which topics; a cursor has a place for each of some hundred nodes."""
+
+    cursor: (
+        CursorText | Annotated[list[CursorText], msgspec.Meta(max_length=CURSORS_MAX)] | None
+    ) = None
 
 
 class FeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A request of a subscriber, in the form of the richer verbs."""
 
     type: str
-    value: FeedFilter
+    value: Topics
     id: str | int | float | bool | None = None
     auth: str = ""  # instead of an Authorization header, which browsers cannot send
 
@@ -71,20 +83,21 @@ async def handle(follower: Follower, text: str, api_key: str, socket: Socket) ->
         request = _REQUEST.decode(text)
     except _UNREADABLE as error:
         await socket.charge(api_key, 1)  # late if there is nothing left, and answered all the same
-        told = str(error) if isinstance(error, msgspec.MsgspecError) else "not a request"
-        return _error(_id_of(text), "malformed_request", told)
+        why = str(error) if isinstance(error, msgspec.MsgspecError) else "not a request"
+        return _error(_id_of(text), "malformed_request", why)
     request_id = _bounded(request.id)
     key = request.auth or api_key
     if not await socket.charge(key, 1):
         return _error(request_id, "rate_limited", "too many requests; try again in a second")
-    change: dict[str, Callable[[FeedFilter, str], Awaitable[None]]] = {
-        "feed.subscribe": follower.subscribe,
-        "feed.unsubscribe": follower.unsubscribe,
-    }
-    if request.type not in change:
-        return _error(request_id, "unknown_verb", "use feed.subscribe or feed.unsubscribe")
+    told: dict[str, list[str]] = {}
     try:
-        await change[request.type](request.value, key)
+        if request.type == "feed.subscribe":
+            cursors = await follower.subscribe(request.value, key)
+            told = {"cursors": cursors} if cursors else {}
+        elif request.type == "feed.unsubscribe":
+            await follower.unsubscribe(request.value, key)
+        else:
+            return _error(request_id, "unknown_verb", "use feed.subscribe or feed.unsubscribe")
     except Refused as refused:
         if refused.code == "unauthorized":
             socket.learn(key, is_good=False)
@@ -92,7 +105,7 @@ async def handle(follower: Follower, text: str, api_key: str, socket: Socket) ->
     except ClientError as error:
         problem = problem_of(error)
         return _error(request_id, problem.code, problem.detail)
-    return _ENCODE({"id": request_id, "type": "ok", "value": {}})
+    return _ENCODE({"id": request_id, "type": "ok", "value": told})
 
 
 def _id_of(text: str) -> Id:

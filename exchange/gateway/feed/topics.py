@@ -11,9 +11,18 @@ import msgspec
 
 from exchange.client.errors import Refused
 from exchange.client.feed_events import RESYNC, SNAPSHOT, Event, FollowedBook
-from exchange.domain.units import format_id
-from exchange.wire.feeds import BOOK, ORDERS, FeedFilter, read_cursors
+from exchange.domain.units import Symbol, format_id
+from exchange.wire.feeds import (
+    BOOK,
+    ORDERS,
+    TRADES,
+    FeedFilter,
+    Topic,
+    read_cursors,
+    write_cursor,
+)
 
+JOINT = "."  # between the places of several nodes in one cursor
 RING = 256  # events kept for those who come again
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -34,15 +43,23 @@ def key_of(event: Event) -> Key:
 def cursors_of(value: FeedFilter) -> dict[Key, str]:
     """Return the cursors of a request by topic; Refused if one is none."""
     given = [value.cursor] if isinstance(value.cursor, str) else value.cursor or []
-    cursors = {}
-    for text in given:
+    cursors: dict[Key, str] = {}
+    seqs: dict[Key, int] = {}
+    for text in [part for whole in given for part in whole.split(JOINT)]:
         read = read_cursors(text)
         if not isinstance(read, dict):
             raise Refused("invalid_value", "`cursor` is the `cursor` of an event")
-        for node_id, topic in read:
+        for (node_id, topic), place in read.items():
             account = format_id(topic.account) if topic.account else ""
-            cursors[Key(node_id, topic.channel, topic.symbol or account)] = text
+            key = Key(node_id, topic.channel, topic.symbol or account)
+            if key not in cursors or key.channel != TRADES or place.seq > seqs[key]:
+                cursors[key], seqs[key] = text, place.seq
     return cursors
+
+
+def tape_cursor(key: Key, seq: int) -> str:
+    """Return the cursor of a place in a node's tape; of no epoch, as the tape."""
+    return write_cursor(key.node, 0, 0, Topic(TRADES, Symbol(key.name)), seq)
 
 
 class TopicState:
@@ -67,6 +84,13 @@ class TopicState:
         self._ring.append((event.seq, event.cursor, line))
         if event.channel == BOOK:
             self._book.take(event)
+
+    def with_cursor(self, cursor: str) -> bytes:
+        """Give the last event another cursor, here and as it is returned."""
+        seq, own, line = self._ring.pop()
+        line = line.replace(b'"cursor":"%b"' % own.encode(), b'"cursor":"%b"' % cursor.encode())
+        self._ring.append((seq, own, line))
+        return line
 
     def since(self, cursor: str) -> list[bytes] | None:
         """Return the events after a cursor; None if it is not known here any more."""

@@ -31,13 +31,15 @@ def is_in(shown: Any, real: Any) -> bool:  # noqa: ANN401 - JSON
 
 
 async def converse(socket: FeedSocket, lines: list[str]) -> None:
+    """Send what is sent, and find what is shown among as many messages, in any order."""
     for line in lines:
-        text = line[2:]
         if line.startswith(">"):
-            await socket.send(text)
-            continue
-        shown, real = msgspec.json.decode(text), await socket.message()
-        assert is_in(shown, real), (shown, real)
+            await socket.send(line[1:].strip())
+    shown = [msgspec.json.decode(line[1:]) for line in lines if not line.startswith(">")]
+    real = [await socket.message() for _ in shown]
+
+    for one in shown:
+        assert any(is_in(one, message) for message in real), (one, real)
 
 
 def test_examples_are_true(tmp_path: Path) -> None:

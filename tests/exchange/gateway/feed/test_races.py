@@ -53,13 +53,14 @@ class OneNode:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
+        self.ids = [1]
         self.link: trio.SocketStream
         self.asked: list[dict[str, Any]] = []
         self.refusal: Refusal = lambda _value: ""
         self.tape: list[dict[str, Any]] = []
 
     async def node_ids(self) -> list[int]:
-        return [1]
+        return self.ids
 
     async def is_known(self, _node_id: int) -> bool:
         return True
@@ -70,10 +71,12 @@ class OneNode:
     def feed_connection(self, _node_id: int, on_event: OnEvent) -> Connection:
         return Connection(self._nursery, self._dial, name="node 1", on_event=on_event)
 
-    async def ask(self, _node_id: int, request: Request) -> Answer:
-        first = self.tape[-1]["seq"] if request.value.get("newest") else request.value["from_seq"]
-        rows = [row for row in self.tape if row["seq"] >= first][: request.value["limit"]]
-        page = {"trades": rows, "next_seq": self.tape[-1]["seq"] + 1}
+    async def ask(self, node_id: int, request: Request, *, within: float = 0) -> Answer:
+        tape = [row for row in self.tape if row.get("node", node_id) == node_id]
+        last = tape[-1]["seq"] if tape else 0
+        first = last if request.value.get("newest") else request.value["from_seq"]
+        rows = [row for row in tape if row["seq"] >= first][: request.value["limit"]]
+        page = {"trades": rows, "next_seq": last + 1}
         return Answer("trades", msgspec.Raw(msgspec.json.encode(page)))
 
     async def _dial(self) -> trio.abc.Stream:
@@ -180,3 +183,35 @@ async def test_trades_of_the_tape_have_a_cursor_and_what_is_skipped_is_said(
     assert isinstance(read, dict)
     assert [place.seq for place in read.values()] == [1_002]
     assert (skipped["kind"], skipped["seq"]) == ("resync", 1_499)
+
+
+async def test_resume_misses_nothing_of_a_node_that_was_silent(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """C8: a reader heard of node 1 alone; what node 2 decided meanwhile is told all the same."""
+    async with a_hub([]) as (hub, node):
+        node.ids = [1, 2]
+        node.tape = [a_trade(1, 5), a_trade(2, 7)]
+        value = FeedFilter(channels=["trades"], symbols=["AAPL"])
+        first = WebSocketFollower(hub, sink := Sink())
+        begun = await first.subscribe(value, "")
+        event = {"type": "feed", "channel": "trades", **a_trade(1, 6)}
+        event["cursor"] = write_cursor(1, 0, 0, Topic("trades", "AAPL"), 6)  # type: ignore[arg-type]
+        hub._on_event(msgspec.json.encode(event))
+        await trio.sleep(1)
+        first.leave()
+        seen = [message["cursor"] for message in sink.messages]
+        node.tape += [a_trade(1, 6), a_trade(2, 8), a_trade(1, 7)]
+        told = {}
+        for name, cursor in (("begun", begun), ("seen", seen)):
+            again = WebSocketFollower(hub, sink := Sink())
+            resumed = FeedFilter(channels=["trades"], symbols=["AAPL"], cursor=cursor)
+            await again.subscribe(resumed, "")
+            told[name] = [(message["node"], message["seq"]) for message in sink.messages]
+            again.leave()
+
+    assert told == {"begun": [(1, 6), (1, 7), (2, 8)], "seen": [(1, 7), (2, 8)]}
+
+
+def a_trade(node_id: int, seq: int) -> dict[str, Any]:
+    return {"node": node_id, "symbol": "AAPL", "seq": seq}
