@@ -344,10 +344,13 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Which nodes answer."""
+    """Which nodes take orders."""
 
     status: Literal["ready"]
     nodes: list[int]
+    frozen: Annotated[
+        int, Meta(ge=0, description="Trades that an operator and their decider see differently.")
+    ] = 0
 
 
 class NodeSummary(msgspec.Struct, frozen=True):
@@ -358,6 +361,8 @@ class NodeSummary(msgspec.Struct, frozen=True):
     open_orders: int = 0
     offers_in_doubt: int = 0
     trades: int = 0
+    is_storage_full: bool = False  # no new orders until there is room
+    frozen: int = 0  # trades that an operator and their decider see differently
 
 
 class Status(msgspec.Struct, frozen=True):

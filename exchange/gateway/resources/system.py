@@ -33,9 +33,14 @@ async def ready(call: Call) -> Reply:
     summaries = await look(call.nodes)
     wanted = call.nodes.local_id
     ready = [each.node_id for each in summaries if each.is_ready]
+    full = [each.node_id for each in summaries if each.is_storage_full]
     if (wanted and wanted not in ready) or not ready:
+        if full and (not wanted or wanted in full):
+            told = f"the disk of node {', '.join(map(str, full))} is full: make room there"
+            raise refuse(503, "storage_full", told)
         raise refuse(503, "not_ready", "no node takes orders just now")
-    return Reply(_ENCODE(schema.Ready("ready", ready)))
+    frozen = sum(each.frozen for each in summaries)
+    return Reply(_ENCODE(schema.Ready("ready", ready, frozen)))
 
 
 async def status(call: Call) -> Reply:
@@ -100,11 +105,13 @@ async def look(nodes: Nodes) -> list[schema.NodeSummary]:
         found[node_id] = schema.NodeSummary(
             node_id,
             True,
-            told.is_ready and not told.is_draining,
+            told.is_ready and not told.is_draining and not told.is_storage_full,
             told.epoch,
             told.open_orders,
             told.offers_in_doubt,
             told.trades,
+            told.is_storage_full,
+            told.frozen,
         )
 
     ids = await nodes.node_ids()

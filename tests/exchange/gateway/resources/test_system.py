@@ -1,7 +1,16 @@
 """What load balancers and people ask."""
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
+import msgspec
+import pytest
+import trio
+
+from exchange.client.link import Answer
+from exchange.client.results import NodeStatus
+from exchange.gateway.http.problems import ProblemError
+from exchange.gateway.resources.system import ready
 from tests.exchange.gateway.house import House
 
 
@@ -51,3 +60,45 @@ def test_no_key_is_in_the_log(house: House) -> None:
     said = house.server.log.read_text()
     for key in (person.key, bad, house.operator_key):
         assert key.rpartition(".")[2] not in said
+
+
+class Nodes:
+    """Answers `node.status` for a few nodes, as a gateway asks them."""
+
+    local_id = 0
+
+    def __init__(self, *told: dict[str, object]) -> None:
+        self._told = dict(enumerate(told, 1))
+
+    async def node_ids(self) -> list[int]:
+        await trio.lowlevel.checkpoint()
+        return list(self._told)
+
+    async def ask(self, node_id: int, _request: object, *, within: float) -> Answer:
+        await trio.lowlevel.checkpoint()
+        assert within
+        status = NodeStatus(node_id, "abc", 1, True, 9, 0, "0", 0, 4, [])
+        changed = msgspec.structs.replace(status, node_id=node_id, **self._told[node_id])
+        return Answer("status", msgspec.Raw(msgspec.json.encode(changed)))
+
+
+def a_call(nodes: Nodes) -> Any:  # noqa: ANN401 - all that these resources look at
+    return SimpleNamespace(nodes=nodes)
+
+
+async def test_node_whose_disk_is_full_is_not_ready_for_orders() -> None:
+    """W7: a load balancer must not send orders where each is refused."""
+    full: dict[str, object] = {"is_storage_full": True}
+
+    with pytest.raises(ProblemError, match="storage_full"):
+        await ready(a_call(Nodes(full)))
+    answer = await ready(a_call(Nodes(full, {})))
+
+    assert msgspec.json.decode(answer.body)["nodes"] == [2]
+
+
+async def test_readiness_tells_of_frozen_trades() -> None:
+    """S4: they stop nobody's orders, and somebody must look after them."""
+    answer = await ready(a_call(Nodes({"frozen": 2}, {"frozen": 1})))
+
+    assert msgspec.json.decode(answer.body) == {"status": "ready", "nodes": [1, 2], "frozen": 3}
