@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from bench import growth, http, orders, recovery, restart, trades
+from bench import exponents, growth, http, orders, recovery, restart, trades
 from bench.figures import Figure, markdown, table
 from bench.machine import describe
 
@@ -59,7 +59,7 @@ def _measure(part: str, directory: Path, scale: float) -> list[Figure]:
         case "http":
             return http.measure(directory, seconds=HTTP_S * scale)
         case "growth":
-            return growth.measure(scale=scale)
+            return [*growth.measure(scale=scale), *exponents.measure(scale=scale)]
         case "recovery":
             return recovery.measure(directory, scale=scale)
         case _:

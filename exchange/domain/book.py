@@ -17,7 +17,7 @@ an array they lie side by side; the integers of a list would be fetched from all
 
 import heapq
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 
@@ -95,6 +95,11 @@ class HalfBook:
             self.best = self.ranks[0] if self.ranks else NOTHING
             return
         del level[_place(level, entry)]
+
+    def oldest(self, limit: int) -> Stamp:
+        """Return the oldest stamp up to the limit rank; there is one."""
+        ranks = self.ranks[: bisect_right(self.ranks, limit)]
+        return min(self.levels[rank][0].stamp for rank in ranks)
 
     def walk(self, limit: int) -> Iterator[OrderEvent]:
         """Yield orders up to the limit rank, best price first, oldest first."""
@@ -249,8 +254,10 @@ def crossed_by(owner: OwnerBook, symbol: Symbol, side: Side, price: Ticks) -> li
 
 
 def crossing(own: OwnerBook, others: Iterable[OwnerBook]) -> list[OrderId]:
-    """Return the own orders that cross anything in other books, oldest first.
+    """Return the own orders that cross older ones in other books, oldest first.
 
+    The owner of the younger order acts: an own order that is older than all it crosses would be
+    held against each of them, and meet none.
     Instrument by instrument, and only where the best prices cross: in a market that does not
     cross it costs nothing, however many orders rest.
     """
@@ -261,10 +268,12 @@ def crossing(own: OwnerBook, others: Iterable[OwnerBook]) -> list[OrderId]:
             if mine is None:
                 continue
             for side in (BUY, SELL):
-                best = book.half(side.opposite).best
-                half = mine.half(side)
-                if half.best <= -best:
-                    found.update((entry.stamp, entry.order_id) for entry in half.walk(-best))
+                met, half = book.half(side.opposite), mine.half(side)
+                if half.best > -met.best:
+                    continue
+                oldest = met.oldest(-half.best)
+                crossed = (one for one in half.walk(-met.best) if one.stamp > oldest)
+                found.update((entry.stamp, entry.order_id) for entry in crossed)
     return [order_id for _, order_id in sorted(found)]
 
 

@@ -1,11 +1,12 @@
 """Answers to questions: pure reads of a node's state, sent behind all it has decided (E3)."""
 
-from itertools import islice
+from bisect import bisect_left
+from itertools import islice, takewhile
 from typing import assert_never
 
 from exchange.domain.book import depth
 from exchange.domain.orders import Order, Side
-from exchange.domain.units import Epoch, Seq, Symbol, Units
+from exchange.domain.units import AccountId, Epoch, OrderId, Seq, Symbol, Units
 from exchange.engine import clocks
 from exchange.engine.account_commands import UNKNOWN_ACCOUNT
 from exchange.engine.commands import UNKNOWN_ORDER
@@ -49,6 +50,8 @@ OUTCAST_REMEDY = (
     "`exchange-recover inspect`: if this one is behind it is an old copy, and `exchange-recover "
     "recover-node` makes a new one; if it is not, mend or stop the peer, and start this node again"
 )
+PAGES_KEPT = 1_000  # fewer orders than this are sorted anew for each page
+LISTED_MAX = 64  # accounts whose list is kept: 8 bytes an order
 SCAN_MAX = 10_000  # orders looked at for one page: bounds what a sparse filter costs
 
 
@@ -131,15 +134,7 @@ def _orders(soft: Soft, query: OrdersQuery) -> AnswerBody:
         return UNKNOWN_ACCOUNT
     found: list[Order] = []
     if query.is_open:
-        live = state.open_by_account.get(query.account, {})
-        orders = sorted((state.orders[key] for key in live), key=lambda order: order.account_seq)
-        found = [
-            order
-            for order in orders
-            if order.account_seq >= query.cursor and query.symbol in (None, order.symbol)
-        ]
-        last = found[query.limit].account_seq if len(found) > query.limit else None
-        found = found[: query.limit]
+        found, last = _open_page(soft, query)
     else:
         seq, last = max(1, query.cursor), None
         stop = min(account.order_seq, seq + SCAN_MAX)
@@ -155,6 +150,44 @@ def _orders(soft: Soft, query: OrdersQuery) -> AnswerBody:
         for order in found
     ]
     return OrdersAnswer(answers, last)
+
+
+def _open_page(soft: Soft, query: OrdersQuery) -> tuple[list[Order], Seq | None]:
+    """Return live orders in the order of their places, and where the next page begins.
+
+    The list of their ids is kept from page to page: to make it anew for each would cost a listing
+    of N orders N x N.  Ids rise with the places, so what was placed since is at its end.
+    """
+    state, owner, found = soft.state, query.account, list[Order]()
+    ids = _live_ids(soft, owner)
+    start = 0
+    if query.cursor > 1:
+        first = state.account_orders.find((owner, query.cursor))
+        start = bisect_left(ids, first) if first is not None else len(ids)
+    for looked, place in enumerate(range(start, len(ids))):
+        order = state.orders.get(ids[place])
+        if order is None:
+            continue  # done since
+        if len(found) == query.limit or looked >= SCAN_MAX:
+            return found, order.account_seq
+        if query.symbol in (None, order.symbol):
+            found.append(order)
+    return found, None
+
+
+def _live_ids(soft: Soft, owner: AccountId) -> list[OrderId]:
+    live = soft.state.open_by_account.get(owner, {})
+    ids = soft.listed.pop(owner, [])
+    if not ids or len(ids) > 2 * len(live):  # most of them are done
+        ids = sorted(live)
+    else:
+        newer = list(takewhile(lambda order_id: order_id > ids[-1], reversed(live)))
+        ids += reversed(newer)
+    if len(live) > PAGES_KEPT:
+        soft.listed[owner] = ids
+        while len(soft.listed) > LISTED_MAX:
+            del soft.listed[next(iter(soft.listed))]
+    return ids
 
 
 def _matches(order: Order, query: OrdersQuery) -> bool:

@@ -154,6 +154,7 @@ class Soft:
         self.waiting: deque[tuple[Seq, Answer]] = deque()  # until visible through seq (B3)
         # Orders that meet more than a pass takes, in the middle of it, and who waits for the end.
         self.sweeping: dict[OrderId, list[Acknowledge]] = {}
+        self.listed: dict[AccountId, list[OrderId]] = {}  # ids of who lists many open orders
         self.rejected_us: dict[AccountId, int] = {}  # until when its logged rejections are paid for
         self.waiting_done: dict[OrderId, list[Ticket]] = {}
         self.seen: dict[NodeId, SealedProof] = {}  # newest proof of each peer's log

@@ -1,6 +1,7 @@
 """Answers to questions are pure reads.  Docstrings cite the rule or the interface."""
 
 from exchange.domain.instruments import plain_ticker
+from exchange.domain.orders import Side
 from exchange.domain.units import AccountId, NodeId, OrderId, Seq
 from exchange.engine import inputs
 from exchange.engine.effects import (
@@ -15,6 +16,7 @@ from exchange.engine.effects import (
     TradesAnswer,
     TransfersAnswer,
 )
+from exchange.engine.queries import PAGES_KEPT
 from tests.support.engines import Engines
 
 AAPL = plain_ticker("AAPL").symbol
@@ -210,3 +212,27 @@ def test_an_order_whose_instrument_was_never_told_is_counted_and_not_shown() -> 
     del engines.state(1).instruments[AAPL]
 
     assert (replica(engines).count, replica(engines).orders) == (2, [])
+
+
+def test_listing_of_many_open_orders_goes_on_while_they_come_and_go() -> None:
+    """C3: pages of a long listing cost no more than their orders, and are whole all the same."""
+    engines = Engines(2)
+    account = engines.account(1)
+    places = [engines.place(1, Side.SELL, 1_000, 1) for _ in range(PAGES_KEPT + 500)]
+    for first in range(0, len(places), 500):
+        engines.step(1, *places[first : first + 500])
+        engines.settle()
+    before = sorted(engines.state(1).orders)
+    seen: list[OrderId] = []
+    cursor = Seq(1)
+    while cursor is not None:
+        page = engines.ask(1, inputs.OrdersQuery(account, True, None, cursor, 700))
+        assert isinstance(page, OrdersAnswer)
+        seen += [order.order_id for order in page.orders]
+        if len(seen) == 700:
+            engines.step(1, inputs.CancelOrder(0, account, before[800]))
+            engines.sell(1, 1_000, 1)
+        cursor = page.next_cursor  # type: ignore[assignment]  # None ends it
+
+    assert seen == [key for key in before if key != before[800]] + seen[-1:]
+    assert seen[-1] not in before
