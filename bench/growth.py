@@ -33,7 +33,7 @@ from exchange.engine.messages import (
     Batch,
     Events,
     Hello,
-    Proof,
+    SealedProof,
     Session,
     SnapshotBegin,
     SnapshotEnd,
@@ -148,7 +148,7 @@ def _event_us() -> float:
     """Return the CPU of decoding and applying one event of a peer's stream."""
     engine = an_engine(1)
     session, clock = Session(Epoch(1), 1), Clock(NOW - 1_577_836_800_000_000)
-    proof = Proof(Lsn(1), b"")
+    proof = SealedProof(Lsn(1), bytes(16), bytes(8), bytes(16))
 
     def say(*messages: object) -> bytes:
         batch = Batch(session, clock, proof, list(messages), NodeId(2))  # type: ignore[arg-type]
