@@ -46,7 +46,7 @@ HEAD_S = 15.0  # for a whole head, however slowly it drips
 BODY_S = 10.0  # for a whole body
 BODY_SIZE = 1 << 20  # bytes: a list of 1,000 orders, and room
 RATE = 2_000  # requests a second of one connection: as many as a core answers
-_ALWAYS = [(b"Cache-Control", b"no-store"), (b"X-Content-Type-Options", b"nosniff")]
+_ALWAYS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _UNREAD = {h11.IDLE, h11.SEND_BODY, h11.ERROR}  # states of a client whose request is not whole
 
@@ -213,13 +213,15 @@ class HttpConnection:
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     def _response(self, reply: Reply, *, is_last: bool) -> h11.Response:
-        headers = [(b"Date", self._site.date()), *_ALWAYS]
+        headers = [(b"date", self._site.date()), *_ALWAYS]
         if reply.status != HTTPStatus.NO_CONTENT:
-            headers.append((b"Content-Type", reply.content_type.encode()))
-            headers.append((b"Content-Length", b"%d" % len(reply.body)))
-        headers += [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+            headers.append((b"content-type", reply.content_type.encode()))
+            headers.append((b"content-length", b"%d" % len(reply.body)))
+        headers += [
+            (name.lower().encode(), value.encode()) for name, value in reply.headers.items()
+        ]
         if is_last:
-            headers.append((b"Connection", b"close"))
+            headers.append((b"connection", b"close"))
         reason = _REASONS.get(reply.status, b"")
         return h11.Response(status_code=reply.status, headers=headers, reason=reason)
 

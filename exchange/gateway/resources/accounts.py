@@ -47,8 +47,16 @@ async def transfer(call: Call) -> Reply:
         del value["direction"]
     verb = "account.deposit" if wanted.direction == "deposit" else "account.withdraw"
     _operator_key(call)
+    key = call.idempotency_key
+    if key is not None:
+        if wanted.client_key not in (None, key):
+            told = "the Idempotency-Key and the client_key differ"
+            raise refuse(400, "invalid_value", told, "/client_key")
+        value["client_key"] = msgspec.Raw(msgspec.json.encode(key))
+    is_repeatable = (key or wanted.client_key) is not None
+    repeat = Repeat.SAFE if is_repeatable else Repeat.NEVER
     return value_reply(
-        await call.ask(verb, value, repeat=Repeat.NEVER, user_id=wanted.user_id), status=201
+        await call.ask(verb, value, repeat=repeat, user_id=wanted.user_id), status=201
     )
 
 
@@ -57,6 +65,7 @@ class _Transfer(msgspec.Struct, frozen=True):
 
     user_id: schema.IdText
     direction: str = "deposit"
+    client_key: str | None = None
 
     def __post_init__(self) -> None:
         if self.direction not in ("deposit", "withdraw"):
@@ -139,6 +148,7 @@ RESOURCES = [
         access="operator",
         body=schema.NewTransfer,
         status=201,
-        problems=(404, 422),
+        problems=(404, 409, 422),
+        is_idempotent_by_key=True,
     ),
 ]

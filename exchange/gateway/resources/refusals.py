@@ -39,6 +39,7 @@ _STATUS = {
     "unknown_order": 404,
     "unknown_instrument": 404,
     "duplicate_client_order_id": 409,
+    "duplicate_client_key": 409,
     "already_listed": 409,
     "not_empty": 409,
     "rate_limited": 429,

@@ -218,6 +218,7 @@ class Transfer(msgspec.Struct, frozen=True):
     asset: str
     quantity: Annotated[str, Meta(description="Below zero went out.")]
     ts: Timestamp
+    client_key: str = ""  # absent where there was none
 
 
 class Transfers(msgspec.Struct, frozen=True):
@@ -232,12 +233,15 @@ class NewTransfer(Body, frozen=True):
     asset: SymbolText
     quantity: Number
     direction: Literal["deposit", "withdraw"] = "deposit"
+    client_key: ClientOrderId | None = None
 
 
 class AssetBalance(msgspec.Struct, frozen=True):
     asset: str
     available: DecimalText
     held: DecimalText
+    seq: int = 0  # of the transfer, in the account's own sequence
+    is_replay: bool = False  # its key was used before: nothing moved
 
 
 # The market.

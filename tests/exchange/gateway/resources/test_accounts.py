@@ -102,3 +102,25 @@ def test_account_with_something_in_it_is_not_closed(house: House) -> None:
 
     assert empty.call("DELETE", "/v1/account").status_code == 200
     assert empty.call("GET", "/v1/account").status_code == 401
+
+
+def test_transfer_with_a_key_happens_once(house: House) -> None:
+    """Faults 3: an operator whose answer was lost sends it again; the header was once ignored."""
+    person = house.open_account()
+    value = {"user_id": person.user_id, "asset": "USD", "quantity": "100"}
+    header = {"Idempotency-Key": "wire-4711"}
+
+    def send(**more: object) -> int:
+        body = {**value, **more}
+        operator = house.operator_key
+        answer = house.call("POST", "/v1/transfers", body, key=operator, headers=header)
+        return answer.status_code
+
+    statuses = [send(), send(), send(client_key="wire-4711")]
+    refused = [send(quantity="101"), send(client_key="other")]
+
+    assert statuses == [201, 201, 201]
+    assert refused == [409, 400]
+    assert person.call("GET", "/v1/account").json()["balances"]["USD"]["available"] == "100"
+    listed = person.call("GET", "/v1/transfers").json()["transfers"]
+    assert [row["client_key"] for row in listed] == ["wire-4711"]
