@@ -28,6 +28,12 @@ def genesis(cluster: "Cluster") -> Genesis:
     return [(identity, disk.clone(), records) for identity, disk, records in made]
 
 
+def new_nodes(nodes: int, *, accounts: int, instruments: tuple[Instrument, ...]) -> Genesis:
+    """Return nodes with funds for a harness that is no cluster."""
+    made = _make(nodes, accounts, instruments, 1_000_000, 1_000_000)
+    return [(identity, disk.clone(), records) for identity, disk, records in made]
+
+
 @lru_cache(maxsize=256)
 def _make(
     nodes: int, accounts: int, instruments: tuple[Instrument, ...], cash: int, shares: int

@@ -5,12 +5,12 @@ old text occurs exactly once, so that they cannot rot.  `fuzz.mutants` plants th
 in a private copy and measures how long the hunters need.
 """
 
-from fuzz.planted import links, orders, settlement, store
+from fuzz.planted import links, orders, peers, settlement, store
 from fuzz.planted.bug import Planted
 
 __all__ = ["PLANTED", "SAFETY", "Planted", "safety_rows"]
 
-PLANTED = (*store.BUGS, *settlement.BUGS, *orders.BUGS, *links.BUGS)
+PLANTED = (*store.BUGS, *settlement.BUGS, *orders.BUGS, *links.BUGS, *peers.BUGS)
 
 # The rules that only change with a proof, as far as they are built (S11 is not).
 SAFETY = ("E2", "E3", "E4", "S4", "S5", "S6", "S7", "W1", "W4", "W5", "C3")

@@ -8,6 +8,7 @@ from exchange.coordinator.core import Registration
 from exchange.coordinator.errors import IdentityRefused
 from exchange.coordinator.member import Membership, register_new
 from exchange.coordinator.registration import register_line
+from exchange.coordinator.server import TOLD_S_MAX
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import NodeId, make_id
 from exchange.engine.effects import Refused
@@ -174,6 +175,23 @@ async def test_listing_reaches_every_node(autojump_clock: MockClock) -> None:
 
         assert answer == again == plain_ticker("AAPL")
         assert one.instruments == two.instruments == [plain_ticker("AAPL")]
+
+
+async def test_first_order_waits_until_the_others_have_heard_of_its_symbol(
+    autojump_clock: MockClock,
+) -> None:
+    """C1, B3: nodes take no listing from each other; and one that is silent is not waited for."""
+    async with a_house() as house:
+        silent = await newborn(house, 1)
+        client = Client(await house.dial())
+        await client.stream.send_all(register_line(silent.registration()) + b'"ok"\n')
+        _, membership = await a_member(house, 2)
+        began = autojump_clock.current_time()
+        answer = await membership.ensure_instrument("AAPL")
+        waited_s = autojump_clock.current_time() - began
+
+        assert answer == plain_ticker("AAPL")
+        assert waited_s == pytest.approx(TOLD_S_MAX, abs=0.1)
 
 
 async def test_strict_listing_refuses_unknown_tickers(autojump_clock: MockClock) -> None:

@@ -16,6 +16,7 @@ from exchange.engine.inputs import (
     LinkOpened,
     LinkRefused,
     PeerBatch,
+    PeerBroke,
     SnapshotMore,
 )
 from exchange.engine.messages import Batch, PeerMessage, Refusal, Resync, Session
@@ -233,6 +234,8 @@ async def test_line_that_is_not_of_this_link_ends_it(line: bytes) -> None:
             await _read_to_end(far)
     assert scene.inbox.items[-1] == LinkClosed(NodeId(1), THEIRS)
     assert "broke the protocol" in scene.told[-1]
+    (broke,) = [item for item in scene.inbox.items if isinstance(item, PeerBroke)]
+    assert "broke the protocol" in broke.reason, "the engine quarantines it"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from exchange.domain.units import (
     make_id,
 )
 from exchange.engine import errors, messages
+from exchange.engine.bounds import MESSAGES_MAX
 from exchange.engine.messages import Batch, PeerMessage, Session
 from exchange.engine.records import OfferId
 from exchange.wire.errors import RemoteProtocolError
@@ -167,6 +168,16 @@ def test_digits_inside_a_string_are_no_number_out_of_range() -> None:
     said = messages.SnapshotEnd(EPOCH, Seq(3), 1, "1" * 32)
 
     assert decode_batch(encode_batch(batch(said))[:-1]).messages == [said]
+
+
+def test_batch_of_more_messages_than_a_peer_takes_is_sent_as_several() -> None:
+    """B7: what an honest node has to say is never beyond a bound."""
+    said = [messages.Resync()] * (2 * MESSAGES_MAX + 1)
+    lines = encode_batch(batch(*said)).splitlines()
+    heard = [decode_batch(line).messages for line in lines]
+
+    assert max(map(len, heard)) <= MESSAGES_MAX
+    assert [one for part in heard for one in part] == said
 
 
 def test_line_longer_than_a_batch_is_not_decoded() -> None:
