@@ -195,6 +195,8 @@ class Life:
                 await self._become_ready(nursery)
                 self.door.open_to_clients()
                 on_ready(self)
+                if not self.engine.is_ready:
+                    nursery.start_soon(self._wait_until_let_in, on_ready)
                 await stop.wait()
                 await self._drain()
                 nursery.cancel_scope.cancel()
@@ -220,15 +222,24 @@ class Life:
         self._tell(Event("committer_chosen", text, kind=kind, seconds=seconds))
 
     async def _become_ready(self, nursery: trio.Nursery) -> None:
-        """Wait until every known peer is synced or suspected: at most 3 s (C5, C6)."""
+        """Wait until every known peer is synced or suspected: at most 3 s (C5, C6).
+
+        A node that all refuse is never ready; it is reached all the same, to be asked why (C3).
+        """
         self._look_at_storage()
         if not self._store.state.peers:
             with trio.move_on_after(PEERS_S):  # a first start hears of its peers there
                 await self.membership.wait_tried()
         self.clients.cancel_orphaned()
         nursery.start_soon(self._tick)
+        while not self.engine.is_ready and not self.engine.outcast:
+            await self.hub.wait_turn()
+
+    async def _wait_until_let_in(self, on_ready: Callable[["Life"], None]) -> None:
+        """Tell that this node serves once a peer has let it in (C3)."""
         while not self.engine.is_ready:
             await self.hub.wait_turn()
+        on_ready(self)
 
     async def _tick(self) -> None:
         is_mute = False

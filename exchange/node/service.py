@@ -251,6 +251,8 @@ class Service:
         except OSError as error:  # a full disk must not end a node that serves (W7)
             text = f"cannot write {self._settings.data_dir / NAME}: {error.strerror}"
             self._tell(Event("endpoints_unwritten", text))
+        if not life.engine.is_ready:
+            return  # it can be asked why, and serves nobody until a peer lets it in (C3)
         for line in self._greeting(life):
             self._tell(line)
         notify("READY=1", os.environ)
