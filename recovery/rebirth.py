@@ -16,6 +16,7 @@ from exchange.coordinator.rebirth import replace
 from exchange.domain.units import Epoch, Lsn, NodeId
 from exchange.engine.messages import SealedProof
 from exchange.engine.records import PeerSeen
+from exchange.process.files import write_file
 from exchange.store.directory import STORE, UNACCEPTED
 from exchange.store.frames import Identity
 from recovery.directory import COORDINATORS, marked
@@ -25,6 +26,7 @@ from recovery.problems import EXIT_USAGE
 from recovery.replay import CannotReplay
 
 EMBEDDED = "coordinator"  # where a node keeps the coordinator that it embeds
+SECRET = "cluster.secret"  # by which the processes of a cluster know each other without TLS
 
 
 def read_rebuilt(path: Path) -> Rebuilt:
@@ -48,6 +50,7 @@ def accept(path: Path, others: Sequence[Path]) -> Rebuilt:
     for other in others:
         _check(other, identity, rebuilt)
     told = [_introduce(other, rebuilt, identity) for other in others]
+    _share_secret(path, others)
     if (path / UNACCEPTED).exists():
         _let_serve(path)
     elif not any(told):
@@ -122,6 +125,13 @@ def _tell_node(path: Path, rebuilt: Rebuilt) -> bool:
         record = PeerSeen(lost, nonce, Epoch(rebuilt.epoch), b"", known.address)
         node.append([record], seen={lost: proof}, is_seen_replaced=True, ts=now())
         return True
+
+
+def _share_secret(path: Path, others: Sequence[Path]) -> None:
+    """Give the rebuilt node the cluster's secret: else nobody believes it, or its coordinator."""
+    known = [other / SECRET for other in others if (other / SECRET).exists()]
+    if known and not (path / SECRET).exists():
+        write_file(path / SECRET, known[0].read_bytes())
 
 
 def _let_serve(path: Path) -> None:

@@ -55,8 +55,9 @@ class DamagedRegistry(StoreError):  # noqa: N818
     def __init__(self, place: str, what: str, directory: str = "its data directory") -> None:
         super().__init__(
             f"the registry of the coordinator in {directory} is damaged at {place}: {what}",
-            remedy="move that directory away and start again: an empty coordinator learns the "
-            "cluster from its nodes as they come back; let all of them return before new ones join",
+            remedy="move that directory away, put the cluster.secret of any node into an empty one "
+            "and start again: an empty coordinator learns the cluster from its nodes as they come "
+            "back; let all of them return before new ones join",
         )
         self._place, self._found = place, what
 

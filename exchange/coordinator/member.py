@@ -29,6 +29,7 @@ from exchange.coordinator.registration import (
     listed_instruments,
     register_line,
 )
+from exchange.coordinator.secret import ClusterSecret, NotProven
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, number_of, parse_id
 from exchange.engine.effects import Refused
@@ -97,13 +98,23 @@ class Member(Protocol):
         ...
 
 
-def dial_tcp(coordinator: str, trust: Trust | None = None) -> Dial:
+def dial_tcp(
+    coordinator: str, trust: Trust | None = None, secret: ClusterSecret | None = None
+) -> Dial:
     """Return what connects to a coordinator at `host:port`; BadAddress if it is no address.
 
-    With `trust` it speaks TLS, and with nobody but a coordinator.
+    With `trust` it speaks TLS, and with nobody but a coordinator; with `secret` it speaks with
+    nobody who does not know that.
     """
     context = None if trust is None else trust.client
-    return partial(connect, parse_address(coordinator), context, name=COORDINATOR)
+    dial = partial(connect, parse_address(coordinator), context, name=COORDINATOR)
+    return dial if secret is None else partial(_dial_proven, dial, secret)
+
+
+async def _dial_proven(dial: Dial, secret: ClusterSecret) -> trio.abc.Stream:
+    stream = await dial()
+    await secret.prove(stream, may_learn=True)
+    return stream
 
 
 async def register_new(
@@ -129,6 +140,8 @@ async def register_new(
                     return _new_node(await _register(connection, Registration(nonce, address)))
                 finally:
                     await connection.close()
+            except NotProven as error:
+                raise RegistrationRefused("join_secret", f"{coordinator}: {error}") from error
             except (OSError, ConnectionLost, WireError) as error:
                 why = _why(error)
             await backoff.wait()
@@ -194,6 +207,9 @@ class Membership:
                 await self._serve_once(backoff)
             except _AskedAnew:
                 pass
+            except NotProven as error:
+                text = f"what answers at {self._address} is not believed: {error}"
+                self._tell(Event("coordinator_unproven", text, address=self._address))
             except _TurnedAway as error:
                 text = f"{self._address}: {error}. Until then accounts and listings wait"
                 self._tell(Event("registration_refused", text, address=self._address))

@@ -29,6 +29,7 @@ from exchange.coordinator.node_link import Asked, NodeLink
 from exchange.coordinator.registrar import Registrar
 from exchange.coordinator.registration import is_registration, registered_line, registration_of
 from exchange.coordinator.registry import InstrumentListed, NodeEntry, RegistryRecord
+from exchange.coordinator.secret import NO_SECRET, UNPROVEN, Challenge, ClusterSecret
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, NodeId, node_of
 from exchange.engine.effects import Refused
@@ -47,6 +48,7 @@ from exchange.wire.coordinator_lines import (
     instrument_line,
 )
 from exchange.wire.errors import RemoteProtocolError, RequestError, WireError
+from exchange.wire.proving import Prove, read_prove
 
 CONNECTIONS_MAX = 12_000  # every node of a full cluster, and clients
 FIRST_LINE_S_MAX = 30.0
@@ -55,6 +57,7 @@ TOLD_S_MAX = 0.5  # a first order waits no longer for nodes that are slow to hea
 TELLING_MAX = 256  # listings whose telling is remembered
 ATTEMPTS_MAX = 3  # nodes asked for one account
 WRONG_NAME = Refused("wrong_certificate", "the node's certificate is not of the id it claims")
+NOT_PROVEN = Refused("join_secret", UNPROVEN)
 _NO_NODE = Refused("no_live_node", "no node is connected to the coordinator; start one")
 _NODE_LOST = Refused("node_lost", "the node went away; ask again")
 
@@ -71,10 +74,12 @@ class Coordinator:
         strict_listing: bool,
         say: Callable[[str], None] = lambda sentence: None,
         authority: Authority | None = None,
+        secret: ClusterSecret | None = None,
         now: Now = now,
     ) -> None:
         self._registrar = registrar
         self._authority = authority  # None without TLS
+        self._secret = secret  # None with TLS, and where anybody is taken at his word
         self._now = now
         self._operator_key = operator_key
         self._is_strict = strict_listing
@@ -123,9 +128,14 @@ class Coordinator:
     async def _served(self, connection: Connection, caller: str) -> None:
         if self._connections > CONNECTIONS_MAX:
             raise RequestError("too_many_connections", "close some, or come again later")
-        with trio.move_on_after(FIRST_LINE_S_MAX) as deadline:
+        lines, is_proven = [], self._secret is None
+        with trio.move_on_after(FIRST_LINE_S_MAX):
             lines = await connection.read()
-        if deadline.cancelled_caught or not lines:
+            asked = read_prove(lines[0]) if lines else None
+            if asked is not None:
+                lines = await self._proven(connection, asked, lines[1:])
+                is_proven = True
+        if not lines:
             return
         if self._authority is not None and is_joining(lines[0]):
             answer = await answer_joining(
@@ -135,14 +145,29 @@ class Coordinator:
                 await connection.send(answer)
                 return
         if is_registration(lines[0]):
-            await self._serve_node(connection, lines, caller)
+            await self._serve_node(connection, lines, caller, is_proven=is_proven)
         else:
             await self._desk.serve(connection, lines)
 
-    async def _serve_node(self, connection: Connection, lines: list[bytes], caller: str) -> None:
+    async def _proven(
+        self, connection: Connection, asked: Prove, lines: list[bytes]
+    ) -> list[bytes]:
+        """Prove that this is the coordinator, and see the caller's proof; read on."""
+        if self._secret is None:
+            raise RequestError("no_secret", NO_SECRET)
+        challenge = Challenge(self._secret, asked)
+        await connection.send(challenge.line)
+        lines = lines or await connection.read()
+        if lines:
+            challenge.check(lines[0])
+        return lines[1:] or await connection.read()
+
+    async def _serve_node(
+        self, connection: Connection, lines: list[bytes], caller: str, *, is_proven: bool
+    ) -> None:
         asked = registration_of(decode_register(lines[0]))
-        decision: Decision | Refused = WRONG_NAME
-        if self._is_named(asked.node_id, caller):
+        decision: Decision | Refused = WRONG_NAME if is_proven else NOT_PROVEN
+        if is_proven and self._is_named(asked.node_id, caller):
             decision = await self._registrar.register(asked)
         if isinstance(decision, Decision) and not self._is_named(decision.node_id, caller):
             decision = WRONG_NAME

@@ -1,6 +1,7 @@
 """A coordinator from its data directory to its listener: the same alone or in a node (C4).
 
 lock, store/, identity, ballast    as in every data directory (exchange.store.directory)
+cluster.secret                     made at the first start without TLS, 0600 (`coordinator.secret`)
 operator.key                       made at the first start, 0600; a node that embeds the
 coordinator has it in its own data directory
 """
@@ -21,6 +22,8 @@ from exchange.coordinator.authority import (
 from exchange.coordinator.keys import operator_key
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
+from exchange.coordinator.secret import NAME as SECRET
+from exchange.coordinator.secret import ClusterSecret
 from exchange.coordinator.server import Coordinator
 from exchange.process.addresses import Address, check_listener, parse_address
 from exchange.process.clocks import now
@@ -54,6 +57,7 @@ async def serve_coordinator(
     is_auth: bool = True,
     strict_listing: bool = False,
     operator_key_path: Path | None = None,
+    secret_path: Path | None = None,
     say: Callable[[str], None] | None = None,
     is_tls: bool = False,
     task_status: trio.TaskStatus[Serving] = trio.TASK_STATUS_IGNORED,
@@ -73,6 +77,9 @@ async def serve_coordinator(
                 path = operator_key_path or data_dir / OPERATOR_KEY
                 key, is_new = operator_key(path)
                 authority, trust = _certify(data_dir, address) if is_tls else (None, None)
+                secret = None
+                if is_auth and not is_tls:
+                    secret = ClusterSecret.made(secret_path or data_dir / SECRET)
                 cluster, at = store.registry.cluster, str(listens_at(listener))
                 task_status.started(Serving(at, cluster, path, is_new))
                 while True:
@@ -83,6 +90,7 @@ async def serve_coordinator(
                         strict_listing=strict_listing,
                         say=say,
                         authority=authority,
+                        secret=secret,
                     )
                     say(Event("force_failed", await _live(coordinator, listener, trust)))
                     store.close()

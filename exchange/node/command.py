@@ -146,6 +146,11 @@ OPTIONS: list[Option] = [
         show_default=False,
         help="What `exchange-coordinator token` printed; for the first start with --tls.",
     ),
+    click.option(
+        "--join-secret",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The cluster.secret of the coordinator, where this node cannot find it by itself.",
+    ),
     click.option("--no-auth", is_flag=True, help="Take anyone's word for who they are."),
     click.option(
         "--strict-listing",
@@ -228,6 +233,7 @@ def settings_of(values: dict[str, Any], *, is_https_default: bool = False) -> Se
         is_strict=values["strict_listing"],
         is_tls=values["tls"],
         join=values["join"],
+        join_secret=values["join_secret"],
         limits=limits_of(values, idle_s=values["idle_timeout"]),
         https=None
         if values["https"] is None

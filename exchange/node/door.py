@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import trio
 
-from exchange.engine.errors import RemoteProtocolError
+from exchange.coordinator.secret import NO_SECRET, UNPROVEN, Challenge, ClusterSecret
 from exchange.node.clients import Clients
 from exchange.node.connection import say_last
 from exchange.node.links import Links
@@ -16,10 +16,11 @@ from exchange.process.sockets import BROKEN, accept
 from exchange.process.tls import Trust
 from exchange.store.errors import StoreError
 from exchange.wire.answers import error_line, line_of_error
-from exchange.wire.errors import FramingError, RequestError, WireError
+from exchange.wire.errors import FramingError, RemoteProtocolError, RequestError, WireError
 from exchange.wire.handshake import NodeHello, first_line
 from exchange.wire.lines import REQUEST_BYTES_MAX, LineSplitter
 from exchange.wire.peers import BATCH_BYTES_MAX
+from exchange.wire.proving import Prove, read_prove
 
 FIRST_LINE_S = 10.0
 READ_SIZE = 1 << 16
@@ -36,8 +37,10 @@ class Door:
         *,
         tell: Callable[[str], None],
         trust: Trust | None = None,
+        secret: ClusterSecret | None = None,
     ) -> None:
         self._trust = trust  # None without TLS
+        self._secret = secret  # None with TLS, and where anybody is taken at his word
         self._clients = clients
         self._links = links
         self._tell = tell
@@ -111,6 +114,9 @@ class Door:
                 lines, broken = await _first_lines(wire, splitter)
             finally:
                 self._waiting -= 1
+            asked = read_prove(lines[0]) if lines else None
+            if asked is not None:
+                lines, broken = await self._proven(wire, splitter, asked, lines[1:])
             if not lines:
                 return
             first = first_line(lines[0])
@@ -120,6 +126,8 @@ class Door:
                 return
             if broken is not None:
                 raise broken
+            if self._secret is not None and asked is None:
+                raise RemoteProtocolError("join_secret", UNPROVEN)
             splitter.widen(BATCH_BYTES_MAX)
             await self._links.accept(wire, first, splitter, lines[1:])
         except RequestError as error:
@@ -133,6 +141,23 @@ class Door:
             await say_last(wire, error_line(error.code, error.detail))
         except BROKEN:
             pass
+
+    async def _proven(
+        self, wire: Wire, splitter: LineSplitter, asked: Prove, lines: list[bytes]
+    ) -> tuple[list[bytes], FramingError | None]:
+        """Prove that this node is of the cluster, and see that the caller is; read on."""
+        if self._secret is None or not self._secret.value:
+            raise RequestError("no_secret", NO_SECRET)
+        challenge = Challenge(self._secret, asked)
+        await wire.stream.send_all(challenge.line)
+        broken = None
+        if not lines:
+            lines, broken = await _first_lines(wire, splitter)
+        if lines:
+            challenge.check(lines[0])
+        if lines[1:] or broken is not None or not lines:
+            return lines[1:], broken
+        return await _first_lines(wire, splitter)
 
 
 async def _first_lines(

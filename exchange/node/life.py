@@ -16,6 +16,7 @@ import trio
 from exchange.coordinator.core import KnownNode, Registration
 from exchange.coordinator.keys import minted
 from exchange.coordinator.member import Membership, dial_tcp
+from exchange.coordinator.secret import ClusterSecret
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Epoch, Micros, NodeId
 from exchange.engine.effects import Alarm, Refused, StatusAnswer
@@ -89,6 +90,7 @@ class Life:
         clocks: Clocks,
         tell: Callable[[str], None],
         trust: Trust | None = None,
+        secret: ClusterSecret | None = None,
         start: Start | None = None,
     ) -> None:
         self._store = store
@@ -117,7 +119,9 @@ class Life:
         )
         self.engine.forced(store.proof)
         self.who = Who(store, epoch, address)
-        self.membership = Membership(coordinator, self, say=tell, dial=dial_tcp(coordinator, trust))
+        self.membership = Membership(
+            coordinator, self, say=tell, dial=dial_tcp(coordinator, trust, secret)
+        )
         self.hub = Hub(
             self.engine,
             store,
@@ -129,7 +133,7 @@ class Life:
             self.who,
             self.engine,
             self.hub,
-            dial=partial(dial, trust=trust),
+            dial=partial(dial, trust=trust, secret=secret),
             tell=tell,
             jitter=random.SystemRandom(),
             is_secured=trust is not None,
@@ -162,7 +166,7 @@ class Life:
         )
         self.feed.connect(self.clients)
         self.hub.connect(answers=self.clients, peers=self.links, feed=self.feed)
-        self.door = Door(self.clients, self.links, tell=tell, trust=trust)
+        self.door = Door(self.clients, self.links, tell=tell, trust=trust, secret=secret)
         self.monitor = Monitor(self.engine.soft, self.forces, clocks, tell=tell)
         self.committer: Committer = InlineCommitter(self._commit)
         self._is_full = False

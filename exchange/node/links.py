@@ -26,6 +26,7 @@ from typing import Protocol
 
 import trio
 
+from exchange.coordinator.secret import NotProven
 from exchange.domain.units import Clock, Epoch, Micros, NodeId
 from exchange.engine.effects import CloseLink, Send, WantMore
 from exchange.engine.inputs import (
@@ -291,6 +292,10 @@ class Links:
             await trio.aclose_forcefully(wire.stream)
             text = f"at {address} is not node {peer}: its certificate is of {wire.peer!r}"
             self._tell(Event("peer_certificate", text, peer=peer, address=address))
+            return None
+        except NotProven as error:
+            refusal = f"what is at the address of node {peer} is not believed: {error}"
+            self._inbox.feed([LinkRefused(peer, refusal)])
             return None
         except (OSError, trio.TooSlowError, BadAddress):
             return None

@@ -19,6 +19,8 @@ import trio
 
 from exchange.client.sockets import believe
 from exchange.coordinator.member import dial_tcp
+from exchange.coordinator.secret import NAME as SECRET
+from exchange.coordinator.secret import ClusterSecret
 from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.domain.units import Lsn, Micros
 from exchange.node.birth import find_identity
@@ -74,6 +76,7 @@ class Service:
         self._https: str | None = None  # where the gateway listens
         self._life: Life | None = None
         self._trust: Trust | None = None
+        self._secret: ClusterSecret | None = None
 
     def stop(self) -> None:
         """Begin a graceful stop."""
@@ -100,6 +103,10 @@ class Service:
                         self._trust = await credentials.obtain()
                         believe(settings.data_dir / tls.DIRECTORY / tls.CA_CERTIFICATE)
                         nursery.start_soon(credentials.keep, self._tell)
+                    elif settings.is_authenticated:
+                        self._secret = ClusterSecret(settings.data_dir / SECRET)
+                        if settings.join_secret is not None:
+                            self._secret.take(settings.join_secret)
                     identity = await self._identity(directory)
                     await self._live(directory, identity, listener)
                     nursery.cancel_scope.cancel()
@@ -116,6 +123,7 @@ class Service:
                 is_auth=settings.is_authenticated,
                 strict_listing=settings.is_strict,
                 operator_key_path=settings.data_dir / OPERATOR_KEY,
+                secret_path=settings.data_dir / SECRET,
                 say=self._tell,
                 is_tls=settings.is_tls,
                 task_status=task_status,
@@ -155,7 +163,7 @@ class Service:
             directory,
             coordinator=self._coordinator,
             address=self._advertised,
-            dial=dial_tcp(self._coordinator, self._trust),
+            dial=dial_tcp(self._coordinator, self._trust, self._secret),
         )
 
     async def _live(
@@ -213,6 +221,7 @@ class Service:
                 clocks=self._clocks,
                 tell=self._tell,
                 trust=self._trust,
+                secret=self._secret,
                 start=start,
             )
             gc.collect()

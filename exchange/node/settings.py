@@ -37,11 +37,22 @@ class Settings(msgspec.Struct, frozen=True):
     limits: Limits = LIMITS
     is_tls: bool = False  # for clients, nodes and the coordinator
     join: str = ""  # the token of a first start
+    join_secret: Path | None = None  # where the cluster's secret lies, without TLS
     https: Https | None = None  # None: no gateway in this process
     log: LogSettings = LogSettings()
 
     def check(self) -> None:
         """Refuse what must not run: BadAddress."""
+        if self.join_secret is not None and (self.is_tls or not self.is_authenticated):
+            raise BadSetting(
+                "--join-secret is for nodes without --tls and without --no-auth",
+                remedy="leave it out",
+            )
+        if self.join_secret is not None and self.coordinator is None:
+            raise BadSetting(
+                "--join-secret without --coordinator: this node makes a cluster of its own",
+                remedy="add --coordinator, or leave it out",
+            )
         listeners = {"--listen": self.listen}
         if self.coordinator is None:
             listeners["--coordinator-listen"] = self.coordinator_listen

@@ -7,6 +7,7 @@ import ssl
 import msgspec
 import trio
 
+from exchange.coordinator.secret import ClusterSecret
 from exchange.process.addresses import parse_address
 from exchange.process.sockets import tune
 from exchange.process.tls import Trust, peer_name, secured
@@ -55,10 +56,17 @@ def address_of(peer: trio.socket.SocketType) -> str:
     return str(ipaddress.ip_network(f"{host.partition('%')[0]}/64", strict=False))
 
 
-async def dial(address: str, *, trust: Trust | None = None) -> Wire:
-    """Connect to a `host:port`, over TLS with `trust`; raises OSError, or BadAddress."""
+async def dial(
+    address: str, *, trust: Trust | None = None, secret: ClusterSecret | None = None
+) -> Wire:
+    """Connect to a `host:port`, over TLS with `trust`; raises OSError, or BadAddress.
+
+    With `secret` whoever answers must prove that it knows it: NotProven.
+    """
     parsed = parse_address(address)
     wire = prepare(await trio.open_tcp_stream(parsed.host, parsed.port))
+    if secret is not None:
+        await secret.prove(wire.stream)
     return wire if trust is None else await secure(wire, trust.client)
 
 

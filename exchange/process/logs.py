@@ -85,6 +85,10 @@ EVENTS: dict[str, tuple[Level, str]] = {
         "warning",
         "Stamps are ahead of the wall clock, because one was wrong once; nothing need be done.",
     ),
+    "coordinator_unproven": (
+        "error",
+        "What listens at the coordinator's address does not know the cluster's secret.",
+    ),
     "peer_certificate": ("error", "What listens at a peer's address shows another certificate."),
     "link_ended": ("info", "A connection to a peer ended; it comes again by itself."),
     "link_refused": ("warning", "A node, or what pretends to be one, may not link."),

@@ -349,4 +349,22 @@ BUGS = (
         "min(node.proof.lsn, node.proof.lsn - 1)",
         ("tests/recovery/test_archive.py",),
     ),
+    Planted(
+        "stranger_is_a_node_without_the_secret",
+        "C3",
+        "exchange/coordinator/server.py",
+        "        decision: Decision | Refused = WRONG_NAME if is_proven else NOT_PROVEN\n"
+        "        if is_proven and self._is_named(asked.node_id, caller):\n",
+        "        decision: Decision | Refused = WRONG_NAME if is_proven else NOT_PROVEN\n"
+        "        if self._is_named(asked.node_id, caller):\n",
+        ("tests/exchange/coordinator/test_server.py",),
+    ),
+    Planted(
+        "whoever_answers_is_the_coordinator",
+        "C3",
+        "exchange/coordinator/secret.py",
+        "        if not _is_proof(told.proof, value, SERVER, nonce, told.nonce):\n",
+        "        if not told.proof:\n",
+        ("tests/exchange/coordinator/test_secret.py",),
+    ),
 )

@@ -12,6 +12,7 @@ from exchange.coordinator.core import NONCE_BYTES, KnownNode, Registration
 from exchange.coordinator.member import Membership
 from exchange.coordinator.registrar import LocalRegistrar
 from exchange.coordinator.registry_store import RegistryStore
+from exchange.coordinator.secret import ClusterSecret
 from exchange.coordinator.server import Coordinator
 from exchange.domain.instruments import Instrument
 from exchange.domain.units import AccountId, Epoch, NodeId, number_of
@@ -65,9 +66,15 @@ class House:
     """A coordinator that can be killed and started again on its disk."""
 
     def __init__(
-        self, nursery: trio.Nursery, *, is_auth: bool = False, is_strict: bool = False
+        self,
+        nursery: trio.Nursery,
+        *,
+        is_auth: bool = False,
+        is_strict: bool = False,
+        secret: ClusterSecret | None = None,
     ) -> None:
         self.nursery = nursery
+        self._secret = secret
         self.disk = MemoryDisk()
         self.said: list[str] = []
         self._is_auth = is_auth
@@ -86,6 +93,7 @@ class House:
             is_auth=self._is_auth,
             strict_listing=self._is_strict,
             say=self.said.append,
+            secret=self._secret,
         )
         self._scopes = []
         self._is_up = True
@@ -205,10 +213,12 @@ class FakeNode:
 
 
 @asynccontextmanager
-async def a_house(*, is_auth: bool = False, is_strict: bool = False) -> AsyncIterator[House]:
+async def a_house(
+    *, is_auth: bool = False, is_strict: bool = False, secret: ClusterSecret | None = None
+) -> AsyncIterator[House]:
     """Run a coordinator, and check everything at the end."""
     async with trio.open_nursery() as nursery:
-        house = House(nursery, is_auth=is_auth, is_strict=is_strict)
+        house = House(nursery, is_auth=is_auth, is_strict=is_strict, secret=secret)
         yield house
         house.check()
         nursery.cancel_scope.cancel()

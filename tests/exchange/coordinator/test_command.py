@@ -109,11 +109,11 @@ def test_killed_process_has_lost_nothing_it_answered(tmp_path: Path) -> None:
     """C2: SIGKILL between registrations; a node that asks again gets the same id."""
     answered = {}
     for number in (1, 2, 3):
-        process = Process(tmp_path)
+        process = Process(tmp_path, "--no-auth")
         (told,) = process.ask(first_registration(number), answers=1)
         answered[number] = told["id"]
         assert process.end(signal.SIGKILL) == -signal.SIGKILL
-    process = Process(tmp_path)
+    process = Process(tmp_path, "--no-auth")
     again = {
         number: process.ask(first_registration(number), answers=1)[0]["id"] for number in (3, 1, 2)
     }
@@ -128,7 +128,9 @@ def test_registry_killed_in_a_write_is_as_before_it(tmp_path: Path, passage: int
 
     The first write makes the environment, the others are one registration each.
     """
-    process = Process(tmp_path, EXCHANGE_CRASH_POINT=f"write_begun_uncommitted:{passage}")
+    process = Process(
+        tmp_path, "--no-auth", EXCHANGE_CRASH_POINT=f"write_begun_uncommitted:{passage}"
+    )
     requests = [
         first_registration(1),
         first_registration(2),
@@ -137,7 +139,7 @@ def test_registry_killed_in_a_write_is_as_before_it(tmp_path: Path, passage: int
     ]
     answers = [process.ask(request, answers=1) for request in requests[: passage - 1]]
     assert process.wait() == -signal.SIGKILL
-    process = Process(tmp_path)
+    process = Process(tmp_path, "--no-auth")
     (cluster,) = process.ask(b'{"id":1,"type":"cluster.get"}\n', answers=1)
     process.end(signal.SIGTERM)
 

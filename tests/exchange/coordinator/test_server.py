@@ -1,13 +1,16 @@
 """Nodes register, hear of each other and open accounts; the coordinator's death loses nothing."""
 
+from pathlib import Path
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from exchange.coordinator.core import Registration
-from exchange.coordinator.errors import IdentityRefused
-from exchange.coordinator.member import Membership, register_new
+from exchange.coordinator.errors import IdentityRefused, RegistrationRefused
+from exchange.coordinator.member import Dial, Membership, register_new
 from exchange.coordinator.registration import register_line
+from exchange.coordinator.secret import NAME, ClusterSecret
 from exchange.coordinator.server import TOLD_S_MAX
 from exchange.domain.instruments import plain_ticker
 from exchange.domain.units import NodeId, make_id
@@ -330,3 +333,67 @@ async def test_connection_that_says_nothing_is_closed(autojump_clock: MockClock)
     """C2."""
     async with a_house() as house:
         assert await Client(await house.dial()).read() is None
+
+
+def proven(house: House, secret: ClusterSecret) -> Dial:
+    """Return what dials as a node without TLS does."""
+
+    async def dial() -> trio.abc.Stream:
+        stream = await house.dial()
+        await secret.prove(stream, may_learn=True)
+        return stream
+
+    return dial
+
+
+async def test_without_tls_a_stranger_is_no_node(autojump_clock: MockClock, tmp_path: Path) -> None:
+    """C6: any process of this machine can say that it is a new node."""
+    secret = ClusterSecret.made(tmp_path / NAME)
+    async with a_house(is_auth=True, secret=secret) as house:
+        with pytest.raises(RegistrationRefused, match="cluster's secret"):
+            await newborn(house, 1)
+
+        assert not await house.registrar.nodes()
+
+
+async def test_a_node_that_knows_the_secret_joins_and_hears_the_operator_key(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    secret, own = ClusterSecret.made(tmp_path / NAME), ClusterSecret(tmp_path / "1" / NAME)
+    async with a_house(is_auth=True, secret=secret) as house:
+        node = FakeNode(1)
+        told = await register_new("", node.nonce, node.address, dial=proven(house, own))
+        node.node_id, node.cluster = told.node_id, told.cluster
+        membership = Membership("", node, dial=proven(house, own))
+        house.nursery.start_soon(membership.run)
+        await membership.wait_tried()
+
+        assert membership.is_connected
+        assert node.operator_key_hash
+        assert own.value == secret.value
+
+
+async def test_who_has_taken_the_port_of_the_coordinator_names_no_operator(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """C6: a node believes an operator key only from who knows the secret of its cluster."""
+    impostor = ClusterSecret.made(tmp_path / "impostor" / NAME)
+    own = ClusterSecret.made(tmp_path / "node" / NAME)
+    async with a_house(is_auth=True, secret=impostor) as house:
+        node = FakeNode(1, node_id=1)
+        membership = Membership("", node, dial=proven(house, own), say=house.said.append)
+        house.nursery.start_soon(membership.run)
+        await membership.wait_tried()
+
+        assert not membership.is_connected
+        assert not node.operator_key_hash
+        assert any("not believed" in said for said in house.said)
+
+
+async def test_a_new_node_hears_at_once_that_it_does_not_know_the_secret(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    ours, others = (ClusterSecret.made(tmp_path / name / NAME) for name in "ab")
+    async with a_house(is_auth=True, secret=ours) as house:
+        with pytest.raises(RegistrationRefused, match="does not know the secret"):
+            await register_new("", bytes(16), "127.0.0.1:1", dial=proven(house, others))

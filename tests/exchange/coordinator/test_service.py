@@ -11,8 +11,10 @@ import trio
 
 from exchange.coordinator.core import Registration
 from exchange.coordinator.keys import is_key
-from exchange.coordinator.member import Membership, register_new
+from exchange.coordinator.member import Membership, dial_tcp, register_new
 from exchange.coordinator.registration import register_line
+from exchange.coordinator.secret import NAME as SECRET
+from exchange.coordinator.secret import ClusterSecret
 from exchange.coordinator.service import Serving, serve_coordinator
 from exchange.domain.instruments import plain_ticker
 from exchange.process.errors import BadAddress, ListenFailed, ProcessError
@@ -91,7 +93,8 @@ async def test_operator_key_is_told_to_nodes_as_a_hash(tmp_path: Path) -> None:
             say=lambda sentence: None,
         )
         started: Serving = await nursery.start(serve)
-        told = await register_new(started.address, NONCE, "127.0.0.1:1")
+        dial = dial_tcp(started.address, secret=ClusterSecret(tmp_path / "node" / SECRET))
+        told = await register_new(started.address, NONCE, "127.0.0.1:1", dial=dial)
         nursery.cancel_scope.cancel()
 
     assert started.operator_key == key_path

@@ -96,6 +96,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "https": ANYWHERE,
         "tls": True,
         "join": "token",
+        "join_secret": None,
         "account_rate": 1,
         "address_rate": 2,
         "connections_max": 3,
@@ -108,6 +109,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
         "https_address_rate": 7,
         "https_connections_max": 8,
         "https_connections_per_address": 9,
+        "https_handshake_rate": 10,
         "log_level": "info",
         "log_format": "auto",
     }
@@ -116,7 +118,7 @@ def test_settings_are_what_the_options_say(tmp_path: Path) -> None:
 
     assert (settings.is_tls, settings.join) == (True, "token")
     assert settings.limits == Limits(1, 2, 3, 4, 5.0)
-    assert settings.https == Https(ANYWHERE, limits=Limits(6, 7, 8, 9))
+    assert settings.https == Https(ANYWHERE, limits=Limits(6, 7, 8, 9, handshake_rate=10))
     assert (settings.visible_within_s, settings.open_orders_max) == (0.5, 7)
     assert (settings.is_authenticated, settings.is_strict, settings.ack) == (False, True, "durable")
 

@@ -1,9 +1,12 @@
 """The door tells who is there, and lets no caller hurt another."""
 
+from pathlib import Path
+
 import pytest
 import trio
 import trio.testing
 
+from exchange.coordinator.secret import NAME, ClusterSecret, NotProven
 from exchange.node.door import Door
 from exchange.node.sockets import Wire
 from exchange.store.errors import DamagedTable
@@ -43,8 +46,10 @@ class Clients:
             raise self.error
 
 
-def a_door(clients: Clients, links: Links, told: list[str]) -> Door:
-    return Door(clients, links, tell=told.append)  # type: ignore[arg-type]  # both are faked
+def a_door(
+    clients: Clients, links: Links, told: list[str], *, secret: ClusterSecret | None = None
+) -> Door:
+    return Door(clients, links, tell=told.append, secret=secret)  # type: ignore[arg-type]  # faked
 
 
 async def test_nodes_are_served_before_clients() -> None:
@@ -122,3 +127,53 @@ async def test_damaged_data_met_by_one_client_ends_the_node() -> None:
 
     with pytest.RaisesGroup(DamagedTable, flatten_subgroups=True):
         await visit(a_door(Clients(damaged), Links(), []))
+
+
+HELLO = encode_hello(NodeHello(1, "test", 2, LINK_VERSION))
+
+
+async def test_without_tls_a_node_must_know_the_secret_of_the_cluster(tmp_path: Path) -> None:
+    """C6: any process of this machine can say that it is a node."""
+    links, told = Links(), list[str]()
+    door = a_door(Clients(), links, told, secret=ClusterSecret.made(tmp_path / NAME))
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(door.serve, Wire(near))
+        await far.send_all(HELLO + b"{}\n")
+        answer = await far.receive_some()
+
+    assert b"join_secret" in answer
+    assert not links.hellos
+
+
+async def test_a_node_that_knows_the_secret_is_served(tmp_path: Path) -> None:
+    secret, links = ClusterSecret.made(tmp_path / NAME), Links()
+    door = a_door(Clients(), links, [], secret=secret)
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(door.serve, Wire(near))
+        await secret.prove(far)
+        await far.send_all(HELLO + b"{}\n")
+
+    assert [hello.node_id for hello in links.hellos] == [1]
+    assert links.lines[0] == b"{}"
+
+
+async def test_a_node_of_another_cluster_is_not_served(tmp_path: Path) -> None:
+    ours, others = (ClusterSecret.made(tmp_path / name / NAME) for name in "ab")
+    links = Links()
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(a_door(Clients(), links, [], secret=ours).serve, Wire(near))
+        with pytest.raises(NotProven):
+            await others.prove(far)
+
+    assert not links.hellos
+
+
+async def test_a_door_that_asks_for_no_proof_says_so(tmp_path: Path) -> None:
+    near, far = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(a_door(Clients(), Links(), []).serve, Wire(near))
+        with pytest.raises(NotProven, match="--no-auth or --tls"):
+            await ClusterSecret.made(tmp_path / NAME).prove(far)
