@@ -60,6 +60,11 @@ when the row was read (W4, W5).
 Not covered: a disk that lies about what it has forced loses the tail of that node's log; peers
 notice it (C3). A machine that is gone for good takes its accounts with it, up to the last copy of
 its data directory.
+
+What a certified peer sells cannot be defended: it alone speaks for its accounts, so it may sell
+shares or spend cash that nobody there has, and the trade stands in the books of both. It may
+decline what it shows, again and again, and refuse a node that has no other peer. Numbers, texts
+and lists beyond their bounds are not logged, whatever it says; they quarantine it (B7).
 """
 LEVELS = {
     "visible": "`--ack visible` (the default): durable at its owner, and shown by every peer "
