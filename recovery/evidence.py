@@ -17,6 +17,7 @@ from exchange.engine.records import (
     HeuristicChecked,
     HeuristicDecision,
     HeuristicForgotten,
+    InstrumentListed,
     OfferId,
     OffersForgotten,
     Record,
@@ -25,6 +26,8 @@ from exchange.engine.records import (
     TradeOffered,
     TradeSettled,
 )
+from exchange.store.disk import Disk
+from recovery.subjects import Subjects
 
 Answer = TradeAccepted | TradeDeclined
 Key = tuple[NodeId, OfferId]  # the peer, and the offer between it and this node
@@ -43,8 +46,9 @@ class Heuristic(msgspec.Struct):
 class Evidence:
     """What is known from one log, or a prefix of it."""
 
-    def __init__(self, node_id: NodeId) -> None:
+    def __init__(self, node_id: NodeId, disk: Disk | None = None) -> None:
         self.node_id = node_id
+        self.subjects = Subjects(node_id, disk)  # what is traded, for people
         self.last_lsn = Lsn(0)
         self.is_whole = True  # false: the log is broken after `last_lsn`, more may have followed
         self.offers: dict[Key, tuple[Lsn, TradeOffered]] = {}  # ours, without an answer
@@ -82,6 +86,10 @@ class Evidence:
                 witness(self, Lsn(lsn), record)
             lsn += 1
         self.last_lsn = Lsn(lsn - 1)
+
+
+def _listed(evidence: Evidence, _: Lsn, record: InstrumentListed) -> None:
+    evidence.subjects.learn(record)
 
 
 def _offered(evidence: Evidence, lsn: Lsn, record: TradeOffered) -> None:
@@ -127,6 +135,7 @@ def _heuristic_forgotten(evidence: Evidence, _: Lsn, record: HeuristicForgotten)
 
 
 _WITNESS: dict[type, Callable[[Evidence, Lsn, Any], None]] = {
+    InstrumentListed: _listed,
     TradeOffered: _offered,
     TradeSettled: _settled,
     TradeAccepted: _answered,

@@ -21,6 +21,7 @@ from exchange.store.chain import Budget
 from exchange.store.errors import DamagedLog, DamagedTable, NewerFormat, StoreError
 from exchange.store.frames import FORMAT_VERSION
 from exchange.store.store import Limits, Store
+from recovery.amounts import quantity_text
 from recovery.chain import Chain
 from recovery.directory import DataDirectory, NoDirectory
 from recovery.evidence import Evidence
@@ -81,7 +82,7 @@ class Look:
     def __init__(self, directory: DataDirectory) -> None:
         self.directory = directory
         self.node = Node(str(directory.path))
-        self.evidence = Evidence(directory.node_id)
+        self.evidence = Evidence(directory.node_id, directory.disk)
         self.chain: Chain | None = None
         self.state: State | None = None
         self.problems: list[Problem] = []
@@ -121,6 +122,7 @@ class Look:
             self.problems.append(_moving(found) if self.is_running else found)
             return
         self.state, self.node.ledger, self.node.checkpoint_lsn = found
+        self.evidence.subjects.know(self.state)
         for row in self.node.ledger:
             if row.total:
                 detail = f"accounts, external and clearing sum to {row.total}, not to 0"
@@ -291,13 +293,15 @@ def check_heuristics(logs: Mapping[NodeId, Evidence]) -> list[Problem]:
         for (decider, _), entry in sorted(evidence.heuristics.items(), key=itemgetter(0)):
             place = f"trade {format_id(entry.offer.trade_id)}, node {node_id} to node {decider}"
             decision = entry.decision
-            told = f"{decision.operator} decided {decision.quantity} lots: {decision.reason}"
+            instrument = evidence.subjects.instrument(entry.offer)
+            decided = quantity_text(decision.quantity, instrument)
+            told = f"{decision.operator} decided {decided}: {decision.reason}"
             answer = entry.answer
             if answer is None and decider in logs:
                 verdict = judge(evidence, entry.offer_lsn, entry.offer, logs[decider])
                 answer = None if verdict.verdict is Outcome.UNDECIDED else verdict.quantity
             if answer is not None and answer != decision.quantity:
-                detail = f"{told}; node {decider} has decided {answer} lots"
+                detail = f"{told}; node {decider} has decided {quantity_text(answer, instrument)}"
                 problems.append(problem("trade_frozen", place, detail))
             elif entry.answer is None:
                 problems.append(problem("heuristic_unchecked", place, told))

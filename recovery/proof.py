@@ -25,8 +25,10 @@ from enum import StrEnum
 
 import msgspec
 
+from exchange.domain.instruments import Instrument
 from exchange.domain.units import NodeId, format_id
 from exchange.engine.records import BEFORE_ANY, TradeAccepted, TradeOffered
+from recovery.amounts import quantity_text, terms
 from recovery.evidence import Evidence
 from recovery.show import describe
 
@@ -48,6 +50,7 @@ class Witness(msgspec.Struct, frozen=True):
     lsn: int
     type: str
     record: dict[str, object]
+    amounts: dict[str, str] = {}  # its prices and quantities, as people read them
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -61,6 +64,7 @@ class Verdict(msgspec.Struct, frozen=True):
     needs: str  # empty if the outcome is proven
     offer_id: str  # "epoch.seq"
     quantity: int  # lots: accepted if a commit is proven, 0 if an abort is, else offered
+    amount: str = ""  # the same, as people read it
 
 
 def judge_all(logs: Mapping[NodeId, Evidence]) -> list[Verdict]:
@@ -76,21 +80,29 @@ def judge(
     proposer: Evidence, offer_lsn: int, offer: TradeOffered, decider: Evidence | None
 ) -> Verdict:
     """Judge one offer without an answer by the log of its decider, if that is given."""
-    verdict, quantity, witnesses, needs = _judge(proposer.node_id, offer, decider)
+    instrument = proposer.subjects.instrument(offer)
+    verdict, quantity, witnesses, needs = _judge(proposer.node_id, offer, decider, instrument)
     return Verdict(
         format_id(offer.trade_id),
         proposer.node_id,
         offer.decider,
         verdict,
-        [Witness(proposer.node_id, offer_lsn, *describe(offer)), *witnesses],
+        [
+            Witness(proposer.node_id, offer_lsn, *describe(offer), terms(offer, instrument)),
+            *witnesses,
+        ],
         needs,
         f"{offer.offer_id.epoch}.{offer.offer_id.seq}",
         quantity,
+        quantity_text(quantity, instrument),
     )
 
 
 def _judge(
-    proposer: NodeId, offer: TradeOffered, decider: Evidence | None
+    proposer: NodeId,
+    offer: TradeOffered,
+    decider: Evidence | None,
+    instrument: Instrument | None,
 ) -> tuple[Outcome, int, list[Witness], str]:
     undecided = (Outcome.UNDECIDED, offer.quantity, list[Witness]())
     if decider is None:
@@ -98,7 +110,8 @@ def _judge(
     answer = decider.answer(proposer, offer.offer_id)
     if answer is not None:
         lsn, record = answer
-        witness = Witness(decider.node_id, lsn, *describe(record))
+        known = terms(record, instrument)
+        witness = Witness(decider.node_id, lsn, *describe(record), known)
         if isinstance(record, TradeAccepted):
             return Outcome.COMMIT, record.quantity, [witness], ""
         return Outcome.ABORT, 0, [witness], ""

@@ -26,6 +26,7 @@ from recovery.terminal import (
 )
 
 if TYPE_CHECKING:
+    from recovery.selection import Selection
     from recovery.statistics import Statistics
 
 FOLLOW_SECONDS = 0.2
@@ -95,6 +96,7 @@ def verify_verb(paths: tuple[Path, ...], archived: Path | None, output: str) -> 
 @click.option("--symbol", help="Only what concerns an instrument.")
 @click.option("--stats", is_flag=True, help="Count instead of printing.")
 @click.option("--follow", is_flag=True, help="Wait for more records, until interrupted.")
+@archive_option
 @click.option("-o", "--output", type=click.Choice(["table", "json", "jsonl"]), default="table")
 def log_verb(
     path: Path,
@@ -106,9 +108,13 @@ def log_verb(
     symbol: str | None,
     stats: bool,
     follow: bool,
+    archived: Path | None,
     output: str,
 ) -> None:
     """Print the records of a log.
+
+    Prices, quantities and amounts are decimals with their units; JSON has ticks, lots and smallest
+    units in `record`, and beside it the same as decimals in `amounts`.
 
     \b
     Examples:
@@ -116,6 +122,7 @@ def log_verb(
       exchange-recover log node1 --account 1-17 -o jsonl
       exchange-recover log node1 --stats
     """
+    from recovery.report import fields_text
     from recovery.selection import Selection
     from recovery.statistics import Counting
 
@@ -131,9 +138,9 @@ def log_verb(
     except ValueError as error:
         raise Refused(str(error), EXIT_USAGE) from error
     counting = Counting()
-    problems = Frames(path)
+    problems = Frames(path, archived)
     rows = []
-    for frame in problems.read(follow=follow):
+    for frame in problems.read(follow=follow, selection=selection):
         if stats:
             counting.add(frame)
             continue
@@ -143,8 +150,7 @@ def log_verb(
             elif output == "jsonl":
                 print_line(row)
             else:
-                fields = " ".join(f"{name}={value}" for name, value in row.record.items())
-                click.echo(f"{row.lsn:>9} {row.type:<17} {fields}")
+                click.echo(f"{row.lsn:>9} {row.type:<17} {fields_text(row)}")
     if stats:
         _print_statistics(counting.finish(), output)
     elif output == "json":
@@ -156,9 +162,10 @@ def log_verb(
 @click.command("timeline")
 @click.argument("trade", metavar="TRADE_ID")
 @paths_argument
+@archive_option
 @output_option
-def timeline_verb(trade: str, paths: tuple[Path, ...], output: str) -> None:
-    """Tell one trade across the nodes, in the order of cause.
+def timeline_verb(trade: str, paths: tuple[Path, ...], archived: Path | None, output: str) -> None:
+    """Tell one trade across the nodes, by time.
 
     \b
     Examples:
@@ -169,7 +176,7 @@ def timeline_verb(trade: str, paths: tuple[Path, ...], output: str) -> None:
     from recovery.timeline import tell
 
     try:
-        result = tell(trade, paths)
+        result = tell(trade, paths, archived)
     except ValueError as error:
         raise Refused(str(error), EXIT_USAGE) from error
     if output == "json":
@@ -177,7 +184,7 @@ def timeline_verb(trade: str, paths: tuple[Path, ...], output: str) -> None:
     else:
         for event in result.events:
             click.echo(witness_text(event))
-        click.echo(f"trade {trade}: {result.outcome}")
+        click.echo(f"trade {trade}: {result.outcome}{result.terms and ', '}{result.terms}")
         if result.verdict is not None:
             print_lines(verdict_text(result.verdict))
     code = exit_code(result.problems)
@@ -224,21 +231,27 @@ def bisect_verb(path: Path, name: str, archived: Path | None, output: str) -> No
 class Frames:
     """The intact frames of a log; `broken` says why they end early."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, archive: Path | None = None) -> None:
         self.path = path
+        self.archive = archive
         self.broken = ""
 
-    def read(self, *, follow: bool) -> Iterator[Frame]:
-        """Yield frames in order; with `follow`, for ever."""
+    def read(self, *, follow: bool, selection: "Selection | None" = None) -> Iterator[Frame]:
+        """Yield frames in order; with `follow`, for ever.  A selection is told whose they are."""
         from recovery.chain import Chain
         from recovery.directory import DataDirectory, NoDirectory
+        from recovery.subjects import Subjects
 
         try:
             directory = DataDirectory.open(self.path)
+            if self.archive is not None:
+                directory.add_archive(self.archive)
         except NoDirectory as nothing:
             found = nothing.problem
             raise Refused(found.sentence, exit_code([found])) from nothing
         with directory:
+            if selection is not None:
+                selection.subjects = Subjects(directory.node_id, directory.disk)
             chain = Chain(directory.base(), directory.place)
             while True:
                 yield from chain.frames(directory.log)

@@ -7,6 +7,7 @@ from recovery.advice import next_step
 from recovery.inspection import Inspection, Node
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_DOUBT, EXIT_USAGE, Problem, Severity, exit_code
 from recovery.proof import Outcome, Verdict, Witness
+from recovery.selection import Row
 from recovery.show import counted, size_text
 from recovery.verification import Verification
 
@@ -69,7 +70,7 @@ def verdict_text(verdict: Verdict) -> Iterable[str]:
     """Write a trade in doubt, and what proves its outcome."""
     yield (
         f"  trade {verdict.trade_id}  node {verdict.proposer} -> node {verdict.decider}"
-        f"  offer {verdict.offer_id}  {counted(verdict.quantity, 'lot')}"
+        f"  offer {verdict.offer_id}  {verdict.amount}"
         f"  {str(verdict.verdict).upper()}"
     )
     for witness in verdict.records:
@@ -81,8 +82,20 @@ def verdict_text(verdict: Verdict) -> Iterable[str]:
 def witness_text(witness: Witness) -> str:
     """Write one record that proves something."""
     where = f"LSN {witness.lsn}" if witness.lsn else "checkpoint"
-    fields = " ".join(f"{name}={value}" for name, value in witness.record.items())
-    return f"node {witness.node} {where}: {witness.type} {fields}"
+    return f"node {witness.node} {where}: {witness.type} {fields_text(witness)}"
+
+
+def fields_text(shown: Witness | Row) -> str:
+    """Write the fields of a record, prices and quantities as people read them."""
+    fields = shown.record | {name: shown.amounts[name] for name in shown.amounts if "." not in name}
+    first = shown.record.get("first")
+    if isinstance(first, dict):
+        fields["first"] = first | {
+            name.removeprefix("first."): text
+            for name, text in shown.amounts.items()
+            if name.startswith("first.")
+        }
+    return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
 def sentence(result: Inspection | Verification) -> str:

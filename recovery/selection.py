@@ -1,7 +1,7 @@
 """Choose records: by LSN, kind, account, order, symbol; what `log` and `export` print.
 
 Most records name an order, not its account or symbol, so a selection by these follows the log
-from its first record and remembers the orders it has met.
+from its first record (`recovery.subjects`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,9 +10,11 @@ import msgspec
 
 from exchange.domain.units import Lsn, node_of, parse_id
 from exchange.engine import records
-from exchange.engine.records import OrderPlaced, OrderRejected, Record
+from exchange.engine.records import Record
 from exchange.store.frames import Frame
+from recovery.amounts import amounts
 from recovery.show import describe, time_text
+from recovery.subjects import Subjects
 
 KINDS: dict[str, type] = {
     name: kind
@@ -29,6 +31,7 @@ class Row(msgspec.Struct, frozen=True):
     ts: str
     type: str
     record: dict[str, object]
+    amounts: dict[str, str] = {}  # its prices, quantities and amounts, as people read them
 
 
 class Selection:
@@ -51,52 +54,34 @@ class Selection:
         self.account = _id(account)
         self.order = _id(order)
         self.symbol = symbol
-        self._orders: set[int] = set() if self.order is None else {self.order}
-        self._trades: set[tuple[object, object]] = set()  # offers of wanted orders
+        self.subjects = Subjects()
 
     def rows(self, frame: Frame) -> Iterator[Row]:
         """Yield the wanted records of a frame."""
         for lsn, record in enumerate(frame.records, frame.first_lsn):
             if self.wants(Lsn(lsn), record):
                 name, fields = describe(record)
-                yield Row(lsn, frame.epoch, time_text(frame.ts), name, fields)
+                text = amounts(record, self.subjects)
+                yield Row(lsn, frame.epoch, time_text(frame.ts), name, fields, text)
+            self.subjects.forget(record)
 
     def wants(self, lsn: Lsn, record: Record) -> bool:
         """Tell whether a record is wanted, and remember what later ones will name."""
-        concerned = self._concerns(record)
+        self.subjects.learn(record)
         if lsn < self.first_lsn or (self.last_lsn is not None and lsn > self.last_lsn):
             return False
-        return concerned and (not self.kinds or isinstance(record, self.kinds))
+        if self.kinds and not isinstance(record, self.kinds):
+            return False
+        return self._concerns(record)
 
     def _concerns(self, record: Record) -> bool:
-        """Tell whether a record is about the account, order or symbol."""
-        if self.account is None and self.order is None and self.symbol is None:
-            return True
-        if isinstance(record, OrderPlaced | OrderRejected):
-            if self._is_one_of_ours(record):
-                self._orders.add(record.order_id)
-            return record.order_id in self._orders
-        named = {getattr(record, name, None) for name in ("order_id", "maker", "taker")}
-        peer = getattr(record, "decider", getattr(record, "proposer", None))
-        offer = (peer, getattr(record, "offer_id", None))
-        if not named.isdisjoint(self._orders):
-            self._trades.add(offer)
-            return True
-        if offer[1] is not None and offer in self._trades:
-            return True
-        if self.order is not None:
+        """Tell whether a record is about all that was asked for: order, account, symbol."""
+        subjects = self.subjects
+        if self.order is not None and self.order not in subjects.orders(record):
             return False
-        if self.account is not None:
-            return getattr(record, "account", None) == self.account
-        instrument = getattr(record, "instrument", None)
-        return instrument is not None and instrument.symbol == self.symbol
-
-    def _is_one_of_ours(self, record: OrderPlaced | OrderRejected) -> bool:
-        if self.order is not None:
-            return record.order_id == self.order
-        if self.account is not None and record.account != self.account:
+        if self.account is not None and self.account not in subjects.accounts(record):
             return False
-        return self.symbol is None or record.symbol == self.symbol
+        return self.symbol is None or self.symbol == subjects.symbol(record)
 
 
 def _kind(name: str) -> type:

@@ -1,22 +1,25 @@
-"""The story of one trade across its nodes (S3 to S7).
+"""The story of one trade across its nodes (S3 to S7): what `timeline` prints.
 
-Records are put in the order of cause: placed, offered, decided, settled, forgotten.  Clocks of
-nodes differ, so time alone would tell it wrong; it only orders what has the same rank.
+Two readings of every log.  The first finds what the trade is called in them: its offer, which is
+named by proposer, decider and number (numbers alone repeat in the other direction), and its two
+orders.  The second takes every record about these.  What ended the trade is the decider's word
+wherever its log is given: an acceptance is the commit point, everything else is hearsay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from exchange.domain.units import NodeId, TradeId, parse_id
+from exchange.domain.instruments import Instrument
+from exchange.domain.units import Micros, NodeId, OrderId, TradeId, node_of, parse_id
 from exchange.engine.records import (
     HeuristicChecked,
     HeuristicDecision,
     HeuristicForgotten,
     LocalTrade,
-    OfferId,
     OffersForgotten,
     OrderAmended,
     OrderCanceled,
@@ -28,26 +31,17 @@ from exchange.engine.records import (
     TradeOffered,
     TradeSettled,
 )
+from exchange.store.frames import Frame
+from recovery.amounts import price_text, quantity_text, terms
 from recovery.inspection import Look, open_all
 from recovery.problems import Problem
 from recovery.proof import Verdict, Witness, judge
 from recovery.show import describe
+from recovery.subjects import OfferName, offer_of, orders_in
 
-RANKS: dict[type, int] = {
-    OrderPlaced: 0,
-    OrderAmended: 0,
-    TradeOffered: 1,
-    LocalTrade: 1,
-    TradeAccepted: 2,
-    TradeDeclined: 2,
-    HeuristicDecision: 3,
-    TradeSettled: 4,
-    HeuristicChecked: 4,
-    OffersForgotten: 5,
-    HeuristicForgotten: 5,
-    OrderReduced: 6,
-    OrderCanceled: 6,
-}
+OF_ORDERS = (OrderPlaced, OrderAmended, OrderReduced, OrderCanceled)
+
+Log = Callable[[], Iterable[Frame]]  # a log can be read more than once
 
 
 class Timeline(msgspec.Struct):
@@ -56,97 +50,155 @@ class Timeline(msgspec.Struct):
     trade_id: str
     events: list[Witness] = []
     outcome: str = "unknown"  # committed, aborted, frozen, in doubt, or unknown
+    terms: str = ""  # of a trade that is committed: "4 ACME at 1.01 USD"
     verdict: Verdict | None = None  # while it is in doubt
     problems: list[Problem] = []
 
 
-class _Found(msgspec.Struct):
-    """A record about the trade."""
+class Event(NamedTuple):
+    """A record about the trade; in the order of a story."""
 
+    ts: Micros  # of the record, or of the frame it was forced in
     node: NodeId
     lsn: int
     record: Record
 
 
-def tell(trade: str, paths: Sequence[Path]) -> Timeline:
+class _Names(NamedTuple):
+    """What a trade is called in the logs."""
+
+    trade: TradeId
+    offers: set[OfferName]
+    orders: set[OrderId]
+
+
+def tell(trade: str, paths: Sequence[Path], archive: Path | None = None) -> Timeline:
     """Tell a trade; ValueError if the text is no id."""
     packed = parse_id(trade)
-    if packed is None:
+    if packed is None or not node_of(packed):
         raise ValueError(f"{trade!r} is no trade id; ids look like 3-17")
     result = Timeline(trade)
-    found: list[_Found] = []
     with ExitStack() as opened:
-        looks = open_all(paths, opened, result.problems)
+        looks = open_all(paths, opened, result.problems, archive)
+        logs: dict[NodeId, Log] = {}
         for look in looks:
-            found += _search(look, TradeId(packed))
+            look.read_log(lambda _: None)
+            look.load_state()  # what a verdict needs may be archived
             result.problems += look.problems
-        found.sort(key=lambda item: (RANKS[type(item.record)], _ts(item.record), item.node))
-        result.events = [Witness(item.node, item.lsn, *describe(item.record)) for item in found]
-        result.outcome = _outcome([item.record for item in found])
+            if look.chain is not None:
+                logs[look.directory.node_id] = _log(look)
+        events = find(TradeId(packed), logs)
+        result.outcome = outcome([event.record for event in events])
+        instrument = _instrument(looks, [event.record for event in events])
+        result.events = [_witness(event, instrument) for event in events]
+        if result.outcome == "committed":
+            result.terms = _terms([event.record for event in events], instrument)
         if result.outcome == "in doubt":
             result.verdict = _verdict(looks, TradeId(packed))
     return result
 
 
-def _search(look: Look, trade: TradeId) -> list[_Found]:
-    """Return the records of one log about a trade: two readings, the orders are named later."""
-    directory = look.directory
-    look.read_log(lambda _: None)
-    look.load_state()  # what a verdict needs may be archived
-    if look.chain is None:
-        return []
-    offers: set[tuple[NodeId, OfferId]] = set()
-    orders: set[int] = set()
-    found: list[_Found] = []
-    forgotten: set[tuple[NodeId, OfferId]] = set()
-    for frame in look.chain.again(directory.log):
-        for lsn, record in enumerate(frame.records, frame.first_lsn):
-            if getattr(record, "trade_id", None) == trade:
-                orders |= {getattr(record, "maker", 0), getattr(record, "taker", 0)}
-                offers |= _offer(record)
-                found.append(_Found(directory.node_id, lsn, record))
-            elif _offer(record) & offers:
-                found.append(_Found(directory.node_id, lsn, record))
-            elif isinstance(record, OffersForgotten):
-                passed = {
-                    key
-                    for key in offers - forgotten
-                    if key[0] == record.proposer and key[1] < record.below
-                }
-                if passed:
-                    found.append(_Found(directory.node_id, lsn, record))
-                forgotten |= passed
-    for frame in look.chain.again(directory.log):
-        for lsn, record in enumerate(frame.records, frame.first_lsn):
-            if getattr(record, "order_id", 0) in orders and type(record) in RANKS:
-                found.append(_Found(directory.node_id, lsn, record))
-    return found
+def find(trade: TradeId, logs: Mapping[NodeId, Log]) -> list[Event]:
+    """Return the records about a trade: by time, then by node and LSN."""
+    names = _Names(trade, set(), set())
+    for node, log in logs.items():
+        for frame in log():
+            for record in frame.records:
+                if getattr(record, "trade_id", None) == trade:
+                    offer = offer_of(node, record)
+                    names.offers.update([] if offer is None else [offer])
+                    names.orders.update(orders_in(record))
+    found = [event for node, log in logs.items() for event in _events(node, log, names)]
+    return sorted(found, key=lambda event: event[:3])
 
 
-def _offer(record: Record) -> set[tuple[NodeId, OfferId]]:
-    """Return the offer that a record names, from this node's side."""
-    offer_id = getattr(record, "offer_id", None)
-    if offer_id is None:
-        return set()
-    return {(getattr(record, "decider", getattr(record, "proposer", NodeId(0))), offer_id)}
-
-
-def _outcome(records: Sequence[Record]) -> str:
+def outcome(records: Sequence[Record]) -> str:
     """Say how the trade ended, as far as these records tell."""
-    checked = [record.quantity for record in records if isinstance(record, HeuristicChecked)]
+    decided: int | None = None  # by its decider, in lots
+    settled: int | None = None  # at its proposer
+    operator: int | None = None
+    is_forgotten = is_offered = False
     for record in records:
         match record:
-            case LocalTrade():
-                return "committed"
-            case HeuristicDecision() if checked and checked[0] != record.quantity:
-                return "frozen"
-            case TradeSettled() | HeuristicDecision():
-                return "committed" if record.quantity else "aborted"
+            case LocalTrade() | TradeAccepted() | HeuristicChecked():
+                decided = record.quantity
+            case TradeDeclined():
+                decided = 0
+            case TradeSettled():
+                settled = record.quantity
+            case HeuristicDecision():
+                operator = record.quantity
+            case HeuristicForgotten():
+                is_forgotten = True
+            case TradeOffered():
+                is_offered = True
             case _:
                 pass
-    if any(isinstance(record, TradeOffered) for record in records):
+    if operator is not None:
+        if decided not in (None, operator) and not is_forgotten:
+            return "frozen"
+    elif is_offered and settled is None:
         return "in doubt"
-    return "committed" if any(isinstance(r, TradeAccepted) for r in records) else "unknown"
+    words = [word for word in (decided, settled, operator) if word is not None]
+    return ("committed" if words[0] else "aborted") if words else "unknown"
+
+
+def _events(node: NodeId, log: Log, names: _Names) -> Iterable[Event]:
+    waiting = {offer for offer in names.offers if offer.decider == node}
+    for frame in log():
+        for lsn, record in enumerate(frame.records, frame.first_lsn):
+            if isinstance(record, OffersForgotten):
+                passed = {
+                    offer
+                    for offer in waiting
+                    if offer.proposer == record.proposer and offer.offer_id < record.below
+                }
+                waiting -= passed
+                is_about = bool(passed)
+            elif isinstance(record, OF_ORDERS):
+                is_about = record.order_id in names.orders
+            else:
+                is_about = (
+                    getattr(record, "trade_id", None) == names.trade
+                    or offer_of(node, record) in names.offers
+                )
+            if is_about:
+                yield Event(getattr(record, "ts", frame.ts), node, lsn, record)
+
+
+def _log(look: Look) -> Log:
+    chain, log = look.chain, look.directory.log
+    assert chain is not None, "the log was read"
+    return lambda: chain.again(log)
+
+
+def _witness(event: Event, instrument: Instrument | None) -> Witness:
+    name, fields = describe(event.record)
+    return Witness(event.node, event.lsn, name, fields, terms(event.record, instrument))
+
+
+def _instrument(looks: Sequence[Look], records: Sequence[Record]) -> Instrument | None:
+    """Return what was traded: an order of the trade is of one of the nodes."""
+    for look in looks:
+        for record in records:
+            found = look.evidence.subjects.instrument(record)
+            if found is not None:
+                return found
+    return None
+
+
+def _terms(records: Sequence[Record], instrument: Instrument | None) -> str:
+    """Write what was traded at which price, as the decider has it or else the proposer."""
+    for record in records:
+        if isinstance(record, LocalTrade | TradeAccepted):
+            quantity = quantity_text(record.quantity, instrument)
+            return f"{quantity} at {price_text(record.price, instrument)}"
+    price = next((record.price for record in records if isinstance(record, TradeOffered)), None)
+    for record in records:
+        if isinstance(record, TradeSettled | HeuristicDecision) and price is not None:
+            quantity = quantity_text(record.quantity, instrument)
+            return f"{quantity} at {price_text(price, instrument)}"
+    return ""
 
 
 def _verdict(looks: Sequence[Look], trade: TradeId) -> Verdict | None:
@@ -156,8 +208,3 @@ def _verdict(looks: Sequence[Look], trade: TradeId) -> Verdict | None:
             if offer.trade_id == trade:
                 return judge(evidence, lsn, offer, logs.get(offer.decider))
     return None
-
-
-def _ts(record: Record) -> int:
-    ts: int = getattr(record, "ts", 0)
-    return ts

@@ -11,6 +11,7 @@ from fuzz.checkers.market import (
 )
 from fuzz.checkers.said import NothingLeavesEarly, SaidInOrder
 from fuzz.checkers.state import ChainHolds, StateIsFold
+from fuzz.checkers.telling import ToldAsDecided
 from fuzz.checkers.trades import (
     Conservation,
     ConservationPerTrade,
@@ -38,6 +39,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     ReplicasEqualOwners,
     ChainHolds,
     StateIsFold,
+    ToldAsDecided,
 )
 
 __all__ = ["CHECKERS", "Checker", "Violation"]
