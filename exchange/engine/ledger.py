@@ -113,6 +113,7 @@ def publish_trade(
     """Add a row to the trade tape: only the decider does (S8)."""
     listing = state.instruments[maker.symbol]
     listing.trade_seq = seq = Seq(listing.trade_seq + 1)
+    listing.trade_ts = ts
     state.instruments.dirty.add(maker.symbol)
     trade = Trade(seq, trade_id, maker.symbol, price, quantity, maker.side.opposite, ts)
     state.trades.append(maker.symbol, seq, trade)

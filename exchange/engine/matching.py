@@ -100,7 +100,14 @@ def match(
         trade_id = TradeId(state.id_zero + number)
         if owner == own:
             decision.records.append(
-                LocalTrade(trade_id, maker, taker.order_id, quantity, entry.price, now)
+                LocalTrade(
+                    trade_id,
+                    maker,
+                    taker.order_id,
+                    quantity,
+                    entry.price,
+                    state.instruments[taker.symbol].trade_time(now),
+                )
             )
             filled += quantity
             cost += quantity * entry.price

@@ -182,7 +182,7 @@ def _decide_new(soft: Soft, link: Link, offer: Offer) -> Record:
         offer.taker,
         Lots(min(offer.quantity, maker.open)),
         offer.price,
-        soft.wall,
+        soft.state.instruments[maker.symbol].trade_time(soft.wall),
     )
 
 

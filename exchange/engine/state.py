@@ -48,6 +48,11 @@ class Listing(msgspec.Struct, array_like=True):
 
     instrument: Instrument
     trade_seq: Seq = Seq(0)
+    trade_ts: Micros = Micros(0)  # of the last trade; the next one is not before it
+
+    def trade_time(self, wall: Micros) -> Micros:
+        """Return when a trade of now is said to be: a tape never goes back, a clock may (S8)."""
+        return max(self.trade_ts, wall)
 
 
 class ClientKey(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,6 +1,17 @@
 """Bugs of orders, of the book and of money."""
 
-from fuzz.planted.bug import APPLY, BOOK, COMMANDS, CORE, ENGINE, LEDGER, MATCHING, SOFT, Planted
+from fuzz.planted.bug import (
+    APPLY,
+    BOOK,
+    COMMANDS,
+    CORE,
+    ENGINE,
+    LEDGER,
+    MATCHING,
+    SOFT,
+    STATE,
+    Planted,
+)
 
 BUGS = (
     Planted(
@@ -9,6 +20,14 @@ BUGS = (
         APPLY,
         "    order.canceled = True\n",
         "    order.total = Lots(order.filled + order.offered)\n",
+    ),
+    Planted(
+        "tape_goes_back",
+        "S8",
+        STATE,
+        "        return max(self.trade_ts, wall)\n",
+        "        return wall\n",
+        ("tests/exchange/engine/test_matching.py", "wrong_clocks"),
     ),
     Planted(
         "hold_released_twice",

@@ -27,6 +27,7 @@ RULES: dict[str, str] = {
     "audit_age": "the maker is the older order (S2)",
     "audit_rests": "an immediate-or-cancel order never rests",
     "audit_self_trade": "no account trades with itself (S10)",
+    "audit_tape": "a trade is not before the one ahead of it on its tape (S8)",
     "audit_priority": "best price first, oldest first within a level",
     "audit_amend": "priority is kept only by shrinking at the same price (S9)",
     "audit_offer_id": "offers to one decider are numbered without a gap (S5)",

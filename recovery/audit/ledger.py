@@ -259,6 +259,9 @@ class Ledger:
     def publish(self, maker: Order, trade_id: int, quantity: int, price: int, ts: int) -> None:
         """Add a row to the trade tape."""
         instrument = maker.instrument
+        if ts < instrument.trade_ts:
+            self.report("audit_tape", f"{maker.symbol} at {ts} after {instrument.trade_ts}")
+        instrument.trade_ts = ts
         instrument.trades = seq = instrument.trades + 1
         self.trade_count += 1
         row = (seq, trade_id, maker.symbol, price, quantity, 3 - maker.side, ts)

@@ -21,7 +21,7 @@ Amounts = defaultdict[str, int]  # by asset, in its smallest unit
 class Instrument:
     """What a tick and a lot are worth, in the smallest units of the assets."""
 
-    __slots__ = ("base", "books", "lot_value", "quote", "row", "tick_value", "trades")
+    __slots__ = ("base", "books", "lot_value", "quote", "row", "tick_value", "trade_ts", "trades")
 
     def __init__(self, row: list[Any]) -> None:
         _, self.base, self.quote, tick, lot, base_decimals, quote_decimals = row
@@ -33,6 +33,7 @@ class Instrument:
         self.tick_value = int(tick_value)
         self.lot_value = int(lot_value)
         self.trades = 0  # on the tape of this node
+        self.trade_ts = 0  # of the last of them
         self.books = {BUY: Half(BUY), SELL: Half(SELL)}
 
 

@@ -147,7 +147,10 @@ def _living(trades: Any) -> Iterator[tuple[str, Iterable[Row]]]:  # noqa: ANN401
     yield "scalars", [("node", scalars)]
     yield (
         "instruments",
-        [(name, (item.row, item.trades)) for name, item in trades.instruments.items()],
+        [
+            (name, (item.row, item.trades, item.trade_ts))
+            for name, item in trades.instruments.items()
+        ],
     )
     yield (
         "accounts",

@@ -87,6 +87,7 @@ class Engines:
 
     def __init__(self, count: int, *, linked: bool = True, **config: object) -> None:
         self.now_us = 0
+        self.wall_back_us = 0  # how far the wall clocks were set back
         self.wire: list[tuple[int, int, inputs.Input]] = []  # from, to, input
         self.answers: dict[int, effects.AnswerBody] = {}
         self.effects: list[tuple[int, Effect]] = []
@@ -156,7 +157,8 @@ class Engines:
         """Run one turn; without `forced` or `sent` the node dies before that."""
         machine, engine = self.machines[node], self.engine(node)
         self.now_us += 1_000
-        engine.begin(wall_us=START_US + self.now_us, mono_us=self.now_us)
+        wall_us = START_US + self.now_us - self.wall_back_us
+        engine.begin(wall_us=wall_us, mono_us=self.now_us)
         left: list[inputs.Input] = []  # for the next turn, in order
         for item in items:
             rest = item if left else engine.handle(item)

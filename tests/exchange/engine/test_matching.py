@@ -3,10 +3,10 @@
 import pytest
 
 from exchange.domain.orders import SelfTrade, Side, Status, TimeInForce
-from exchange.domain.units import AccountId, OrderId, node_of
+from exchange.domain.units import AccountId, OrderId, Seq, node_of
 from exchange.engine import inputs
 from exchange.engine.effects import OrderAnswer
-from exchange.engine.records import LocalTrade, TradeDeclined, TradeOffered
+from exchange.engine.records import LocalTrade, TradeAccepted, TradeDeclined, TradeOffered
 from tests.support.engines import Engines
 
 
@@ -211,3 +211,34 @@ def test_taker_pays_the_makers_price_and_gets_the_rest_back() -> None:
     answer = engines.answers[item.ticket]
     assert isinstance(answer, OrderAnswer)
     assert answer.cost == 5 * 990
+
+
+def test_tape_does_not_go_back_when_the_wall_clock_is_set_back() -> None:
+    """S8: candles are cut out of a tape by time, so a minute left is never entered again."""
+    engines = one_node()
+    other = another_account(engines)
+    for back_us in (0, 4_000_000, 0):
+        engines.wall_back_us = back_us
+        engines.sell(1, 1000, 1)
+        engines.buy(1, 1000, 1, account=other)
+
+    first, second, third = (r.ts for r in engines.log(1, LocalTrade) if isinstance(r, LocalTrade))
+    assert first == second < third
+    assert engines.state(1).fills.find((other, Seq(2))).ts == second  # type: ignore[union-attr]
+
+
+def test_tape_of_a_decider_does_not_go_back_either_and_no_restart_forgets_it() -> None:
+    """S8, W5: where the tape is, is in the log."""
+    engines = Engines(2)
+    engines.sell(1, 1000, 5)
+    engines.buy(2, 1000, 1)
+    engines.settle()
+    engines.kill(1)
+    engines.wall_back_us = 4_000_000
+    engines.restart(1)
+    engines.buy(2, 1000, 1)
+    engines.settle()
+
+    first, second = (r.ts for r in engines.log(1, TradeAccepted) if isinstance(r, TradeAccepted))
+    assert first == second
+    engines.check_quiet()

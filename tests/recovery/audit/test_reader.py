@@ -154,6 +154,11 @@ LOCAL_FAULTS: list[tuple[str, Edit, str]] = [
         change(LocalTrade, lambda r: msgspec.structs.replace(r, trade_id=(1 << 50) + 1)),
         "audit_number",
     ),
+    (
+        "trade before the tape begins",
+        change(LocalTrade, lambda r: msgspec.structs.replace(r, ts=-1)),
+        "audit_tape",
+    ),
     ("skip a frame", drop_last_of(LocalTrade), "audit_lsn"),
     (
         "place an order twice under one client order id",
