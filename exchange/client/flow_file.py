@@ -12,7 +12,8 @@ What is left is entered.  After that
     trade          an aggressor; the `fill` lines after it name the orders it hit, in order
 
 With `fill` lines only (order by order, from the first line on): `reduce` lowers, `cancel`
-removes, each run of `fill` lines of one moment is one aggressor, `hidden` is ignored.
+removes, each run of `fill` lines of one moment is one aggressor, `hidden` is ignored, price
+and all.
 """
 
 import csv
@@ -29,7 +30,7 @@ from exchange.domain.instruments import (
     CASH_DECIMALS,
     Instrument,
     NumberError,
-    Scale,
+    Rule,
     check_instrument,
     parse_decimal,
 )
@@ -59,7 +60,7 @@ def read_flow(lines: Iterable[str], symbol: str, *, accounts: int) -> Flow:
     """Read a file into order flow for one symbol; raises FlowError naming the line."""
     raw = list(_cells(lines))
     instrument = _instrument(symbol, raw)
-    rows = [_row(cells, number, instrument.rule.tick) for number, cells in raw]
+    rows = [_row(cells, number, instrument.rule) for number, cells in raw]
     reader = _Reader(instrument.symbol, Spread(accounts))
     actions = reader.auction_form(rows) if _has_trades(rows) else reader.order_form(rows)
     return Flow((instrument,), accounts, actions, reader.ignored)
@@ -220,15 +221,18 @@ def _cells(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         raise FlowError(f"line {reader.line_num + 1}: this is not CSV in UTF-8: {error}") from error
 
 
-def _row(cells: list[str], line: int, tick: Scale) -> Row:
+def _row(cells: list[str], line: int, rule: Rule) -> Row:
     try:
         ts, kind, side, price, quantity, key = cells
         if not key or len(key) > KEY_MAX:
             raise FlowError(f"line {line}: an order id has 1 to {KEY_MAX} characters")
         if kind not in KINDS or side not in SIDES:
             raise FlowError(f"line {line}: unknown kind {kind[:20]!r} or side {side[:20]!r}")
-        ticks, lots = Ticks(tick.count(price, "price")), Lots(int(quantity))
-        if kind != "hidden" and (ticks <= 0 or lots <= 0):
+        if kind == "hidden":  # off the grid at times: at the midpoint
+            return Row(line, int(ts), kind, SIDES[side], Ticks(0), Lots(0), key)
+        ticks = Ticks(rule.tick.count(price, "price"))
+        lots = Lots(rule.lot.count(quantity, "quantity"))
+        if ticks <= 0 or lots <= 0:
             raise FlowError(f"line {line}: price and quantity must be above zero")
         return Row(line, int(ts), kind, SIDES[side], ticks, lots, key)
     except ValueError as error:
@@ -236,11 +240,30 @@ def _row(cells: list[str], line: int, tick: Scale) -> Row:
 
 
 def _instrument(symbol: str, raw: list[tuple[int, list[str]]]) -> Instrument:
-    """Return an instrument whose tick is the largest that all prices are multiples of."""
+    """Return an instrument in which all prices and quantities of a file are whole.
+
+    The tick is the largest that all prices are multiples of.  Where cents are too coarse for
+    one tick of one lot the file is paid in dollars of more decimals, an asset of its own.
+    """
     if not raw:
         raise FlowError("the file has a header and no rows")
-    tick = _common_tick(raw)
-    instrument = Instrument(Symbol(symbol), Asset(symbol), CASH, f"{tick:f}", "1", 0, CASH_DECIMALS)
+    told = [(line, cells) for line, cells in raw if cells[1:2] != ["hidden"]]
+    prices, sizes = _numbers(told, 3, "price"), _numbers(told, 4, "quantity")
+    decimals = _decimals_of(prices)
+    common = math.gcd(*(int(price.scaleb(decimals)) for price in prices))
+    if not common:
+        raise FlowError("all prices are zero")
+    tick, lot_decimals = Decimal(common).scaleb(-decimals), _decimals_of(sizes)
+    cents = max(CASH_DECIMALS, decimals + lot_decimals)
+    instrument = Instrument(
+        Symbol(symbol),
+        Asset(symbol),
+        CASH if cents == CASH_DECIMALS else Asset(f"{CASH}-{cents}"),
+        f"{tick:f}",
+        f"{Decimal(1).scaleb(-lot_decimals):f}",
+        lot_decimals,
+        cents,
+    )
     try:
         check_instrument(instrument)
     except NumberError as error:
@@ -248,19 +271,20 @@ def _instrument(symbol: str, raw: list[tuple[int, list[str]]]) -> Instrument:
     return instrument
 
 
-def _common_tick(raw: list[tuple[int, list[str]]]) -> Decimal:
+def _numbers(raw: list[tuple[int, list[str]]], column: int, name: str) -> list[Decimal]:
+    """Return the numbers of a column, each once."""
     texts: dict[str, int] = {}
     for line, cells in raw:
-        texts.setdefault(cells[3] if len(cells) > 3 else "", line)
-    prices = []
+        texts.setdefault(cells[column] if len(cells) > column else "", line)
+    numbers = []
     for text, line in texts.items():
         try:
-            prices.append(parse_decimal(text))
+            numbers.append(parse_decimal(text))
         except NumberError as error:
-            raise FlowError(f"line {line}: price {text[:40]!r}: {error}") from error
-    exponents = (price.as_tuple().exponent for price in prices)
-    decimals = max(0, *(-exponent for exponent in exponents if isinstance(exponent, int)))
-    common = math.gcd(*(int(price.scaleb(decimals)) for price in prices))
-    if not common:
-        raise FlowError("all prices are zero")
-    return Decimal(common).scaleb(-decimals)
+            raise FlowError(f"line {line}: {name} {text[:40]!r}: {error}") from error
+    return numbers
+
+
+def _decimals_of(numbers: Iterable[Decimal]) -> int:
+    exponents = (number.as_tuple().exponent for number in numbers)
+    return max([0, *(-exponent for exponent in exponents if isinstance(exponent, int))])

@@ -178,3 +178,22 @@ def test_bad_symbol_is_refused() -> None:
     """Bad input: a clear error."""
     with pytest.raises(FlowError, match="--symbol"):
         read_flow(lines("1,add,buy,10,5,a"), "no symbol\n", accounts=3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "tick", "lot", "quote"),
+    [
+        (("1,add,sell,30.97,100,1", "2,hidden,buy,30.965,100,0"), "30.97", "1", "USD"),
+        (("1,add,sell,0.1234,100,1", "2,fill,sell,0.1234,50,1"), "0.1234", "1", "USD-4"),
+        (("1,add,sell,1.08342,1000,1", "2,add,buy,1.08341,1,2"), "0.00001", "1", "USD-5"),
+        (("1,add,sell,0.00001234,1000,1",), "0.00001234", "1", "USD-8"),
+        (("1,add,sell,61000.5,0.25,1", "2,fill,sell,61000.5,0.1,1"), "61000.5", "0.01", "USD-3"),
+    ],
+)
+def test_real_file_is_read_in_units_that_hold_its_numbers(
+    rows: tuple[str, ...], tick: str, lot: str, quote: str
+) -> None:
+    """M1, M2: shares below a dollar, currencies, coins; what is ignored moves no tick."""
+    instrument = read_flow(lines(*rows), "X", accounts=3).instruments[0]
+
+    assert (instrument.tick_size, instrument.lot_size, instrument.quote) == (tick, lot, quote)
