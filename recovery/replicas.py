@@ -25,7 +25,7 @@ from exchange.client.replicas import ReplicaOrder, Shown, read_replica
 from exchange.client.settings import read_settings
 from exchange.domain.book import OrderEvent, OwnerBook
 from exchange.domain.instruments import NumberError
-from exchange.domain.orders import Side
+from exchange.domain.orders import SIDES
 from exchange.domain.units import (
     AccountId,
     NodeId,
@@ -44,7 +44,6 @@ from recovery.show import counted
 
 STAMP_MAX = (1 << 63) - 1
 Position = tuple[int, int]  # epoch and seq of the owner's stream
-_SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 
 
 class Replica(msgspec.Struct, frozen=True):
@@ -160,7 +159,7 @@ def _order(
 ) -> OrderEvent | None:
     """Return an order as the owner's stream has it; None if it cannot be of that owner."""
     order_id, account = parse_id(row.order_id), parse_id(row.user_id)
-    listing, side = instruments.get(Symbol(row.symbol)), _SIDES.get(row.side)
+    listing, side = instruments.get(Symbol(row.symbol)), SIDES.get(row.side)
     if order_id is None or account is None or listing is None or side is None:
         return None
     if {node_of(order_id), node_of(account)} != {lost} or not 0 < row.stamp <= STAMP_MAX:

@@ -23,7 +23,7 @@ from exchange.client.link import Answer, Outcome
 from exchange.client.oracle import Step
 from exchange.client.traders import Progress, Traders
 from exchange.domain.instruments import Instrument
-from exchange.domain.orders import Side
+from exchange.domain.orders import SIDE_NAMES
 from exchange.domain.units import Symbol
 
 WINDOW = 64  # requests in flight per lane: twelve lanes fill the batches of three nodes
@@ -98,7 +98,7 @@ class Writer:
         is_aggress = isinstance(action, Aggress)
         value = {
             "symbol": action.symbol,
-            "side": "buy" if action.side is Side.BUY else "sell",
+            "side": SIDE_NAMES[action.side],
             "time_in_force": "ioc" if is_aggress else "gtc",
             "price": self.texts.price(action.symbol, action.price),
             "quantity": self.texts.quantity(action.symbol, action.quantity),

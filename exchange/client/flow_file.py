@@ -34,12 +34,12 @@ from exchange.domain.instruments import (
     check_instrument,
     parse_decimal,
 )
-from exchange.domain.orders import Side
+from exchange.domain.orders import SIDES, Side
 from exchange.domain.units import Asset, Lots, Symbol, Ticks
 
 HEADER = ["ts_ns", "kind", "side", "price", "quantity", "order_id"]
 KINDS = {"add", "cancel", "modify", "reduce", "trade", "fill", "hidden"}
-SIDES = {"buy": Side.BUY, "sell": Side.SELL, "": None}
+_SIDES: dict[str, Side | None] = {**SIDES, "": None}
 LINE_MAX = 1000  # characters: a row has about 60
 KEY_MAX = 40  # characters of an order id: with a line number it is still a client order id
 
@@ -226,15 +226,15 @@ def _row(cells: list[str], line: int, rule: Rule) -> Row:
         ts, kind, side, price, quantity, key = cells
         if not key or len(key) > KEY_MAX:
             raise FlowError(f"line {line}: an order id has 1 to {KEY_MAX} characters")
-        if kind not in KINDS or side not in SIDES:
+        if kind not in KINDS or side not in _SIDES:
             raise FlowError(f"line {line}: unknown kind {kind[:20]!r} or side {side[:20]!r}")
         if kind == "hidden":  # off the grid at times: at the midpoint
-            return Row(line, int(ts), kind, SIDES[side], Ticks(0), Lots(0), key)
+            return Row(line, int(ts), kind, _SIDES[side], Ticks(0), Lots(0), key)
         ticks = Ticks(rule.tick.count(price, "price"))
         lots = Lots(rule.lot.count(quantity, "quantity"))
         if ticks <= 0 or lots <= 0:
             raise FlowError(f"line {line}: price and quantity must be above zero")
-        return Row(line, int(ts), kind, SIDES[side], ticks, lots, key)
+        return Row(line, int(ts), kind, _SIDES[side], ticks, lots, key)
     except ValueError as error:
         raise FlowError(f"line {line}: {error}; a row is {','.join(HEADER)}") from error
 

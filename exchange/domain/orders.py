@@ -52,6 +52,8 @@ class TimeInForce(IntEnum):
 
 
 BUY, SELL = Side.BUY, Side.SELL  # a look-up in the class costs as much as a call
+SIDE_NAMES = {BUY: "buy", SELL: "sell"}  # as people and messages have them
+SIDES = {name: side for side, name in SIDE_NAMES.items()}
 GTC, IOC = TimeInForce.GTC, TimeInForce.IOC
 
 

@@ -27,12 +27,12 @@ import msgspec
 
 from exchange.domain.instruments import Instrument, Rule
 from exchange.domain.names import SYMBOL
-from exchange.domain.orders import Fill, Trade
+from exchange.domain.orders import SIDE_NAMES, Fill, Trade
 from exchange.domain.units import AccountId, Epoch, Lsn, Micros, NodeId, Seq, Symbol, format_id
 from exchange.engine.effects import FillsAnswer, OrderAnswer, Refused
 from exchange.wire.envelope import Rich
 from exchange.wire.numbers import number_text, texts_of, time_text
-from exchange.wire.values import SIDE_NAMES, OrderWriter, fills_value
+from exchange.wire.values import OrderWriter, fills_value
 
 TRADES, BOOK, ORDERS, HEARTBEAT = "trades", "book", "orders", "heartbeat"
 TOP = 10  # levels of a side in the checksum

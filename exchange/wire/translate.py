@@ -12,7 +12,7 @@ from typing import assert_never
 import msgspec
 
 from exchange.domain.instruments import CASH, CASH_DECIMALS, plain_ticker
-from exchange.domain.orders import Order, SelfTrade, Side, TimeInForce
+from exchange.domain.orders import SIDES, Order, SelfTrade, TimeInForce
 from exchange.domain.units import (
     AccountId,
     Asset,
@@ -44,7 +44,6 @@ from exchange.wire.reading import (
 from exchange.wire.requests import CreateOrder, OrderCreate, PlainOrder, Request
 
 REMEMBERED = 1 << 16  # numbers of each kind; about 10 MB when full
-_SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _TIMES_IN_FORCE = {"gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC}
 _SELF_TRADES = {
     "cancel_newest": SelfTrade.CANCEL_NEWEST,
@@ -110,7 +109,7 @@ class Translator:
             ticket,
             account,
             symbol,
-            _SIDES[name],
+            SIDES[name],
             self._ticks(symbol, price),
             self._lots(symbol, quantity),
             is_described=False,
@@ -132,7 +131,7 @@ class Translator:
             ticket,
             account,
             symbol,
-            _SIDES[value.side],
+            SIDES[value.side],
             self._ticks(symbol, price),
             self._lots(symbol, quantity),
             time_in_force,
@@ -187,7 +186,7 @@ class Translator:
 
     def _cancel_at_price(self, value: PlainOrder, account: AccountId, ticket: Ticket) -> Translated:
         symbol = read_symbol(_ticker(value.ticker, value.ticker_id, "ticker"))
-        side = _SIDES[_side(value)]
+        side = SIDES[_side(value)]
         price, quantity = bytes(value.price), bytes(value.quantity)
         if symbol not in self._listed:
             _unlisted(symbol, price, quantity)  # raises if there is more to say

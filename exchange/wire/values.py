@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from exchange.domain.instruments import Scale, asset_scale
-from exchange.domain.orders import Side, Status, TimeInForce
+from exchange.domain.orders import SIDE_NAMES, Status, TimeInForce
 from exchange.domain.units import Symbol, format_id
 from exchange.engine import effects
 from exchange.engine.effects import OrderAnswer
 from exchange.wire.numbers import average_text, number_text, texts_of, time_text
 
-SIDE_NAMES = {Side.BUY: "buy", Side.SELL: "sell"}
 TIME_IN_FORCE_NAMES: dict[int, str] = {TimeInForce.GTC: "gtc", TimeInForce.IOC: "ioc"}
 SCOPES = {1: ["read"], 2: ["trade"], 3: ["read", "trade"]}
 _ENCODE = msgspec.json.Encoder().encode
