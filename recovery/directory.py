@@ -4,7 +4,6 @@ Nothing is locked and nothing is written: who uses the directory is seen from ou
 data file is read page by page (`recovery.pages`).
 """
 
-import os
 from pathlib import Path
 from typing import Self
 
@@ -12,7 +11,7 @@ import msgspec
 
 from exchange.domain.units import Lsn, NodeId
 from exchange.engine.messages import Proof
-from exchange.store.directory import IDENTITY, LOCK, STORE, UNACCEPTED
+from exchange.store.directory import IDENTITY, STORE, UNACCEPTED, holder_of
 from exchange.store.errors import DamagedTable, NewerFormat, StoreError
 from exchange.store.frames import Identity, genesis
 from exchange.store.meta import Checkpoint, read_base, read_checkpoint, read_identity
@@ -43,7 +42,7 @@ class DataDirectory:
         self.disk = PageDisk(pages)
         self.identity = identity
         self.log = LogSource(pages)
-        self.pid = running_pid(path)  # None: nobody uses it
+        self.pid = holder_of(path)  # None: nobody uses it
 
     @classmethod
     def open(cls, path: Path, *, is_lenient: bool = False) -> Self:
@@ -134,47 +133,6 @@ def data_file(path: Path) -> Path:
         return path / UNACCEPTED / DATA
     bare = path / DATA
     return bare if bare.exists() and not inside.exists() else inside
-
-
-def running_pid(path: Path) -> int | None:
-    """Return the pid of the process that uses a directory, without touching its lock.
-
-    The lock file names the last one; it is asked what it has open.  Where that is not allowed
-    the kernel's list of locks is read, which is slow.
-    """
-    try:
-        status = (path / LOCK).stat()
-        text = (path / LOCK).read_text("ascii", "replace").strip()
-    except OSError:
-        return _locked_by(path)  # a node holds its directory too
-    pid = int(text) if text.isdecimal() and len(text) < 10 else 0
-    try:
-        open_files = list(Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:  # gone, or of another user
-        return _locked_by(path / LOCK, path)
-    for file in open_files:
-        try:
-            found = file.stat()
-        except OSError:
-            continue
-        if (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino):
-            return pid
-    return None
-
-
-def _locked_by(*paths: Path) -> int | None:
-    """Look for files in the kernel's list of locks."""
-    try:
-        files = [path.stat() for path in paths]
-        locks = Path("/proc/locks").read_text()
-    except OSError:
-        return None
-    devices = {f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}" for at in files}
-    for line in locks.splitlines():
-        fields = line.split()
-        if "->" not in fields and "FLOCK" in fields and len(fields) > 5 and fields[5] in devices:
-            return int(fields[4])
-    return None
 
 
 def marked(path: Path) -> Identity | None:

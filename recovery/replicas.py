@@ -37,7 +37,8 @@ from exchange.domain.units import (
 )
 from exchange.engine.replication import sum_text
 from exchange.engine.state import Listing
-from recovery.directory import COORDINATORS, marked, running_pid
+from exchange.store.directory import holder_of
+from recovery.directory import COORDINATORS, marked
 from recovery.problems import EXIT_DAMAGED, EXIT_IN_USE, EXIT_USAGE
 from recovery.replay import CannotReplay
 from recovery.show import counted
@@ -93,7 +94,7 @@ def ask(peers: Sequence[Path], urls: Sequence[str], lost: int) -> list[Shown]:
     """Ask every node whose directory is in use, and those at the addresses."""
     for path in peers:
         _refuse_who_knows_nothing(path, lost)
-    running = [path for path in peers if running_pid(path) is not None]
+    running = [path for path in peers if holder_of(path) is not None]
     return [*(_ask(lost, None, path) for path in running), *(_ask(lost, url) for url in urls)]
 
 

@@ -125,7 +125,9 @@ def next_command(result: Inspection | Verification) -> str:
 
 
 def _node_text(node: Node) -> Iterable[str]:
-    running = f"running, pid {node.running_pid}" if node.running_pid else "not running"
+    running = "not running"
+    if node.running_pid is not None:
+        running = f"running, pid {node.running_pid}" if node.running_pid else "running"
     yield f"{node.path}: node {node.node_id} of cluster {node.cluster}, {running}"
     yield f"  format {node.format}   epoch {node.epoch}   birth nonce {node.nonce}"
     chain = node.chain

@@ -16,6 +16,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,8 @@ from exchange.store.lmdb_disk import LmdbDisk
 from exchange.store.meta import check_identity, identity_change, read_identity
 from exchange.store.pages import check_pages
 
+ASKED_MAX = 5  # tries: a tool that asks who uses a directory holds its lock for microseconds
+ASKED_S = 0.01
 LOCK, STORE, NEW_STORE, IDENTITY, BALLAST = "lock", "store", "store.new", "identity", "ballast"
 UNACCEPTED = "store.unaccepted"  # of a rebuilt node, until its operator has accepted what is lost
 BALLAST_SIZE = 1 << 24  # W7: room for thousands of cancels, and for the epoch of a restart
@@ -69,7 +72,7 @@ class Directory:
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(lock)
         except OSError as error:
             holder = os.pread(lock, 32, 0).strip()
             os.close(lock)
@@ -194,26 +197,53 @@ def read_only(path: Path) -> LmdbDisk:
 
 
 def holder_of(path: Path) -> int | None:
-    """Return the pid of the process that uses a directory, 0 if unknown, None if nobody does."""
-    try:
-        lock = os.open(path / LOCK, os.O_RDONLY)
-    except FileNotFoundError:
+    """Return the pid of the process that uses a directory, 0 if unknown, None if nobody does.
+
+    The lock says whether, never the pid: that of a process in a container is a number of its own
+    there, and here perhaps of somebody else.  A node holds the lock file and the directory; the
+    file may be deleted.  To ask is to hold them for a moment, which a start waits for.
+    """
+    if not (_is_held(path / LOCK, os.O_RDONLY) or _is_held(path, os.O_RDONLY | os.O_DIRECTORY)):
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        text = (path / LOCK).read_bytes()[:32].strip()
     except OSError:
-        text = os.pread(lock, 32, 0).strip()
-        return int(text) if text.isdigit() else 0
+        return 0
+    return int(text) if text.isdigit() else 0
+
+
+def _is_held(path: Path, flags: int) -> bool:
+    """Tell whether a process holds a lock on a file."""
+    try:
+        file = os.open(path, flags)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
     finally:
-        os.close(lock)
-    return None
+        os.close(file)
+    return False
+
+
+def _take(file: int) -> None:
+    """Lock a file; OSError if another process uses it, and does not only ask who does."""
+    for _ in range(ASKED_MAX):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(ASKED_S)
+        else:
+            return
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _lock_directory(path: Path) -> int:
     """Lock the directory itself, where its file system can."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(directory)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             os.close(directory)
