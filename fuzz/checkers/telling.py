@@ -31,7 +31,7 @@ _Place = tuple[NodeId, int]
 
 
 class ToldAsDecided(Checker):
-    """`timeline` and `log --order` tell each trade with its own records and its real outcome."""
+    """Each trade is told with its own records and its real outcome (S4, S5)."""
 
     kinds: ClassVar[tuple[type, ...]] = (TradeOffered, TradeAccepted, TradeDeclined, LocalTrade)
     told_max: ClassVar[int] = TOLD_MAX
