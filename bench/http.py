@@ -128,7 +128,9 @@ def serving(directory: Path) -> Iterator[Gateway]:
     """Run one node with its gateway in a directory."""
     sys.setswitchinterval(0.0002)
     arguments = ["--coordinator-listen", FREE, "--https", FREE, "--https-account-rate", "0"]
-    arguments += ["--https-handshake-rate", "0"]  # what it can do, not what it allows
+    # What it can do, not what it allows; the node counts each order of a list again.
+    arguments += ["--account-rate", "0", "--address-rate", "0", "--https-handshake-rate", "0"]
+    arguments += ["--open-orders-max", "100000000"]
     server = Server("exchange", directory / "node", arguments)
     trio.run(server.start)
     try:

@@ -1,4 +1,4 @@
-"""The cluster's secret: who is of the cluster, where there is no TLS to tell (fault C6).
+"""The cluster's secret: who is of the cluster, where there is no TLS to tell.
 
 Theory of operation
 ===================

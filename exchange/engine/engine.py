@@ -281,7 +281,7 @@ class Engine(Core):
             self._lost(link, reason)
 
     def _on_link_refused(self, item: inputs.LinkRefused) -> None:
-        """Note why there is no link; the alarm sounds once for a reason (D8)."""
+        """Note why there is no link; the alarm sounds once for a reason (S6)."""
         link = self._link(item.peer)
         if not link.is_helloed and link.refusing != item.reason:
             link.refusing = item.reason

@@ -310,7 +310,7 @@ class LinkClosed(msgspec.Struct, frozen=True):
 
 
 class LinkRefused(msgspec.Struct, frozen=True):
-    """There is no talking to a peer: its program is of another version, or is no node's (D8)."""
+    """There is no talking to a peer: its program is of another version, or is no node's (S6)."""
 
     peer: NodeId
     reason: str

@@ -15,8 +15,8 @@ slower than the bound (`pace`)           | set aside; the link stays, and it may
 a forbidden message                      | quarantined until its next boot epoch
 
 A node that somebody refuses, and nobody lets in, does not serve: it may be an old copy whose
-proof nobody has.  One peer that lets it in is enough, so no single liar stops it; nor does one
-that quotes a proof which this node never made (`exchange.engine.proofs`).
+proof nobody has.  One peer that lets it in is enough, so one that lies stops nobody who has
+another; nor does one that quotes a proof which this node never made (`exchange.engine.proofs`).
 """
 
 from exchange.domain.units import NodeId

@@ -350,7 +350,7 @@ class Links:
         raise RemoteProtocolError("link_refused", refusal)
 
     def _check_version(self, hello: NodeHello) -> None:
-        """Tell a node of another version so, and the own operator too (D8)."""
+        """Tell a node of another version so, and the own operator too (S6)."""
         try:
             check_version(hello.node_id, hello.version)
         except RemoteProtocolError as refusal:

@@ -9,10 +9,11 @@
     a client that says and hears nothing| idle_s, at most twice
     TLS handshakes of one address       | handshake_rate a second
 
-Who pays for what, and what becomes of those beyond a bound, nodes (`node.clients`) and gateways
-(`gateway.limits`) say themselves.  What runs inside a process has no address, and only the
-limits of the accounts whose keys it brings.  Budgets are token buckets: full, they allow a burst
-of two seconds' worth; who has anything left is served, and may so fall into debt by one request.
+Who pays for what, and what becomes of those beyond a bound, nodes (`node.desk`, `node.prices`)
+and gateways (`gateway.http.limits`) say themselves.  What runs inside a process has no address,
+and only the limits of the accounts whose keys it brings.  Budgets are token buckets: full, they
+allow a burst of two seconds' worth; who has anything left is served, and may so fall into debt
+by one request.
 """
 
 from collections import Counter, OrderedDict

@@ -105,7 +105,6 @@ class Register(msgspec.Struct, frozen=True):
     cluster: Name = ""  # empty: whichever the coordinator has
     peers: list[KnownNode] = []
     instruments: list[InstrumentLine] = []  # so that a lost coordinator learns them again (C2)
-    secret: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
 class Registered(msgspec.Struct, frozen=True):

@@ -39,7 +39,6 @@ class NodeHello(msgspec.Struct, frozen=True, tag_field="type", tag="node"):
     cluster: Annotated[str, msgspec.Meta(max_length=64)]
     to: Annotated[int, msgspec.Meta(ge=1, le=NODE_MAX)]
     version: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = LINK_VERSION
-    secret: Annotated[str, msgspec.Meta(max_length=256)] = ""
     address: Annotated[str, msgspec.Meta(max_length=300)] = ""  # where to dial who knocks (C5)
 
 
@@ -70,7 +69,7 @@ def decode_hello(line: bytes) -> NodeHello:
 
 
 def check_version(node_id: int, version: int) -> None:
-    """Raise RemoteProtocolError if a node speaks another version; before all else it says (D8)."""
+    """Raise RemoteProtocolError if a node speaks another version; before all else it says (S6)."""
     if version != LINK_VERSION:
         told = f"node {node_id} speaks link version {version}, this node {LINK_VERSION}"
         raise RemoteProtocolError(OTHER_VERSION, f"{told}: upgrade the one that is behind")

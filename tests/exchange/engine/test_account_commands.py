@@ -125,7 +125,7 @@ def keyed(engines: Engines, amount: int, key: str = "wire-1") -> object:
 
 
 def test_transfer_with_a_key_happens_once_also_over_a_restart() -> None:
-    """D7: the same key and terms get the first answer again, whatever happened since."""
+    """M3: the same key and terms get the first answer again, whatever happened since."""
     engines = Engines(2)
     first = keyed(engines, 50)
     keyed(engines, 7, "wire-2")
@@ -141,7 +141,7 @@ def test_transfer_with_a_key_happens_once_also_over_a_restart() -> None:
 
 
 def test_key_of_a_transfer_is_good_for_no_other_terms() -> None:
-    """D7."""
+    """M3."""
     engines = Engines(2)
     keyed(engines, 50)
 
@@ -153,7 +153,7 @@ def test_key_of_a_transfer_is_good_for_no_other_terms() -> None:
 
 
 def test_switch_is_logged_and_its_deadline_stays_when_only_the_watch_changes() -> None:
-    """A9."""
+    """S9."""
     engines = Engines(2)
     account = engines.account(1)
     engines.step(1, inputs.SetSwitch(0, account, cancel_after=30))

@@ -84,7 +84,7 @@ def restarted(clocks: Clocks, *switches: Switch) -> DeadMan:
 
 
 def test_deadline_goes_on_over_a_restart() -> None:
-    """A9: what came due while the node was down is due at once, the rest when it comes."""
+    """S9: what came due while the node was down is due at once, the rest when it comes."""
     clocks = Clocks()
     clocks.now_us = 100 * SECOND_US
     early = Switch(ALICE, 5, False, Micros(90 * SECOND_US))
@@ -99,7 +99,7 @@ def test_deadline_goes_on_over_a_restart() -> None:
 
 
 def test_wall_clock_that_went_back_puts_no_deadline_off_for_long() -> None:
-    """A9: never later than the seconds that were asked for."""
+    """S9: never later than the seconds that were asked for."""
     clocks = Clocks()
     clocks.now_us = 10 * SECOND_US
     deadman = restarted(clocks, Switch(ALICE, 5, False, Micros(90 * SECOND_US)))
@@ -109,7 +109,7 @@ def test_wall_clock_that_went_back_puts_no_deadline_off_for_long() -> None:
 
 
 def test_account_is_watched_until_its_last_connection_that_asked_for_it() -> None:
-    """A9: the switch that is logged belongs to the account."""
+    """S9: the switch that is logged belongs to the account."""
     deadman = DeadMan(Clocks().mono_us)
     deadman.watch(ALICE, is_on=True)
     deadman.watch(ALICE, is_on=True)
@@ -119,7 +119,7 @@ def test_account_is_watched_until_its_last_connection_that_asked_for_it() -> Non
 
 
 async def test_switches_are_logged_before_they_are_answered_and_disarmed_when_done() -> None:
-    """A9: no acknowledged answer is lost."""
+    """S9: no acknowledged answer is lost."""
     shop = Shop()
     async with shop.open() as nursery:
         alice = await shop.enter(nursery)
@@ -137,7 +137,7 @@ async def test_switches_are_logged_before_they_are_answered_and_disarmed_when_do
 
 
 async def test_orders_of_those_who_were_connected_when_the_node_died_are_canceled() -> None:
-    """A9: at the start, before anybody is served; nobody is connected any more."""
+    """S9: at the start, before anybody is served; nobody is connected any more."""
     shop = Shop()
     async with shop.open() as nursery:
         alice = await shop.enter(nursery)

@@ -259,7 +259,7 @@ async def test_a_node_that_has_no_business_here_is_refused(hello: NodeHello, why
 
 
 async def test_a_node_of_another_version_is_told_so_on_both_sides() -> None:
-    """D8: not that its snapshot does not add up; it is in the status of both nodes as well."""
+    """S6: not that its snapshot does not add up; it is in the status of both nodes as well."""
     scene = Scene()
     hello = NodeHello(1, "test", 2, LINK_VERSION + 1)
     told = f"node 1 speaks link version {LINK_VERSION + 1}, this node {LINK_VERSION}"
