@@ -153,7 +153,8 @@ async def _explained(cluster: "Cluster", refused: Refused) -> Refused:
     hint = HINTS.get(refused.code, "")
     if OPERATOR in refused.detail:
         hint = HINTS["forbidden"]
-    if refused.code == "unknown_instrument":
+    is_guessed = refused.detail.endswith("?")  # the server has named the one that was meant
+    if refused.code == "unknown_instrument" and not is_guessed:
         hint = await _similar(cluster, refused.detail)
     return Refused(refused.code, f"{refused.detail}\n{hint}") if hint else refused
 

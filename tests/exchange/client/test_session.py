@@ -18,6 +18,16 @@ def test_unknown_symbol_without_a_likeness_names_what_there_is(
     assert "listed are" in capsys.readouterr().err
 
 
+def test_what_was_meant_is_said_once(people: People, symbol: str, capsys: Captured) -> None:
+    """The server guesses what is one slip away; the command guesses only where it does not."""
+    people("account", "open")
+    people("account", "deposit", symbol, "1")
+    capsys.readouterr()
+
+    assert people("order", "sell", f"{symbol}A", "1", "10") == 1
+    assert capsys.readouterr().err.count("did you mean") == 1
+
+
 def test_missing_key_is_told_where_to_find(
     people: People, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
